@@ -1,0 +1,1 @@
+//! The KV segment format: keys and values of selected tokens, by layer.

@@ -1,0 +1,1 @@
+//! lagdb: an embedded, transactional memory for agents.

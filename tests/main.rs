@@ -1,0 +1,1 @@
+//! What a user was promised, one file per promise.

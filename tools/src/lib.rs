@@ -1,0 +1,1 @@
+//! The parts of the `lagdb` command, as a library so that tests and benches can call them.

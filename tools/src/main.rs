@@ -1,0 +1,2 @@
+//! The `lagdb` command.
+fn main() {}
