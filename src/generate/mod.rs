@@ -1,0 +1,1 @@
+//! The generator: one decoder described by data, whose layers attend to stored KV logs.
