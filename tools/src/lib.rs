@@ -1,1 +1,3 @@
 //! The parts of the `lagdb` command, as a library so that tests and benches can call them.
+
+pub mod world;
