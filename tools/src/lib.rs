@@ -1,3 +1,10 @@
 //! The parts of the `lagdb` command, as a library so that tests and benches can call them.
 
+pub mod commands;
+pub mod demo;
+pub mod failure;
+pub mod import;
+mod interrupt;
+pub mod output;
+mod parallel;
 pub mod world;

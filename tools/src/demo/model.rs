@@ -1,0 +1,18 @@
+//! The demo model, inside the executable: no file to find, no network to ask.
+
+use lagdb::Result;
+use lagdb::generate::{Generator, ModelFiles};
+
+/// The model trained by `lagdb train-demo-model`; its card is `tools/demo-model/MODEL_CARD.md`.
+///
+/// # Errors
+/// Never for a build whose tests passed.
+pub fn embedded_model() -> Result<Generator> {
+    Generator::from_files(ModelFiles {
+        name: "demo-model/kv".into(),
+        config: include_bytes!("../../demo-model/kv/config.json").to_vec(),
+        tokenizer: Some(include_bytes!("../../demo-model/kv/tokenizer.json").to_vec()),
+        generation_config: None,
+        weights: vec![include_bytes!("../../demo-model/kv/model.safetensors").to_vec()],
+    })
+}
