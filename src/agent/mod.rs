@@ -25,7 +25,7 @@ pub use recall::{Recall, Recollection};
 pub use solve::Attempt;
 
 use crate::generate::{Generator, Sampling};
-use crate::{LexicalEmbedder, Scope};
+use crate::{LexicalEmbedder, Outcome, Scope};
 use lagdb_format::ElementType;
 
 /// A model with a memory: one generator over one scope of a database.
@@ -42,29 +42,32 @@ pub struct Agent {
 /// How an agent acts; what is the same for all its tasks.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// How the next token is chosen.
+    /// How the next token is chosen, and at which tokens the model hands over to the environment.
     pub sampling: Sampling,
-    /// Words at which the model hands over to the environment, beside the model's end of sequence.
-    pub stop_words: Vec<String>,
-    /// Most tokens generated in one step.
-    pub max_new_tokens: usize,
     /// Most steps of a task; the last one is not answered by the environment.
     pub max_steps: usize,
-    /// Prompt tokens before the last response that belong to its KV log (a lead-in such as `think`).
+    /// What is kept of the last response; `None` keeps no KV log and computes a little less.
+    pub capture: Option<Capture>,
+    /// Recall only trajectories with this outcome; `None` recalls all that were not judged failures.
+    pub recall_outcome: Option<Outcome>,
+}
+
+/// What a KV log holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// Prompt tokens before the last response that belong to it (a lead-in such as `think`).
     pub lead_in_tokens: usize,
-    /// Number type of captured KV logs.
+    /// Number type of the stored keys and values.
     pub element: ElementType,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            sampling: Sampling::greedy(),
-            stop_words: Vec::new(),
-            max_new_tokens: 256,
+            sampling: Sampling::greedy(256),
             max_steps: 8,
-            lead_in_tokens: 0,
-            element: ElementType::F16,
+            capture: Some(Capture { lead_in_tokens: 0, element: ElementType::F16 }),
+            recall_outcome: Some(Outcome::Success),
         }
     }
 }

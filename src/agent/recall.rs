@@ -29,7 +29,7 @@ pub struct Recollection {
 }
 
 impl Agent {
-    /// Recalls at most `limit` successful trajectories that have a KV log of this agent's model.
+    /// Recalls, of the `limit` trajectories nearest to the task's query, those with a KV log of this agent's model.
     ///
     /// `exclude` are left out: the task itself, or what an experiment takes away.
     ///
@@ -47,10 +47,12 @@ impl Agent {
             return Ok(recollection);
         }
         let snapshot = self.scope.snapshot()?;
-        let query = Query::near(self.embedder.embed(&task.query)).outcome(Outcome::Success).limit(limit);
+        let query = Query::near(self.embedder.embed(&task.query)).limit(limit);
         let query = exclude.iter().fold(query, |query, id| query.exclude(*id));
+        let query = self.policy.recall_outcome.into_iter().fold(query, Query::outcome);
         for hit in snapshot.search::<Trajectory>(&query)? {
-            if self.recall_one(&snapshot, hit.id, &hit.record, how, &mut recollection)? {
+            let failed = snapshot.outcome(hit.id)? == Outcome::Failure && self.policy.recall_outcome.is_none();
+            if !failed && self.recall_one(&snapshot, hit.id, &hit.record, how, &mut recollection)? {
                 recollection.hits.push((hit.id, hit.score));
             }
         }
@@ -75,8 +77,8 @@ impl Agent {
             Recall::LogText => recollection.tokens.extend(log.token_ids()),
             Recall::FullContext => {
                 for step in &trajectory.steps {
-                    recollection.tokens.extend(self.generator.encode(&step.observation)?);
-                    recollection.tokens.extend(self.generator.encode(&step.action)?);
+                    recollection.tokens.extend(self.generator.encode(&step.observation, false)?);
+                    recollection.tokens.extend(self.generator.encode(&step.action, false)?);
                 }
             }
         }

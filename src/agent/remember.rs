@@ -30,7 +30,9 @@ impl Agent {
         let id = tx.put(&trajectory)?;
         tx.judge(id, judgment)?;
         tx.embed(id, &embedding)?;
-        tx.put_kv_log(id, &attempt.kv_log)?;
+        if let Some(log) = &attempt.kv_log {
+            tx.put_kv_log(id, log)?;
+        }
         tx.commit()?;
         Ok(id)
     }

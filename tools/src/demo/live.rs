@@ -7,13 +7,17 @@ use crate::interrupt;
 use crate::output::Output;
 use crate::parallel;
 use crate::world::{Exhausted, Pairs, SourceTask, TaskSize, World};
-use lagdb::agent::{Agent, Environment, Recollection};
+use lagdb::agent::{Agent, Capture, Environment, Recollection};
+use lagdb::format::ElementType;
 use lagdb::generate::Generator;
 use lagdb::{Database, Error, Id, Outcome, Trajectory};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Source tasks of a stream: eight to recall, and one more so that the control can recall eight others.
 const N_SOURCES: usize = 9;
+
+/// A log is the response and the `think` before it.
+const CAPTURE: Capture = Capture { lead_in_tokens: 1, element: ElementType::F16 };
 
 /// One stream: a world of its own, the source tasks lived in it, and what they became in the database.
 #[derive(Clone, Debug)]
@@ -45,7 +49,7 @@ pub fn live(
     let bar = output.progress((names.len() * N_SOURCES) as u64, "living");
     let streams = parallel::map(options.n_threads(), &names, |(seed, index)| {
         let scope = format!("demo/seed-{seed}/stream-{index}");
-        let agent = agent(generator, database.scope(&scope)?);
+        let agent = agent(generator, database.scope(&scope)?, Some(CAPTURE));
         live_stream(scope, *seed, *index, &agent, &|| bar.inc(1))
     })?;
     bar.finish_and_clear();

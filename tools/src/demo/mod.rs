@@ -25,10 +25,16 @@ pub use tasks::{FollowUpTask, N_LOGS, SourceTaskEnvironment};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::{commands, interrupt};
-use lagdb::agent::{Agent, Policy};
-use lagdb::generate::Generator;
+use crate::world::Word;
+use lagdb::agent::{Agent, Capture, Policy};
+use lagdb::generate::{Generator, Sampling};
 use lagdb::{Database, Scope};
 use std::path::PathBuf;
+
+/// A response is six words; one that does not end is wrong.
+const MAX_NEW_TOKENS: usize = 12;
+/// Two look-ups at most are needed.
+const MAX_STEPS: usize = 4;
 
 /// What to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -83,7 +89,7 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     output.say(format!("wrote, closed and reopened {}", path.display()));
 
     if let Some(stream) = streams.first() {
-        output.say(story::tell(&agent(&generator, database.scope(&stream.scope)?), stream)?);
+        output.say(story::tell(&agent(&generator, database.scope(&stream.scope)?, None), stream)?);
     }
     let cases = measure::measure(options, &generator, &database, &streams, output)?;
     let verification = database.verify(&mut |_| {})?;
@@ -92,18 +98,9 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     commands::verify::require_ok(&verification)
 }
 
-/// How the demo's agent acts.
-fn policy() -> Policy {
-    Policy {
-        stop_words: vec!["lookup".to_owned()],
-        max_new_tokens: 12,
-        max_steps: 4,
-        lead_in_tokens: 1,
-        ..Policy::default()
-    }
-}
-
-/// The agent of one stream: its memory is a scope of its own.
-fn agent(generator: &Generator, scope: Scope) -> Agent {
-    Agent::new(generator.clone(), scope, policy())
+/// The agent of one stream: its memory is a scope of its own. It stops to let the world answer a `lookup`.
+fn agent(generator: &Generator, scope: Scope, capture: Option<Capture>) -> Agent {
+    let sampling = Sampling { stop_ids: vec![Word::LOOKUP.id()], ..Sampling::greedy(MAX_NEW_TOKENS) };
+    let policy = Policy { sampling, max_steps: MAX_STEPS, capture, ..Policy::default() };
+    Agent::new(generator.clone(), scope, policy)
 }

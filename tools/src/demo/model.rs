@@ -9,10 +9,9 @@ use lagdb::generate::{Generator, ModelFiles};
 /// Never for a build whose tests passed.
 pub fn embedded_model() -> Result<Generator> {
     Generator::from_files(ModelFiles {
-        name: "demo-model/kv".into(),
-        config: include_bytes!("../../demo-model/kv/config.json").to_vec(),
-        tokenizer: Some(include_bytes!("../../demo-model/kv/tokenizer.json").to_vec()),
+        config: include_bytes!("../../demo-model/kv/config.json"),
+        weights: &[include_bytes!("../../demo-model/kv/model.safetensors")],
+        tokenizer: Some(include_bytes!("../../demo-model/kv/tokenizer.json")),
         generation_config: None,
-        weights: vec![include_bytes!("../../demo-model/kv/model.safetensors").to_vec()],
     })
 }

@@ -92,7 +92,7 @@ fn page_fields(page: &PageInfo) -> Value {
         "layer": page.layer, "part": match page.part { Part::Keys => "keys", Part::Values => "values" },
         "first_token": page.first_token, "tokens": page.n_tokens, "encoding": page.encoding.name(),
         "stored_bytes": page.stored_bytes, "raw_bytes": page.raw_bytes,
-        "ratio": ratio(page.raw_bytes as u64, page.stored_bytes as u64), "sound": page.sound,
+        "ratio": ratio(u64::from(page.raw_bytes), u64::from(page.stored_bytes)), "sound": page.is_sound,
     })
 }
 
