@@ -47,4 +47,14 @@ impl FormatError {
     pub fn corrupt(offset: u64, field: &'static str, detail: impl fmt::Display) -> Self {
         Self::Corrupt { offset, field, detail: detail.to_string() }
     }
+
+    /// The same error found in bytes that begin at `offset` of the segment.
+    pub(crate) fn at(self, base: u64) -> Self {
+        match self {
+            Self::Corrupt { offset, field, detail } => {
+                Self::Corrupt { offset: base.saturating_add(offset), field, detail }
+            }
+            other => other,
+        }
+    }
 }
