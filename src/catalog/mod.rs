@@ -15,7 +15,7 @@ pub(crate) mod key;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod schema;
-pub mod value;
+pub(crate) mod value;
 
 pub(crate) use key::{Key, ScopeId};
 pub(crate) use rows::Rows;

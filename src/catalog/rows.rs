@@ -37,6 +37,11 @@ impl Rows {
         Self { transaction: Some(Transaction::Write(transaction)) }
     }
 
+    /// A view whose transaction is over: it has no rows.
+    pub(crate) fn ended() -> Self {
+        Self { transaction: None }
+    }
+
     /// Whether rows can be put.
     pub(crate) fn is_writing(&self) -> bool {
         matches!(self.transaction, Some(Transaction::Write(_)))

@@ -2,7 +2,7 @@
 
 /// A table of the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Table {
+pub(crate) enum Table {
     /// `name` → [`State`](super::row::State) (one row), [`SpaceRow`](super::row::SpaceRow) (one row at most).
     Meta,
     /// `scope name` → [`ScopeRow`](super::row::ScopeRow).
@@ -25,7 +25,7 @@ pub enum Table {
 
 impl Table {
     /// All tables.
-    pub const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Meta,
         Self::Scopes,
         Self::Trajectories,
@@ -38,7 +38,7 @@ impl Table {
     ];
 
     /// Its name in redb, and in the checksum of its values.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Meta => "meta",
             Self::Scopes => "scopes",

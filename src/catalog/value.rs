@@ -15,15 +15,15 @@ const HEADER_BYTES: usize = 6;
 
 /// What a value holds, once its checksum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opened<'a> {
+pub(crate) struct Opened<'a> {
     /// Which form the payload has.
-    pub schema: u16,
+    pub(crate) schema: u16,
     /// The payload.
-    pub payload: &'a [u8],
+    pub(crate) payload: &'a [u8],
 }
 
 /// The value to write under `key` in `table`.
-pub fn seal(table: Table, key: &[u8], schema: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn seal(table: Table, key: &[u8], schema: u16, payload: &[u8]) -> Vec<u8> {
     let mut value = Vec::with_capacity(HEADER_BYTES + payload.len());
     value.extend_from_slice(&checksum(table, key, schema, payload).to_le_bytes());
     value.extend_from_slice(&schema.to_le_bytes());
@@ -35,7 +35,7 @@ pub fn seal(table: Table, key: &[u8], schema: u16, payload: &[u8]) -> Vec<u8> {
 ///
 /// # Errors
 /// [`Error::Corrupt`] naming table and key when the checksum is wrong.
-pub fn open<'a>(table: Table, key: &[u8], value: &'a [u8]) -> Result<Opened<'a>> {
+pub(crate) fn open<'a>(table: Table, key: &[u8], value: &'a [u8]) -> Result<Opened<'a>> {
     let parts = value.split_first_chunk::<4>().and_then(|(crc, rest)| Some((crc, rest.split_first_chunk::<2>()?)));
     let Some((crc, (schema, payload))) = parts else {
         return Err(corrupt(table, key, format!("a value of {} bytes", value.len())));

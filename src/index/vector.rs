@@ -11,7 +11,7 @@
 //!
 //! Scores are cosines of unit vectors, -1 to 1. Ties go to the lower id.
 
-use crate::catalog::ScopeId;
+use crate::catalog::{ScopeId, Table, value};
 use crate::record::embedding::dot;
 use crate::{Error, Result};
 use roaring::RoaringBitmap;
@@ -111,6 +111,14 @@ impl ExactScan {
             self.numbers.extend(stored.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
         }
         Ok(())
+    }
+
+    /// Fails when one of `wanted` was not added: the catalog says it has an embedding, and there is none.
+    pub(crate) fn expect(&self, wanted: &RoaringBitmap) -> Result<()> {
+        match (wanted - &self.members).min() {
+            None => Ok(()),
+            Some(id) => Err(value::corrupt(Table::Embeddings, &[], format!("the row of record {id} is missing"))),
+        }
     }
 
     fn absorb(&mut self, other: &Self) {

@@ -29,6 +29,11 @@ impl EmbeddingSpace {
         }
     }
 
+    /// A space that lagdb itself defines.
+    pub(crate) fn fixed(name: &'static str, dim: u32) -> Self {
+        Self { name: name.into(), dim }
+    }
+
     /// The model, version included.
     pub fn name(&self) -> &str {
         &self.name

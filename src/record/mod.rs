@@ -27,6 +27,16 @@ pub enum RecordKind {
     Strategy,
 }
 
+impl RecordKind {
+    /// One lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trajectory => "trajectory",
+            Self::Strategy => "strategy",
+        }
+    }
+}
+
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Trajectory {}
