@@ -1,0 +1,1 @@
+//! Keeping a database well: verify every byte, compact, count.
