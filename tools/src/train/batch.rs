@@ -34,8 +34,6 @@ pub(crate) enum Arm {
 }
 
 impl Arm {
-    pub(crate) const ALL: [Arm; 4] = [Self::None, Self::Text, Self::Kv, Self::Full];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::None => "none",

@@ -14,10 +14,7 @@ pub(crate) fn save(model: &Model, folder: &Path) -> Result<(), super::TrainError
     for (name, var) in model.named() {
         tensors.insert(name, var.to_dtype(DType::F16)?);
     }
-    candle_core::safetensors::save::<String, _>(
-        &tensors,
-        folder.join("model.safetensors"),
-    )?;
+    candle_core::safetensors::save::<String, _>(&tensors, folder.join("model.safetensors"))?;
     write_json(&folder.join("config.json"), &config_json(model.sizes))?;
     write_json(&folder.join("tokenizer.json"), &tokenizer_json())
 }

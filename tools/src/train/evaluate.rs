@@ -10,8 +10,6 @@ use super::model::Model;
 use crate::world::{
     FollowUp, Kind, LOG_LEN, MarkedWords, Pairs, Rng, SourceTask, TaskSize, Through, Word, World,
 };
-#[cfg(test)]
-use candle_core::Tensor;
 use candle_core::{D, Result};
 use serde::Serialize;
 
@@ -177,10 +175,4 @@ fn follow_up_row(cell: Cell, case: &Case) -> MarkedWords {
 
 fn unmarked(words: Vec<Word>) -> MarkedWords {
     words.into_iter().map(|word| (word, false)).collect()
-}
-
-/// The largest difference between two tensors, for tests.
-#[cfg(test)]
-pub(crate) fn largest_difference(a: &Tensor, b: &Tensor) -> Result<f32> {
-    (a - b)?.abs()?.max_all()?.to_scalar()
 }

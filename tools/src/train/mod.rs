@@ -22,5 +22,7 @@ mod optimizer;
 mod preset;
 mod recipe;
 mod run;
+#[cfg(test)]
+mod tests;
 
 pub use run::{TrainError, TrainOptions, train};
