@@ -59,6 +59,9 @@ pub(crate) struct Plan {
     pub(crate) n_extra: usize,
     /// Questions in each follow-up row.
     pub(crate) n_questions: usize,
+    /// Words left out at the beginning and at the end of each log that becomes memory, so that nothing hangs on
+    /// `think` and `<end>`.
+    pub(crate) trim: (usize, usize),
 }
 
 /// Rows of words of one length, and the places the losses look at, as indices into the flattened rows.
@@ -77,7 +80,7 @@ pub(crate) struct Batch {
     /// One row a log, `n_logs` consecutive rows an example; none in the full arm.
     pub(crate) sources: Option<Rows>,
     pub(crate) follow_ups: Rows,
-    /// Where the log stands in every source row.
+    /// Where the part of the log that becomes memory stands in every source row.
     pub(crate) log: Range<usize>,
 }
 

@@ -74,9 +74,9 @@ impl Recipe {
         };
         Self {
             stages: vec![
-                stage("recall", 600, 2, 3, 0.3, 0.010, early),
-                stage("write", 900, 3, 4, 0.3, 0.008, late),
-                stage("many", 1500, 8, 5, 0.1, 0.008, late),
+                stage("recall", 700, 2, 3, 0.3, 0.012, early),
+                stage("write", 1100, 4, 4, 0.3, 0.010, late),
+                stage("many", 4200, 8, 5, 0.1, 0.008, late),
             ],
         }
     }
