@@ -119,6 +119,7 @@ impl Batch {
                 false => sources.note_written(row, log.start + 3, source),
             }
         }
+        let log = log.start + plan.trim.0..log.end - plan.trim.1;
         Ok(Self {
             sources: (!is_full).then_some(sources),
             follow_ups,

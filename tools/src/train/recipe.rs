@@ -131,6 +131,7 @@ impl Stage {
         let source_len = 12 + 9 * orgs + 3 * people + 11 * n_extra;
         let follow_up_len = 34 + 14 * n_questions;
         let n_rows = (WORDS_A_BATCH / (n_logs.max(1) * source_len + follow_up_len)).max(3);
+        let trim = (usize::from(rng.chance(0.15)), usize::from(rng.chance(0.15)));
         Plan {
             arm,
             n_rows,
@@ -139,6 +140,7 @@ impl Stage {
             size: TaskSize::new(orgs, people),
             n_extra,
             n_questions,
+            trim,
         }
     }
 }
