@@ -1,5 +1,7 @@
 //! lagdb: an embedded, transactional memory for agents.
 
+#[cfg(feature = "generate")]
+pub mod agent;
 mod catalog;
 pub mod db;
 pub mod embed;

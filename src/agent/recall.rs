@@ -1,8 +1,8 @@
 //! What of the past reaches the model: as attention (KV logs), as the same tokens in the prompt, or as whole texts.
 
 use super::{Agent, Task};
-use crate::{Id, Outcome, Query, Result, Snapshot, StoredKvLog, Trajectory};
-use lagdb_format::KvRead;
+use crate::{Id, Outcome, Query, Result, Snapshot, Trajectory};
+use lagdb_format::{KvLogView, KvRead};
 
 /// How the past is given to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +23,7 @@ pub struct Recollection {
     /// The trajectories, with their similarity to the task's query.
     pub hits: Vec<(Id<Trajectory>, f32)>,
     /// KV logs to attach.
-    pub kv_logs: Vec<StoredKvLog>,
+    pub kv_logs: Vec<KvLogView<'static>>,
     /// Tokens to compute in front of the prompt.
     pub tokens: Vec<u32>,
 }

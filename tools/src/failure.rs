@@ -1,5 +1,6 @@
 //! How a command ends badly: one message for people, one exit code for programs.
 
+use crate::train::TrainError;
 use lagdb::{Error, ErrorKind};
 use std::path::PathBuf;
 
@@ -33,6 +34,9 @@ pub enum Failure {
     /// The check ran and found problems; they have been printed.
     #[error("{0}")]
     ProblemsFound(String),
+    /// Training stopped early.
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// Ctrl-C; everything committed so far stays.
     #[error("interrupted; {0}")]
     Interrupted(String),
@@ -54,7 +58,7 @@ impl Failure {
             },
             Self::Line { .. } => 1,
             Self::ProblemsFound(_) => 3,
-            Self::Read { .. } | Self::Write(_) => 5,
+            Self::Read { .. } | Self::Write(_) | Self::Train(_) => 5,
             Self::Interrupted(_) => 130,
         }
     }

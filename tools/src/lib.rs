@@ -7,4 +7,5 @@ pub mod import;
 mod interrupt;
 pub mod output;
 mod parallel;
+pub mod train;
 pub mod world;

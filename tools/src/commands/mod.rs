@@ -6,6 +6,7 @@ pub mod import;
 pub mod info;
 pub mod inspect;
 pub mod search;
+pub mod train;
 pub mod verify;
 
 use crate::demo;
@@ -33,6 +34,8 @@ pub enum Command {
     Verify(verify::Options),
     /// Give back the space of what was deleted.
     Compact(compact::Options),
+    /// Train the demo model from a seed; its card is tools/demo-model/MODEL_CARD.md.
+    TrainDemoModel(train::Args),
 }
 
 /// Runs one command.
@@ -49,6 +52,7 @@ pub fn run(command: Command, output: Output) -> Outcome {
         Command::Inspect(options) => inspect::run(&options, output),
         Command::Verify(options) => verify::run(&options, output),
         Command::Compact(options) => compact::run(&options, output),
+        Command::TrainDemoModel(args) => Ok(train::run(args, output)?),
     }
 }
 

@@ -1,0 +1,50 @@
+//! The checkpoint as other tools read it: `model.safetensors` (f16, Hugging Face Llama names), `config.json` and
+//! `tokenizer.json`. The output layer is the embedding, so no `lm_head` is stored.
+
+use super::model::{Model, Sizes};
+use crate::world::{Word, tokenizer_json};
+use candle_core::DType;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Writes the three files into `folder`, which must exist.
+pub(crate) fn save(model: &Model, folder: &Path) -> Result<(), super::TrainError> {
+    let mut tensors = HashMap::new();
+    for (name, var) in model.named() {
+        tensors.insert(name, var.to_dtype(DType::F16)?);
+    }
+    candle_core::safetensors::save::<String, _>(&tensors, folder.join("model.safetensors"))?;
+    write_json(&folder.join("config.json"), &config_json(model.sizes))?;
+    write_json(&folder.join("tokenizer.json"), &tokenizer_json())
+}
+
+fn write_json(path: &Path, value: &Value) -> Result<(), super::TrainError> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    Ok(std::fs::write(path, text)?)
+}
+
+fn config_json(sizes: Sizes) -> Value {
+    json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": sizes.n_words,
+        "hidden_size": sizes.d,
+        "intermediate_size": sizes.d_ff,
+        "num_hidden_layers": sizes.n_layers,
+        "num_attention_heads": sizes.n_heads,
+        "num_key_value_heads": sizes.n_kv_heads,
+        "head_dim": sizes.head_dim,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": sizes.theta,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": true,
+        "hidden_act": "silu",
+        "attention_bias": false,
+        "bos_token_id": Word::BOS.id(),
+        "eos_token_id": Word::END.id(),
+        "pad_token_id": Word::PAD.id(),
+        "torch_dtype": "float16",
+    })
+}

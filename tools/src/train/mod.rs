@@ -1,0 +1,28 @@
+//! Trains the demo model: one seed, one command, one run, about a quarter of an hour on one core.
+//!
+//! The task is [`crate::world`]; the model is a Llama of 0.47 million weights; what is trained is to use KV logs, by
+//! letting gradients flow through the keys and values of the log into the pass that made them.
+//!
+//! | question | file |
+//! |---|---|
+//! | what is trained on, how long, at which rates? | `recipe.rs` |
+//! | what does a batch look like? | `batch.rs` |
+//! | what is descended? | `loss.rs` |
+//! | where does a run start? | `preset.rs` |
+//! | what is the model? | `model.rs`, `ops/` |
+//! | what came out? | `evaluate.rs`, `checkpoint.rs` |
+
+mod batch;
+mod checkpoint;
+mod evaluate;
+mod loss;
+mod model;
+mod ops;
+mod optimizer;
+mod preset;
+mod recipe;
+mod run;
+#[cfg(test)]
+mod tests;
+
+pub use run::{TrainError, TrainOptions, train};
