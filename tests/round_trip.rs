@@ -19,7 +19,7 @@ fn everything_is_there_after_a_reopen() {
     tx.judge(id, &kit::success()).unwrap();
     tx.embed(id, &embed(&t.task)).unwrap();
     tx.put_kv_log(id, &log).unwrap();
-    let s = kit::strategy("ask for the date", id, Polarity::Positive);
+    let s = kit::strategy("ask for the date", id, Polarity::Support);
     let strategy = tx.put(&s).unwrap();
     tx.embed(strategy, &embed("ask for the date of a flight")).unwrap();
     let commit = tx.commit().unwrap();
@@ -63,7 +63,7 @@ fn strategies_of_an_excluded_task_are_left_out_too() {
     let (_database, scope) = kit::in_memory();
     let mut tx = scope.begin().unwrap();
     let id = tx.put(&kit::trajectory("t").rollout("g", 0)).unwrap();
-    let strategy = tx.put(&kit::strategy("s", id, Polarity::Negative)).unwrap();
+    let strategy = tx.put(&kit::strategy("s", id, Polarity::Contradict)).unwrap();
     tx.embed(strategy, &embed("s")).unwrap();
     let near = Query::near(embed("s"));
     assert_eq!(tx.search::<Strategy>(&near.clone().outcome(Outcome::Failure)).unwrap().len(), 1);

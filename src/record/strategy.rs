@@ -73,24 +73,26 @@ pub struct Evidence {
     pub first_step: u32,
     /// The last step, itself included.
     pub last_step: u32,
-    /// Whether the steps show what to do or what not to do.
+    /// Whether the steps speak for the advice or against it.
     pub polarity: Polarity,
 }
 
-/// What a piece of evidence shows.
+/// Whether a piece of evidence speaks for a strategy.
+///
+/// Not whether the trajectory succeeded: a failed run that shows the mistake a strategy warns of supports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Polarity {
-    /// It went well.
-    Positive = 1,
-    /// It went wrong.
-    Negative = 2,
+    /// For it.
+    Support = 1,
+    /// Against it: a run that ignored it and succeeded, or followed it and failed.
+    Contradict = 2,
 }
 
 impl Polarity {
     /// The polarity with this code in the catalog, if there is one.
     pub fn from_code(code: u8) -> Option<Self> {
-        [Self::Positive, Self::Negative].into_iter().find(|polarity| *polarity as u8 == code)
+        [Self::Support, Self::Contradict].into_iter().find(|polarity| *polarity as u8 == code)
     }
 }
 

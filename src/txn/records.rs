@@ -48,7 +48,7 @@ pub(crate) fn lineage(trajectory: &Trajectory) -> impl Iterator<Item = Field<'_>
 
 /// A strategy is found under success when some of its evidence is, and under failure likewise.
 fn strategy_outcomes(strategy: &Strategy) -> impl Iterator<Item = Outcome> {
-    let positive = strategy.has_evidence(Polarity::Positive).then_some(Outcome::Success);
-    let negative = strategy.has_evidence(Polarity::Negative).then_some(Outcome::Failure);
+    let positive = strategy.has_evidence(Polarity::Support).then_some(Outcome::Success);
+    let negative = strategy.has_evidence(Polarity::Contradict).then_some(Outcome::Failure);
     positive.into_iter().chain(negative)
 }

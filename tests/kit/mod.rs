@@ -49,8 +49,8 @@ pub fn failure() -> Judgment {
 pub fn strategy(title: &str, from: Id<Trajectory>, polarity: Polarity) -> Strategy {
     let evidence = vec![Evidence { trajectory: from, first_step: 0, last_step: 0, polarity }];
     let kind = match polarity {
-        Polarity::Positive => StrategyKind::Procedure,
-        Polarity::Negative => StrategyKind::Guardrail,
+        Polarity::Support => StrategyKind::Procedure,
+        Polarity::Contradict => StrategyKind::Guardrail,
     };
     let provenance = Provenance { distiller: "test/1".into(), evidence };
     Strategy { kind, provenance, ..Strategy::new(title, "when", "how") }

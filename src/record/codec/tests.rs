@@ -19,7 +19,7 @@ fn strategy() -> Strategy {
                 trajectory: Id::from_u64(3),
                 first_step: 0,
                 last_step: 4,
-                polarity: Polarity::Negative,
+                polarity: Polarity::Contradict,
             }],
         },
         ..Strategy::new("t", "d", "c")

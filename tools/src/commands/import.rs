@@ -6,10 +6,10 @@ use crate::import::{self, Entry, EvidenceLine, ImportedRecord, StepMap, Strategy
 use crate::interrupt;
 use crate::output::Output;
 use lagdb::{
-    Evidence, Id, Judgment, LexicalEmbedder, Provenance, Rollout, Scope, Strategy, Trajectory, Transaction,
+    Evidence, Id, Judgment, LexicalEmbedder, Provenance, Scope, Strategy, Trajectory, Transaction,
 };
 use serde_json::json;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Records in one commit: an interrupted import keeps whole batches.
@@ -92,18 +92,18 @@ struct Import<'a> {
     scope: &'a Scope,
     labels: &'a [String],
     embedder: LexicalEmbedder,
-    cited: HashMap<Rollout, Cited>,
+    cited: BTreeMap<(String, u32), Cited>,
     n_committed: usize,
     bar: indicatif::ProgressBar,
 }
 
 impl<'a> Import<'a> {
     fn new(scope: &'a Scope, labels: &'a [String], output: Output, n: u64) -> Result<Self, Failure> {
-        let mut cited = HashMap::new();
+        let mut cited = BTreeMap::new();
         let snapshot = scope.snapshot()?;
         for id in snapshot.ids::<Trajectory>()? {
             if let Some(Trajectory { steps, rollout: Some(rollout), .. }) = snapshot.get(id)? {
-                cited.insert(rollout, Cited { id, steps: StepMap::identity(steps.len()) });
+                cited.insert((rollout.group, rollout.attempt), Cited { id, steps: StepMap::identity(steps.len()) });
             }
         }
         let bar = output.progress(n, "importing");
@@ -143,7 +143,7 @@ impl<'a> Import<'a> {
             tx.judge(id, judgment).map_err(|error| place.blame(error))?;
         }
         if let Some(rollout) = trajectory.rollout {
-            self.cited.insert(rollout, Cited { id, steps: steps.clone() });
+            self.cited.insert((rollout.group, rollout.attempt), Cited { id, steps: steps.clone() });
         }
         Ok(())
     }
@@ -167,8 +167,8 @@ impl<'a> Import<'a> {
     }
 
     fn resolve(&self, place: &Place, evidence: &EvidenceLine) -> Result<Evidence, Failure> {
-        let rollout = Rollout { group: evidence.group(), attempt: evidence.attempt };
-        let named = || format!("group {}, attempt {}", rollout.group, rollout.attempt);
+        let rollout = (evidence.group(), evidence.attempt);
+        let named = || format!("group {}, attempt {}", rollout.0, rollout.1);
         let cited = self.cited.get(&rollout).ok_or_else(|| {
             place.fail(format!("evidence cites {}, which is not in this scope; import its trajectory first", named()))
         })?;

@@ -12,10 +12,10 @@ use lagdb::generate::Generator;
 pub(super) fn introduction(generator: &Generator) -> String {
     let geometry = generator.fingerprint().geometry;
     format!(
-        "model {}: {} parameters, {} layers; fingerprint {}\n",
-        generator.name(),
-        generator.n_parameters(),
+        "model: {} layers, {} KV heads x {}; fingerprint {}\n",
         geometry.n_layers,
+        geometry.n_kv_heads,
+        geometry.head_dim,
         &generator.fingerprint().id().to_string()[..16]
     )
 }
