@@ -24,6 +24,7 @@ pub use embed::LexicalEmbedder;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CommitId, Id, SegmentId};
 pub use lagdb_format as format;
+pub use maintenance::{Compaction, Problem, Progress, Stats, VerifyReport};
 pub use options::Options;
 pub use record::{
     Embedding, EmbeddingSpace, Evidence, Judgment, Outcome, Polarity, Provenance, Record, RecordKind, Rollout, Step,

@@ -65,7 +65,7 @@ impl Store {
         let highest = segments.sweep(&living)?.map_or(0, |id| id.as_u64());
         numbers.next_segment = numbers.next_segment.max(highest.saturating_add(1));
         Ok(Self {
-            catalog: RwLock::new(Arc::new(catalog)),
+            catalog: RwLock::new(catalog),
             medium,
             segments,
             vectors: VectorIndex::default(),
@@ -84,8 +84,8 @@ impl Store {
     }
 
     /// Puts a rewritten catalog in place of the one before. The caller holds the writer's turn.
-    pub(crate) fn replace_catalog(&self, catalog: Catalog) {
-        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    pub(crate) fn replace_catalog(&self, catalog: Arc<Catalog>) {
+        *self.catalog.write().unwrap_or_else(PoisonError::into_inner) = catalog;
     }
 
     /// The latest commit, pinned: its segments stay as long as the pin.

@@ -9,7 +9,10 @@ use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Does `call`, which `action` describes as a verb.
-pub(crate) fn guarded<T>(action: &'static str, call: impl FnOnce() -> std::result::Result<T, redb::Error>) -> Result<T> {
+pub(crate) fn guarded<T>(
+    action: &'static str,
+    call: impl FnOnce() -> std::result::Result<T, redb::Error>,
+) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(translated(action, error)),

@@ -74,6 +74,11 @@ impl Key {
         None
     }
 
+    /// The scope and the record that a key of a record begins with.
+    pub(crate) fn record_of(bytes: &[u8]) -> Option<(ScopeId, u64)> {
+        Some((ScopeId(Self::u32_at(bytes, 0)?), Self::u64_at(bytes, 4)?))
+    }
+
     /// The 8 bytes from `at` on as a number.
     pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
         Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?))

@@ -25,8 +25,9 @@ use crate::medium::Medium;
 use crate::{Error, Result};
 use backend::MediumBackend;
 use guard::{guarded, guarded_drop};
-use redb::{Database, Durability};
+use redb::{Database, Durability, StorageBackend};
 use row::State;
+use std::sync::Arc;
 
 /// The file, relative to the database directory.
 pub(crate) const CATALOG: &str = "catalog.redb";
@@ -43,28 +44,38 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// Makes a catalog without records under [`NEW_CATALOG`] and renames it, so that there is a whole one or none.
+    /// Makes a catalog without records, whole or not at all.
     pub(crate) fn create(medium: &dyn Medium) -> Result<()> {
-        let io = |action| move |source| Error::io(action, NEW_CATALOG, source);
-        let file = medium.create(NEW_CATALOG).map_err(io("create"))?;
-        let catalog = Self::open_on(MediumBackend::new(file.clone()))?;
-        let rows = catalog.begin_write()?;
-        rows.create_tables()?;
-        rows.put_row(Table::Meta, &Key::state(), &State::default())?;
-        rows.commit()?;
-        drop(catalog);
-        file.sync().map_err(io("sync"))?;
-        medium.rename(NEW_CATALOG, CATALOG).map_err(io("rename"))?;
-        medium.sync_dir("").map_err(io("sync the directory of"))
+        write_new(medium, |rows| rows.put_row(Table::Meta, &Key::state(), &State::default()))?;
+        name_durably(medium)
+    }
+
+    /// Writes a catalog with the rows that `fill` writes beside the present one; its length in bytes.
+    pub(crate) fn write_beside(medium: &dyn Medium, fill: impl FnOnce(&Rows) -> Result<()>) -> Result<u64> {
+        write_new(medium, fill)
+    }
+
+    /// Throws away what [`write_beside`](Self::write_beside) wrote.
+    pub(crate) fn forget_beside(medium: &dyn Medium) -> Result<()> {
+        medium.unlink(NEW_CATALOG).map_err(|source| Error::io("unlink", NEW_CATALOG, source))
+    }
+
+    /// Puts what [`write_beside`](Self::write_beside) wrote in place of the present catalog and opens it.
+    ///
+    /// Whoever still reads the one before goes on reading it. After an error nobody may write to that one any more.
+    pub(crate) fn take_place(medium: &dyn Medium) -> Result<Arc<Self>> {
+        name_durably(medium)?;
+        Self::open(medium)
     }
 
     /// Opens [`CATALOG`].
-    pub(crate) fn open(medium: &dyn Medium) -> Result<Self> {
+    pub(crate) fn open(medium: &dyn Medium) -> Result<Arc<Self>> {
         let file = medium.open(CATALOG).map_err(|source| Error::io("open", CATALOG, source))?;
-        Self::open_on(MediumBackend::new(file))
+        Self::open_on(MediumBackend::new(file)).map(Arc::new)
     }
 
-    pub(crate) fn open_on(backend: MediumBackend) -> Result<Self> {
+    /// Opens a catalog on another storage.
+    pub(crate) fn open_on(backend: impl StorageBackend) -> Result<Self> {
         let database = guarded("open", || {
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE_BYTES);
@@ -74,24 +85,24 @@ impl Catalog {
     }
 
     /// A view of the latest commit.
-    pub(crate) fn begin_read(&self) -> Result<Rows> {
+    pub(crate) fn begin_read(self: &Arc<Self>) -> Result<Rows> {
         let database = self.database()?;
         guarded("begin reading", || {
             use redb::ReadableDatabase;
-            Ok(Rows::reading(database.begin_read()?))
+            Ok(Rows::reading(database.begin_read()?, self.clone()))
         })
     }
 
     /// The one writable view; waits for the one before it.
     ///
     /// Its commit is durable, in two phases, and keeps the allocator's state, so that an open after a crash is quick.
-    pub(crate) fn begin_write(&self) -> Result<Rows> {
+    pub(crate) fn begin_write(self: &Arc<Self>) -> Result<Rows> {
         let database = self.database()?;
         guarded("begin writing", || {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             transaction.set_quick_repair(true);
-            Ok(Rows::writing(transaction))
+            Ok(Rows::writing(transaction, self.clone()))
         })
     }
 
@@ -106,6 +117,25 @@ impl Catalog {
     }
 }
 
+/// Writes a catalog under [`NEW_CATALOG`], synced and closed, and returns its length in bytes.
+fn write_new(medium: &dyn Medium, fill: impl FnOnce(&Rows) -> Result<()>) -> Result<u64> {
+    let io = |action| move |source| Error::io(action, NEW_CATALOG, source);
+    let file = medium.create(NEW_CATALOG).map_err(io("create"))?;
+    let catalog = Arc::new(Catalog::open_on(MediumBackend::new(file.clone()))?);
+    let rows = catalog.begin_write()?;
+    rows.create_tables()?;
+    fill(&rows)?;
+    rows.commit()?;
+    drop(catalog);
+    file.sync().map_err(io("sync"))?;
+    file.len().map_err(io("measure"))
+}
+
+fn name_durably(medium: &dyn Medium) -> Result<()> {
+    medium.rename(NEW_CATALOG, CATALOG).map_err(|source| Error::io("rename", NEW_CATALOG, source))?;
+    medium.sync_dir("").map_err(|source| Error::io("sync the directory of", CATALOG, source))
+}
+
 fn closed() -> Error {
     Error::Poisoned { cause: "the catalog is closed".to_owned() }
 }
@@ -115,4 +145,3 @@ impl Drop for Catalog {
         guarded_drop(self.database.take());
     }
 }
-

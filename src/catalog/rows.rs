@@ -4,9 +4,10 @@
 use super::guard::{guarded, guarded_drop};
 use super::row::{self, Row};
 use super::value::{self, Opened};
-use super::{Key, Table};
+use super::{Catalog, Key, Table};
 use crate::{Error, Result};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use std::sync::Arc;
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -18,6 +19,8 @@ fn definition(table: Table) -> Definition {
 pub(crate) struct Rows {
     /// `None` only while it is being dropped or committed.
     transaction: Option<Transaction>,
+    /// Kept open as long as it is read, also when another file took its place.
+    _catalog: Option<Arc<Catalog>>,
 }
 
 enum Transaction {
@@ -29,17 +32,17 @@ enum Transaction {
 pub(crate) type Visit<'a> = dyn FnMut(&[u8], Opened<'_>) -> Result<()> + 'a;
 
 impl Rows {
-    pub(super) fn reading(transaction: ReadTransaction) -> Self {
-        Self { transaction: Some(Transaction::Read(transaction)) }
+    pub(super) fn reading(transaction: ReadTransaction, catalog: Arc<Catalog>) -> Self {
+        Self { transaction: Some(Transaction::Read(transaction)), _catalog: Some(catalog) }
     }
 
-    pub(super) fn writing(transaction: WriteTransaction) -> Self {
-        Self { transaction: Some(Transaction::Write(transaction)) }
+    pub(super) fn writing(transaction: WriteTransaction, catalog: Arc<Catalog>) -> Self {
+        Self { transaction: Some(Transaction::Write(transaction)), _catalog: Some(catalog) }
     }
 
     /// A view whose transaction is over: it has no rows.
     pub(crate) fn ended() -> Self {
-        Self { transaction: None }
+        Self { transaction: None, _catalog: None }
     }
 
     /// Whether rows can be put.
@@ -93,6 +96,16 @@ impl Rows {
         })?
     }
 
+    /// How many rows a table has.
+    pub(crate) fn count(&self, table: Table) -> Result<u64> {
+        let mut n = 0;
+        self.scan_raw(table, &Key::all(), &mut |_, _| {
+            n += 1;
+            Ok(())
+        })?;
+        Ok(n)
+    }
+
     /// The last key that begins with `prefix`.
     pub(crate) fn last_key(&self, table: Table, prefix: &Key) -> Result<Option<Key>> {
         guarded("read", || match &self.transaction {
@@ -104,10 +117,14 @@ impl Rows {
 
     /// Writes `payload` under `key`.
     pub(crate) fn put(&self, table: Table, key: &Key, schema: u16, payload: &[u8]) -> Result<()> {
-        let value = value::seal(table, key.as_bytes(), schema, payload);
+        self.put_raw(table, key, &value::seal(table, key.as_bytes(), schema, payload))
+    }
+
+    /// Writes a value that was sealed for this table and key.
+    pub(crate) fn put_raw(&self, table: Table, key: &Key, value: &[u8]) -> Result<()> {
         let transaction = self.write_transaction()?;
         guarded("write", || {
-            transaction.open_table(definition(table))?.insert(key.as_bytes(), value.as_slice())?;
+            transaction.open_table(definition(table))?.insert(key.as_bytes(), value)?;
             Ok(())
         })
     }

@@ -37,7 +37,8 @@ pub(crate) enum Field<'a> {
 }
 
 impl Field<'_> {
-    fn key(self, scope: ScopeId) -> Key {
+    /// The beginning of the keys of its rows.
+    pub(crate) fn key(self, scope: ScopeId) -> Key {
         let (code, value) = match self {
             Self::Live(RecordKind::Trajectory) => (1, number(1)),
             Self::Live(RecordKind::Strategy) => (1, number(2)),
@@ -52,6 +53,11 @@ impl Field<'_> {
         };
         Key::scope(scope).then(&[code]).then(&value)
     }
+}
+
+/// Whether the bitmap under this key says exactly what there is, and not at least that.
+pub(crate) fn is_exact(key: &[u8]) -> bool {
+    matches!(key.get(4), Some(1 | 2 | 3 | 9))
 }
 
 fn number(n: u64) -> [u8; 16] {

@@ -11,7 +11,7 @@
 mod set;
 mod writing;
 
-pub(crate) use set::{Located, SegmentSet};
+pub(crate) use set::{Located, SegmentSet, read_file, read_whole};
 pub(crate) use writing::PendingSegment;
 
 use crate::SegmentId;
@@ -30,6 +30,6 @@ fn temporary_name(id: SegmentId) -> String {
 }
 
 /// The segment that a file in [`SEGMENTS`] belongs to, if its name is that of a segment.
-fn id_of(name: &str) -> Option<SegmentId> {
+pub(crate) fn id_of(name: &str) -> Option<SegmentId> {
     name.strip_suffix(".kv").or_else(|| name.strip_suffix(".tmp"))?.parse().ok().map(SegmentId::from_u64)
 }

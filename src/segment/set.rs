@@ -45,12 +45,6 @@ impl SegmentSet {
         KvLogView::new(row_group, bytes).map_err(|error| Error::from_format(error, &name))
     }
 
-    /// The whole file, if it has the length and the footer that the catalog says; for verification.
-    pub(crate) fn read_all(&self, id: SegmentId, row: &SegmentRow) -> Result<Vec<u8>> {
-        let segment = self.open(id, row)?;
-        read_range(&*segment.file, &file_name(id), 0, row.len)
-    }
-
     fn open(&self, id: SegmentId, row: &SegmentRow) -> Result<Arc<OpenSegment>> {
         if let Some(segment) = self.opened().get(&id) {
             return Ok(segment.clone());
@@ -98,6 +92,20 @@ impl SegmentSet {
     }
 }
 
+/// All bytes of a segment, if it has the length and the footer that the catalog says.
+pub(crate) fn read_whole(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<Vec<u8>> {
+    let segment = open_file(medium, id, row)?;
+    read_range(&*segment.file, &file_name(id), 0, row.len)
+}
+
+/// All bytes of a segment's file, whatever they are.
+pub(crate) fn read_file(medium: &dyn Medium, id: SegmentId) -> Result<Vec<u8>> {
+    let name = file_name(id);
+    let file = medium.open(&name).map_err(|source| Error::io("open", &name, source))?;
+    let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
+    read_range(&*file, &name, 0, len)
+}
+
 fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
     let name = file_name(id);
     let file = medium.open(&name).map_err(|source| match source.kind() {
@@ -125,11 +133,10 @@ fn parse_footer(end: &[u8], len: u64, id: SegmentId) -> lagdb_format::Result<Foo
 }
 
 fn read_range(file: &dyn MediumFile, name: &str, offset: u64, n_bytes: u64) -> Result<Vec<u8>> {
-    let n_bytes = usize::try_from(n_bytes).map_err(|_| corrupt(name, offset, "too long for this machine".to_owned()))?;
+    let n_bytes =
+        usize::try_from(n_bytes).map_err(|_| corrupt(name, offset, "too long for this machine".to_owned()))?;
     let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(n_bytes)
-        .map_err(|_| Error::io("read", name, std::io::ErrorKind::OutOfMemory.into()))?;
+    bytes.try_reserve_exact(n_bytes).map_err(|_| Error::io("read", name, std::io::ErrorKind::OutOfMemory.into()))?;
     bytes.resize(n_bytes, 0);
     match file.read_at(offset, &mut bytes) {
         Ok(()) => Ok(bytes),

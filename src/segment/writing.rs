@@ -36,6 +36,11 @@ impl PendingSegment {
         self.id
     }
 
+    /// Bytes so far.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
     /// Adds a KV log. After an error the segment cannot be published any more.
     pub(crate) fn push(&mut self, log: &KvLog, encoding: Encoding) -> Result<Pushed> {
         self.push_with(|writer| writer.push(log, encoding))

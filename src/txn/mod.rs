@@ -4,5 +4,6 @@ mod records;
 mod snapshot;
 mod transaction;
 
+pub(crate) use records::{lineage, own_fields, table_of};
 pub use snapshot::{KvLogInfo, Snapshot};
 pub use transaction::Transaction;

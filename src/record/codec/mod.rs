@@ -48,8 +48,10 @@ codec!(encode_trajectory, decode_trajectory, Trajectory, 1 => v1::TrajectoryV1);
 codec!(encode_strategy, decode_strategy, Strategy, 1 => v1::StrategyV1);
 codec!(encode_judgment, decode_judgment, Judgment, 1 => v1::JudgmentV1);
 
-type Serializer<'a> =
-    Rancor<rkyv::ser::Serializer<AlignedVec, rkyv::ser::allocator::ArenaHandle<'a>, rkyv::ser::sharing::Share>, RkyvError>;
+type Serializer<'a> = Rancor<
+    rkyv::ser::Serializer<AlignedVec, rkyv::ser::allocator::ArenaHandle<'a>, rkyv::ser::sharing::Share>,
+    RkyvError,
+>;
 type Validator<'a> = rkyv::api::high::HighValidator<'a, RkyvError>;
 type Deserializer = rkyv::api::high::HighDeserializer<RkyvError>;
 

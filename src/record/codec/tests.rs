@@ -52,7 +52,8 @@ fn a_newer_schema_is_named() {
 #[test]
 fn version_1_has_the_bytes_it_was_shipped_with() {
     let golden = include_str!("golden_v1.txt").lines().collect::<Vec<_>>();
-    let now = [hex(encode_trajectory(&trajectory())), hex(encode_strategy(&strategy())), hex(encode_judgment(&judgment()))];
+    let now =
+        [hex(encode_trajectory(&trajectory())), hex(encode_strategy(&strategy())), hex(encode_judgment(&judgment()))];
     assert_eq!(now.as_slice(), golden.as_slice());
 }
 
