@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, bytes};
-use lagdb::maintenance::{self, VerifyReport};
+use lagdb::maintenance::{self, Problem, VerifyReport};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -36,15 +36,15 @@ pub fn run(options: &Options, output: Output) -> Outcome {
 /// [`Failure::ProblemsFound`].
 pub fn require_ok(report: &VerifyReport) -> Outcome {
     let n = report.problems.len();
-    if report.is_ok() { Ok(()) } else { Err(Failure::ProblemsFound(format!("verify found {n} problem(s)"))) }
+    if report.is_sound() { Ok(()) } else { Err(Failure::ProblemsFound(format!("verify found {n} problem(s)"))) }
 }
 
 fn text(report: &VerifyReport) -> String {
     let mut lines: Vec<String> =
-        report.problems.iter().map(|problem| format!("{}: {}", problem.file.display(), problem.what)).collect();
+        report.problems.iter().map(line).collect();
     lines.push(format!(
         "{}: {} catalog rows, {} segments ({}) checked",
-        if report.is_ok() { "ok" } else { "DAMAGED" },
+        if report.is_sound() { "ok" } else { "DAMAGED" },
         report.rows,
         report.segments,
         bytes(report.segment_bytes)
@@ -52,11 +52,17 @@ fn text(report: &VerifyReport) -> String {
     lines.join("\n")
 }
 
+/// `file: at byte n: what is wrong`.
+fn line(Problem { file, offset, what }: &Problem) -> String {
+    let place = offset.map_or_else(String::new, |offset| format!("at byte {offset}: "));
+    format!("{}: {place}{what}", file.display())
+}
+
 fn json(report: &VerifyReport) -> serde_json::Value {
     let problems: Vec<_> =
-        report.problems.iter().map(|p| json!({ "file": p.file.display().to_string(), "what": p.what })).collect();
+        report.problems.iter().map(|p| json!({ "file": p.file.display().to_string(), "offset": p.offset, "what": p.what })).collect();
     json!({
-        "schema": "lagdb.verify/1", "ok": report.is_ok(), "problems": problems, "rows": report.rows,
+        "schema": "lagdb.verify/1", "ok": report.is_sound(), "problems": problems, "rows": report.rows,
         "segments": report.segments, "segment_bytes": report.segment_bytes,
     })
 }

@@ -17,7 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const N_SOURCES: usize = 9;
 
 /// A log is the response and the `think` before it.
-const CAPTURE: Capture = Capture { lead_in_tokens: 1, element: ElementType::F16 };
+pub(super) const CAPTURE: Capture = Capture { lead_in_tokens: 1, element: ElementType::F16 };
 
 /// One stream: a world of its own, the source tasks lived in it, and what they became in the database.
 #[derive(Clone, Debug)]

@@ -93,7 +93,7 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     }
     let cases = measure::measure(options, &generator, &database, &streams, output)?;
     let verification = database.verify(&mut |_| {})?;
-    let report = Report::new(options, &cases, &database, &streams, &verification)?;
+    let report = Report::new(options, &generator, &cases, &database, &streams, &verification)?;
     output.print(|| report.text(), || report.json())?;
     commands::verify::require_ok(&verification)
 }

@@ -1,10 +1,12 @@
 //! What the demo found: one cell per arm, kind and number of logs, never averaged into one headline.
 
+use super::live::CAPTURE;
 use super::tasks::{N_LOGS, kind_name};
 use super::{Arm, Case, Options, Stream, Verdict};
 use crate::failure::Failure;
 use crate::output::bytes;
-use crate::world::Kind;
+use crate::world::{Kind, LOG_LEN};
+use lagdb::generate::Generator;
 use lagdb::maintenance::VerifyReport;
 use lagdb::Database;
 use serde_json::{Value, json};
@@ -99,6 +101,7 @@ impl Report {
     /// When the database cannot be read.
     pub fn new(
         options: &Options,
+        generator: &Generator,
         cases: &[Case],
         database: &Database,
         streams: &[Stream],
@@ -118,12 +121,12 @@ impl Report {
             n_tasks: sources().count(),
             n_solved: streams.iter().map(|stream| stream.n_solved).sum(),
             cells: cells.collect(),
-            log_tokens: crate::world::LOG_LEN,
+            log_tokens: LOG_LEN,
             log_text_bytes: sources().map(|(source, _)| text_bytes(source.log())).sum::<u64>() / n_logs,
-            log_raw_bytes: stats.kv_raw_bytes / n_logs,
+            log_raw_bytes: LOG_LEN as u64 * bytes_per_token(generator),
             log_stored_bytes: stats.live_bytes / n_logs,
             database_bytes: stats.catalog_bytes + stats.segment_bytes,
-            verified: verification.is_ok(),
+            verified: verification.is_sound(),
         })
     }
 
@@ -183,6 +186,13 @@ impl Report {
         ));
         lines
     }
+}
+
+/// Keys and values of one token at every layer, in bytes as captured.
+fn bytes_per_token(generator: &Generator) -> u64 {
+    let geometry = generator.fingerprint().geometry;
+    let numbers = 2 * geometry.n_layers as usize * geometry.row_width();
+    (numbers * CAPTURE.element.n_bytes()) as u64
 }
 
 /// What the numbers mean, and where memory does not help.
