@@ -2,4 +2,15 @@
 
 mod kit;
 
+mod a_crash_leaves_before_or_after;
+mod a_full_disk_harms_nothing;
+mod a_snapshot_never_changes;
+mod a_transaction_happens_or_not;
+mod calls_that_do_not_fit_are_refused;
+mod compaction_keeps_what_lives;
+mod damage_is_noticed;
+mod one_opener_at_a_time;
+mod orphans_are_unlinked;
 mod round_trip;
+mod store_ops;
+mod tidy;
