@@ -55,6 +55,10 @@ impl Store {
         if !has_catalog(&*medium)? {
             Catalog::create(&*medium)?;
         }
+        if options.check_pages && !Catalog::open_copy(&*medium)?.check_pages()? {
+            let what = "a page does not have the checksum that redb keeps of it".to_owned();
+            return Err(Error::Corrupt { file: CATALOG.into(), offset: 0, what });
+        }
         let catalog = Catalog::open(&*medium)?;
         let rows = catalog.begin_read()?;
         let mut numbers = read_state(&rows)?;

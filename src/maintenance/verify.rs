@@ -10,7 +10,6 @@ mod rows;
 mod segments;
 
 use super::{OnProgress, Progress};
-use crate::catalog::backend::Overlay;
 use crate::catalog::{CATALOG, Catalog, Rows};
 use crate::medium::{FileMedium, Medium};
 use crate::store;
@@ -123,12 +122,7 @@ fn check(medium: &dyn Medium, rows: &Rows, report: &mut VerifyReport, progress: 
 /// Opens the catalog over a copy that takes all writes, and has redb check its pages.
 fn check_pages(medium: &dyn Medium, report: &mut VerifyReport, progress: &mut OnProgress<'_>) -> Option<Arc<Catalog>> {
     progress(Progress { stage: "pages", done: 0, total: 0 });
-    let open = || -> Result<Catalog> {
-        let io = |source| Error::io("open", CATALOG, source);
-        let file = medium.open(CATALOG).map_err(io)?;
-        Catalog::open_on(Overlay::new(file).map_err(io)?)
-    };
-    let mut checked = report.note(CATALOG, open())?;
+    let mut checked = report.note(CATALOG, Catalog::open_copy(medium))?;
     match checked.check_pages() {
         Ok(true) => {}
         Ok(false) => report.add(CATALOG, "a page does not have the checksum that redb keeps of it"),
@@ -136,5 +130,5 @@ fn check_pages(medium: &dyn Medium, report: &mut VerifyReport, progress: &mut On
     }
     // Opened anew: the check repaired its copy, and the rows must be those that are on disk.
     drop(checked);
-    report.note(CATALOG, open()).map(Arc::new)
+    report.note(CATALOG, Catalog::open_copy(medium)).map(Arc::new)
 }
