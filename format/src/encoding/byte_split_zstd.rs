@@ -9,9 +9,15 @@
 
 use crate::{ElementType, FormatError, Result};
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::CParameter;
 
-/// Fast, and near the best for bytes that have entropy but few repeats.
-const LEVEL: i32 = 1;
+/// Level 1 for its speed. Signs and exponents have entropy but few repeats: matches shorter than seven bytes cost
+/// more than they save (bf16: 2.41 times smaller at 0.44 GB/s with them, 2.50 at 1.21 GB/s without).
+fn compressor() -> std::io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(1)?;
+    compressor.set_parameter(CParameter::MinMatch(7))?;
+    Ok(compressor)
+}
 
 /// No page is stored in more bytes: the planes as they are, and their lengths.
 pub(super) fn max_stored_bytes(raw_bytes: usize) -> usize {
@@ -83,12 +89,12 @@ fn corrupt(detail: &str) -> FormatError {
 
 /// Appends `plane` as a zstd frame, or as it is when that is not longer.
 fn compress(
-    compressor: &mut Option<Compressor<'static>>,
+    slot: &mut Option<Compressor<'static>>,
     frame: &mut Vec<u8>,
     plane: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let compressor = context(compressor, || Compressor::new(LEVEL))?;
+    let compressor = context(slot, compressor)?;
     frame.resize(plane.len().saturating_sub(1), 0);
     // The only error is that the frame is not shorter than the plane.
     let n_bytes = compressor.compress_to_buffer(plane, frame.as_mut_slice()).unwrap_or(0);

@@ -84,6 +84,22 @@ impl<'a> KvLogView<'a> {
         self.raw(layer, Part::Values)
     }
 
+    /// Writes the keys of `layer` as they were written into `out` of exactly that many bytes.
+    ///
+    /// # Errors
+    /// As [`keys_raw`](Self::keys_raw); also [`FormatError::Invalid`] when `out` has another length.
+    pub fn copy_keys(&self, layer: u32, out: &mut [u8]) -> Result<()> {
+        self.copy(layer, Part::Keys, out)
+    }
+
+    /// Writes the values of `layer`; otherwise as [`copy_keys`](Self::copy_keys).
+    ///
+    /// # Errors
+    /// As [`copy_keys`](Self::copy_keys).
+    pub fn copy_values(&self, layer: u32, out: &mut [u8]) -> Result<()> {
+        self.copy(layer, Part::Values, out)
+    }
+
     /// The whole log in memory, byte for byte what was written.
     ///
     /// # Errors
@@ -182,13 +198,17 @@ impl<'a> KvLogView<'a> {
             return self.page_bytes(&page, stored).map(Cow::Borrowed);
         }
         let mut raw = vec![0; self.row_group.grid.chunk_bytes()];
-        self.read_raw(layer, part, &mut raw)?;
+        self.copy(layer, part, &mut raw)?;
         Ok(Cow::Owned(raw))
     }
 
-    fn read_raw(&self, layer: u32, part: Part, raw: &mut [u8]) -> Result<()> {
+    fn copy(&self, layer: u32, part: Part, out: &mut [u8]) -> Result<()> {
+        let wanted = self.row_group.grid.chunk_bytes();
+        if out.len() != wanted {
+            return Err(FormatError::invalid("out", format!("{} bytes instead of {wanted}", out.len())));
+        }
         let mut decoder = Decoder::default();
-        let mut rest = raw;
+        let mut rest = out;
         for (page, stored) in self.chunk(layer, part)? {
             let (here, after) = split(rest, page.raw_bytes)?;
             self.decode(&mut decoder, &page, stored, here)?;
