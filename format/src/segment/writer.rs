@@ -84,6 +84,18 @@ impl SegmentWriter {
         std::mem::take(&mut self.out)
     }
 
+    /// Hands the bytes written since the last call to `write` and keeps their memory for what comes next; otherwise
+    /// as [`take`](Self::take).
+    ///
+    /// # Errors
+    /// Those of `write`; the bytes are then not taken.
+    pub fn drain<E>(&mut self, write: impl FnOnce(&[u8]) -> std::result::Result<(), E>) -> std::result::Result<(), E> {
+        write(&self.out)?;
+        self.taken_bytes = self.n_bytes();
+        self.out.clear();
+        Ok(())
+    }
+
     /// Adds footer and tail and returns all bytes not yet taken.
     ///
     /// # Errors
