@@ -1,4 +1,5 @@
 //! What the segment format promises, one promise per file.
 
+mod format_md_says_what_the_code_does;
 mod reads_back_what_was_written;
 mod support;
