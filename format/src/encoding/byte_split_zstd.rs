@@ -19,9 +19,10 @@ fn compressor() -> std::io::Result<Compressor<'static>> {
     Ok(compressor)
 }
 
-/// No page is stored in more bytes: the planes as they are, and their lengths.
-pub(super) fn max_stored_bytes(raw_bytes: usize) -> usize {
-    raw_bytes.saturating_add(4 * 4)
+/// Whether a page of `raw_bytes` may be stored in `stored_bytes`: at least a byte a plane, at most the planes as they
+/// are, and their lengths.
+pub(super) fn allows(raw_bytes: usize, stored_bytes: usize) -> bool {
+    stored_bytes >= 2 * (4 + 1) && stored_bytes <= raw_bytes.saturating_add(4 * 4)
 }
 
 /// The contexts and planes kept from one page to the next.

@@ -41,7 +41,7 @@ impl Encoding {
     pub(crate) fn allows(self, raw_bytes: usize, stored_bytes: usize) -> bool {
         match self {
             Self::Plain => stored_bytes == raw_bytes,
-            Self::ByteSplitZstd => stored_bytes <= byte_split_zstd::max_stored_bytes(raw_bytes),
+            Self::ByteSplitZstd => byte_split_zstd::allows(raw_bytes, stored_bytes),
         }
     }
 }
