@@ -14,4 +14,3 @@ mod orphans_are_unlinked;
 mod round_trip;
 mod store_ops;
 mod tidy;
-mod zz_measure;

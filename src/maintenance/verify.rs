@@ -83,6 +83,10 @@ pub fn verify(path: impl AsRef<Path>, progress: &mut OnProgress<'_>) -> Result<V
 pub fn verify_on(medium: &dyn Medium, progress: &mut OnProgress<'_>) -> Result<VerifyReport> {
     // Asked first: taking the lock makes its file, and a directory that is not there must not come to be.
     medium.list("").map_err(|source| Error::io("list", medium.root(), source))?;
+    let is_there = medium.open(CATALOG).is_ok() || medium.list(crate::segment::SEGMENTS).is_ok();
+    if !is_there {
+        return Err(Error::io("open", medium.root().join(CATALOG), std::io::ErrorKind::NotFound.into()));
+    }
     let _lock = store::lock(medium, "lagdb verify")?;
     let mut report = VerifyReport::default();
     let catalog = check_pages(medium, &mut report, progress);
