@@ -204,7 +204,7 @@ fn expect_rows(table: Table, found: usize, expected: u32) -> Result<()> {
 
 fn check_space(rows: &Rows, options: &Options) -> Result<()> {
     match (read_space(rows)?, &options.space) {
-        (Some(stored), Some(wanted)) => wanted.expect(&stored),
+        (Some(stored), Some(wanted)) => wanted.require(&stored),
         _ => Ok(()),
     }
 }

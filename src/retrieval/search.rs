@@ -31,7 +31,7 @@ impl Snapshot {
     /// [`Error::Corrupt`](crate::Error::Corrupt) when a row is damaged.
     pub fn search<R: Record>(&self, query: &Query) -> Result<Vec<Hit<R>>> {
         let (Some(scope), Some(space)) = (self.scope, self.space()?) else { return Ok(Vec::new()) };
-        query.near.space().expect(&space)?;
+        query.near.space().require(&space)?;
         let candidates = self.candidates(scope, R::KIND, query)?;
         let hits: Vec<Hit<R>> = self
             .nearest(scope, &candidates, query)?
@@ -110,13 +110,13 @@ impl Snapshot {
                     None => Ok(()),
                 }
             })?;
-            return scan.expect(missing);
+            return scan.require(missing);
         }
         for id in missing {
             let key = Key::record(scope, u64::from(id));
             self.rows.get(Table::Embeddings, &key, |opened| scan.add(id, opened.payload))?;
         }
-        scan.expect(missing)
+        scan.require(missing)
     }
 
     fn hit<R: Record>(&self, scored: Scored) -> Result<Hit<R>> {

@@ -257,7 +257,7 @@ impl Transaction {
     /// The first embedding decides on the space of the database.
     fn settle_space(&self, embedding: &Embedding) -> Result<()> {
         if let Some(space) = self.space()? {
-            embedding.space().expect(&space)?;
+            embedding.space().require(&space)?;
         }
         let key = Key::space();
         if self.rows.get_row::<SpaceRow>(Table::Meta, &key)?.is_some() {
