@@ -134,3 +134,9 @@ fn taking_bytes_while_writing_changes_nothing() {
     taken.extend(writer.finish().unwrap());
     assert_eq!(taken, whole);
 }
+
+#[test]
+fn views_go_to_other_threads() {
+    fn goes<T: Send + Sync + Clone + std::fmt::Debug + 'static>() {}
+    goes::<KvLogView<'static>>();
+}

@@ -9,6 +9,7 @@ use super::grid::{GridPage, Part};
 use crate::encoding::Decoder;
 use crate::{ElementType, Encoding, FormatError, KvLayer, KvLog, KvRead, ModelFingerprint, Result};
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 /// One row group of a segment, read in place. Cloning is cheap; with owned bytes it is `KvLogView<'static>`.
@@ -276,6 +277,12 @@ impl<'a> KvLogView<'a> {
 fn split<T>(rest: &mut [T], n: usize) -> Result<(&mut [T], &mut [T])> {
     let n_left = rest.len();
     rest.split_at_mut_checked(n).ok_or_else(|| FormatError::invalid("out", format!("{n_left} left of {n}")))
+}
+
+impl fmt::Debug for KvLogView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KvLogView").field("row_group", &self.row_group).finish_non_exhaustive()
+    }
 }
 
 impl KvRead for KvLogView<'_> {
