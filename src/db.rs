@@ -1,10 +1,9 @@
 //! The database and its scopes: where everything begins.
 
-use crate::catalog::row::ScopeRow;
-use crate::catalog::{Key, ScopeId, Table, value};
+use crate::catalog::{Key, Table, value};
 use crate::medium::{FileMedium, Medium, MemoryMedium};
 use crate::record::limits;
-use crate::store::Store;
+use crate::store::{Store, find_scope};
 use crate::{Options, Result, Snapshot, Transaction};
 use std::path::Path;
 use std::sync::Arc;
@@ -120,8 +119,7 @@ impl Scope {
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.store.check_running()?;
         let (rows, commit, pin) = self.store.read()?;
-        let row = rows.get_row::<ScopeRow>(Table::Scopes, &Key::scope_name(&self.name))?;
-        let scope = row.map(|row| ScopeId(row.id));
+        let scope = find_scope(&rows, &self.name)?;
         Ok(Snapshot { rows, store: self.store.clone(), scope, commit, pin: Some(pin), pending: None })
     }
 

@@ -10,10 +10,10 @@ mod writer;
 pub(crate) use pins::Pin;
 pub(crate) use writer::WriterTurn;
 
-use crate::catalog::row::{SegmentRow, SpaceRow, State};
-use crate::catalog::{CATALOG, Catalog, Key, NEW_CATALOG, Rows, Table};
+use crate::catalog::row::{ScopeRow, SegmentRow, SpaceRow, State};
+use crate::catalog::{CATALOG, Catalog, Key, NEW_CATALOG, Rows, ScopeId, Table};
 use crate::index::vector::VectorIndex;
-use crate::medium::{Lock, LockError, Medium};
+use crate::medium::{LOCK, Lock, LockError, Medium};
 use crate::options::Options;
 use crate::record::EmbeddingSpace;
 use crate::segment::{SEGMENTS, SegmentSet};
@@ -53,7 +53,12 @@ impl Store {
         let lock = lock(&*medium, &options.owner)?;
         forget_unfinished_catalog(&*medium)?;
         if !has_catalog(&*medium)? {
+            check_empty(&*medium)?;
             Catalog::create(&*medium)?;
+        }
+        if options.check_pages && !Catalog::open_copy(&*medium)?.check_pages()? {
+            let what = "a page does not have the checksum that redb keeps of it".to_owned();
+            return Err(Error::Corrupt { file: CATALOG.into(), offset: 0, what });
         }
         let catalog = Catalog::open(&*medium)?;
         let rows = catalog.begin_read()?;
@@ -111,6 +116,7 @@ impl Store {
             next_id: stored.next_id.max(seen.next_id),
             next_segment: stored.next_segment.max(seen.next_segment),
             next_scope: stored.next_scope.max(seen.next_scope),
+            ..stored
         })
     }
 
@@ -175,13 +181,48 @@ pub(crate) fn segment_rows(rows: &Rows) -> Result<Vec<(SegmentId, SegmentRow)>> 
         segments.push((SegmentId::from_u64(id), row));
         Ok(())
     })?;
+    // Files that no row names are unlinked at the open, so a hidden row must not go unnoticed.
+    expect_rows(Table::Segments, segments.len(), read_state(rows)?.n_segments)?;
     Ok(segments)
+}
+
+/// The number of the scope called `name`, once it has a commit.
+pub(crate) fn find_scope(rows: &Rows, name: &str) -> Result<Option<ScopeId>> {
+    if let Some(row) = rows.get_row::<ScopeRow>(Table::Scopes, &Key::scope_name(name))? {
+        return Ok(Some(ScopeId(row.id)));
+    }
+    expect_rows(Table::Scopes, rows.count(Table::Scopes)? as usize, read_state(rows)?.n_scopes)?;
+    Ok(None)
+}
+
+fn expect_rows(table: Table, found: usize, expected: u32) -> Result<()> {
+    if found == expected as usize {
+        return Ok(());
+    }
+    Err(crate::catalog::value::corrupt(table, &[], format!("{found} rows; {expected} were written")))
 }
 
 fn check_space(rows: &Rows, options: &Options) -> Result<()> {
     match (read_space(rows)?, &options.space) {
-        (Some(stored), Some(wanted)) => wanted.expect(&stored),
+        (Some(stored), Some(wanted)) => wanted.require(&stored),
         _ => Ok(()),
+    }
+}
+
+/// A database is made in an empty directory only: not among other people's files, and not over segments whose catalog
+/// was lost, which would be unlinked as orphans.
+fn check_empty(medium: &dyn Medium) -> Result<()> {
+    let list = |dir: &str| medium.list(dir).map_err(|source| Error::io("list", medium.root().join(dir), source));
+    if let Some(name) = list(SEGMENTS)?.iter().find(|name| name.ends_with(".kv")) {
+        let what = format!("is missing, while {SEGMENTS}/{name} is there");
+        return Err(Error::Corrupt { file: CATALOG.into(), offset: 0, what });
+    }
+    match list("")?.iter().find(|name| name.as_str() != LOCK) {
+        None => Ok(()),
+        Some(name) => {
+            let root = medium.root();
+            Err(Error::invalid("path", format!("{} has no catalog but other files ({name})", root.display())))
+        }
     }
 }
 

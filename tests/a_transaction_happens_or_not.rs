@@ -31,7 +31,11 @@ fn writers_take_turns() {
     std::thread::scope(|threads| {
         for thread in 0..4 {
             let scope = scope.clone();
-            threads.spawn(move || (0..10).for_each(|i| drop(kit::remember(&scope, &format!("{thread} {i}"), None))));
+            threads.spawn(move || {
+                for i in 0..10 {
+                    kit::remember(&scope, &format!("{thread} {i}"), None);
+                }
+            });
         }
     });
     let snapshot = scope.snapshot().unwrap();

@@ -2,7 +2,7 @@
 
 use crate::kit::{self, embed, kv_log, model};
 use lagdb::medium::MemoryMedium;
-use lagdb::{Database, Error, Id, Outcome, Polarity, Query, Result, Strategy, StrategyKind, Trajectory};
+use lagdb::{Database, Error, Id, Options, Outcome, Polarity, Query, Result, Strategy, StrategyKind, Trajectory};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Once};
 
@@ -46,8 +46,12 @@ fn database() -> Files {
 
 /// Everything that a user asks, each answer apart.
 fn answers(files: &Files) -> Vec<Result<String>> {
+    answers_with(Database::options(), files)
+}
+
+fn answers_with(options: Options, files: &Files) -> Vec<Result<String>> {
     let medium = Arc::new(MemoryMedium::from_dump(files.clone()));
-    let database = match Database::options().open_on(medium) {
+    let database = match options.open_on(medium) {
         Ok(database) => database,
         Err(error) => return vec![Err(error)],
     };
@@ -152,6 +156,22 @@ fn flipped_bits_of_the_catalog() {
         }
     }
     assert!(wrong.is_empty(), "{} of {} flips gave another answer: {wrong:?}", wrong.len(), bits.len() / step);
+}
+
+#[test]
+fn checked_pages_leave_nothing_unnoticed() {
+    without_redbs_panic_messages();
+    let files = database();
+    let check = || Database::options().check_pages(true);
+    let good = answers_with(check(), &files);
+    assert!(good.iter().all(Result::is_ok));
+    // Bits of a page that holds keys of label bitmaps, whose loss no other check could notice.
+    let key_of_a_label = [0, 0, 0, 1, 4];
+    let at = files[CATALOG].windows(5).position(|window| window == key_of_a_label).unwrap();
+    let start = at / 4096 * 4096;
+    for bit in (start * 8..(start + 4096) * 8).step_by(23) {
+        assert_eq!(n_wrong(&good, &answers_with(check(), &flipped(&files, CATALOG, bit))), 0, "bit {bit}");
+    }
 }
 
 #[test]

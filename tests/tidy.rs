@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 10] = [
     &["txn"],
     &["retrieval"],
     &["db"],
-    &["maintenance", "agent"],
+    &["maintenance", "agent", "fuzzing"],
 ];
 
 /// Floors that stand on none of the store and carry none of it.

@@ -1,5 +1,7 @@
 //! Number types a KV log may hold.
 
+use half::slice::HalfFloatSliceExt;
+
 /// The type of the stored numbers, little-endian on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -77,11 +79,7 @@ impl ElementType {
                     *x = f32::from_le_bytes(*b);
                 }
             }
-            Self::F16 => {
-                for (x, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                    *x = half::f16::from_le_bytes(*b).to_f32();
-                }
-            }
+            Self::F16 => decode_f16(bytes, out),
             Self::Bf16 => {
                 for (x, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
                     *x = half::bf16::from_le_bytes(*b).to_f32();
@@ -89,5 +87,17 @@ impl ElementType {
             }
         }
         Ok(())
+    }
+}
+
+/// Eight at a time where the machine can: asking it for each number costs seven eighths of the time.
+fn decode_f16(bytes: &[u8], out: &mut [f32]) {
+    if cfg!(target_endian = "little")
+        && let Ok(numbers) = bytemuck::try_cast_slice::<u8, half::f16>(bytes)
+    {
+        return numbers.convert_to_f32_slice(out);
+    }
+    for (x, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
+        *x = half::f16::from_le_bytes(*b).to_f32();
     }
 }

@@ -36,7 +36,7 @@ pub trait KvRead {
     /// Writes the keys of `layer` as f32, `[n_tokens, n_kv_heads, head_dim]`, into `out` of exactly that length.
     ///
     /// # Errors
-    /// [`FormatError`](crate::FormatError) when `layer` or `out.len()` is wrong or the bytes are corrupt.
+    /// [`FormatError`] when `layer` or `out.len()` is wrong or the bytes are corrupt.
     fn read_keys(&self, layer: u32, out: &mut [f32]) -> Result<()>;
     /// Writes the values of `layer`; the same shape and errors as [`read_keys`](Self::read_keys).
     ///

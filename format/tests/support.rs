@@ -1,7 +1,8 @@
 //! KV logs to write: of any shape, with any bytes, reproducible.
 
 use lagdb_format::{
-    CaptureStage, Digest, ElementType, Encoding, KvGeometry, KvLayer, KvLog, ModelFingerprint, SegmentWriter,
+    CaptureStage, Digest, ElementType, Encoding, KvGeometry, KvLayer, KvLog, KvRead, ModelFingerprint, Segment,
+    SegmentWriter,
 };
 
 pub(crate) const ELEMENTS: [ElementType; 3] = [ElementType::F32, ElementType::F16, ElementType::Bf16];
@@ -64,6 +65,57 @@ pub(crate) fn pattern(shape: Shape, element: ElementType) -> KvLog {
         i += 1;
         (i % 6) as u8
     })
+}
+
+/// A segment with everything in it: two models, every element type and encoding, pages of 32 bytes, no tokens at all.
+pub(crate) fn everything(segment_id: u64) -> (Vec<u8>, Vec<KvLog>) {
+    let one_head = Shape { n_layers: 1, n_kv_heads: 1, head_dim: 3, n_tokens: 2 };
+    let logs = vec![
+        (noise(Shape::TINY, ElementType::Bf16, 1), Encoding::Plain),
+        (pattern(Shape { n_tokens: 8, ..Shape::TINY }, ElementType::F32), Encoding::ByteSplitZstd),
+        (noise(Shape { n_tokens: 0, ..Shape::TINY }, ElementType::F32, 2), Encoding::Plain),
+        (noise(one_head, ElementType::F16, 3), Encoding::ByteSplitZstd),
+        (noise(Shape::TINY, ElementType::Bf16, 4), Encoding::Plain),
+    ];
+    let mut writer = SegmentWriter::new(segment_id).with_page_bytes(32);
+    for (i, (log, encoding)) in logs.iter().enumerate() {
+        if i == 1 {
+            // A page long enough for zstd to be worth it.
+            writer = writer.with_page_bytes(256);
+        }
+        writer.push(log, *encoding).unwrap();
+    }
+    (writer.finish().unwrap(), logs.into_iter().map(|(log, _)| log).collect())
+}
+
+/// Every log of a segment, read in every way there is; the ways must agree.
+pub(crate) fn read_all(bytes: &[u8]) -> lagdb_format::Result<Vec<KvLog>> {
+    let segment = Segment::open(bytes)?;
+    let logs = segment.footer().row_groups().iter().map(|row_group| {
+        let view = segment.kv_log(row_group.index())?;
+        let log = view.to_log()?;
+        assert_eq!(numbers(&view)?, numbers(&log)?);
+        Ok(log)
+    });
+    logs.collect()
+}
+
+/// The f32s of every column chunk, as bits so that NaNs compare.
+pub(crate) fn numbers(log: &dyn KvRead) -> lagdb_format::Result<Vec<u32>> {
+    let mut out = vec![0.0_f32; log.n_tokens() * log.geometry().row_width()];
+    let mut bits = Vec::new();
+    for layer in 0..log.geometry().n_layers {
+        log.read_keys(layer, &mut out)?;
+        bits.extend(out.iter().map(|x| x.to_bits()));
+        log.read_values(layer, &mut out)?;
+        bits.extend(out.iter().map(|x| x.to_bits()));
+    }
+    Ok(bits)
+}
+
+/// Whether opening or verifying finds something wrong.
+pub(crate) fn is_found(bytes: &[u8]) -> bool {
+    !Segment::open(bytes).is_ok_and(|segment| segment.verify().is_sound())
 }
 
 /// The bytes of a segment of these logs.

@@ -5,6 +5,7 @@
 use crate::medium::MediumFile;
 use redb::StorageBackend;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -155,11 +156,11 @@ impl StorageBackend for Overlay {
         Self::blocks(offset, data.len(), |number, range| {
             let (head, tail) = rest.split_at(range.len());
             rest = tail;
-            if !changed.blocks.contains_key(&number) {
-                let block = self.block_below(number, visible)?;
-                changed.blocks.insert(number, block);
-            }
-            if let Some(target) = changed.blocks.get_mut(&number).and_then(|block| block.get_mut(range)) {
+            let block = match changed.blocks.entry(number) {
+                Entry::Occupied(block) => block.into_mut(),
+                Entry::Vacant(place) => place.insert(self.block_below(number, visible)?),
+            };
+            if let Some(target) = block.get_mut(range) {
                 target.copy_from_slice(head);
             }
             Ok(())

@@ -23,7 +23,7 @@ pub(crate) use schema::Table;
 
 use crate::medium::Medium;
 use crate::{Error, Result};
-use backend::MediumBackend;
+use backend::{MediumBackend, Overlay};
 use guard::{guarded, guarded_drop};
 use redb::{Database, Durability, StorageBackend};
 use row::State;
@@ -74,8 +74,15 @@ impl Catalog {
         Self::open_on(MediumBackend::new(file)).map(Arc::new)
     }
 
+    /// Opens a copy in memory of [`CATALOG`] that takes all writes; reading goes to the file.
+    pub(crate) fn open_copy(medium: &dyn Medium) -> Result<Self> {
+        let io = |source| Error::io("open", CATALOG, source);
+        let file = medium.open(CATALOG).map_err(io)?;
+        Self::open_on(Overlay::new(file).map_err(io)?)
+    }
+
     /// Opens a catalog on another storage.
-    pub(crate) fn open_on(backend: impl StorageBackend) -> Result<Self> {
+    fn open_on(backend: impl StorageBackend) -> Result<Self> {
         let database = guarded("open", || {
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE_BYTES);

@@ -42,11 +42,15 @@ pub(crate) struct State {
     pub(crate) next_segment: u64,
     /// The next scope's number.
     pub(crate) next_scope: u32,
+    /// Rows of the table of scopes. With the next one: so that a row that damage hides is missed.
+    pub(crate) n_scopes: u32,
+    /// Rows of the table of segments.
+    pub(crate) n_segments: u32,
 }
 
 impl Default for State {
     fn default() -> Self {
-        Self { commit: 0, next_id: 1, next_segment: 1, next_scope: 1 }
+        Self { commit: 0, next_id: 1, next_segment: 1, next_scope: 1, n_scopes: 0, n_segments: 0 }
     }
 }
 

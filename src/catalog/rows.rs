@@ -25,11 +25,14 @@ pub(crate) struct Rows {
 
 enum Transaction {
     Read(ReadTransaction),
-    Write(WriteTransaction),
+    Write(Box<WriteTransaction>),
 }
 
 /// What is done with each row of a scan: its key and what it holds.
 pub(crate) type Visit<'a> = dyn FnMut(&[u8], Opened<'_>) -> Result<()> + 'a;
+
+/// What is done with each row of a scan: its key and its value as it is stored.
+pub(crate) type VisitRaw<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
 impl Rows {
     pub(super) fn reading(transaction: ReadTransaction, catalog: Arc<Catalog>) -> Self {
@@ -37,7 +40,7 @@ impl Rows {
     }
 
     pub(super) fn writing(transaction: WriteTransaction, catalog: Arc<Catalog>) -> Self {
-        Self { transaction: Some(Transaction::Write(transaction)), _catalog: Some(catalog) }
+        Self { transaction: Some(Transaction::Write(Box::new(transaction))), _catalog: Some(catalog) }
     }
 
     /// A view whose transaction is over: it has no rows.
@@ -79,12 +82,7 @@ impl Rows {
     }
 
     /// As [`scan`](Self::scan), with values whose checksum nobody looked at yet.
-    pub(crate) fn scan_raw(
-        &self,
-        table: Table,
-        prefix: &Key,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    pub(crate) fn scan_raw(&self, table: Table, prefix: &Key, visit: &mut VisitRaw<'_>) -> Result<()> {
         guarded("scan", || match &self.transaction {
             Some(Transaction::Read(transaction)) => {
                 scan_bytes(&transaction.open_table(definition(table))?, prefix, visit)
@@ -187,7 +185,7 @@ fn get_bytes(table: &impl ReadableTable<&'static [u8], &'static [u8]>, key: &Key
 fn scan_bytes(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
     prefix: &Key,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>,
+    visit: &mut VisitRaw<'_>,
 ) -> Reading<Result<()>> {
     let end = prefix.after_prefix();
     let range = match &end {

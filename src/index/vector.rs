@@ -114,7 +114,7 @@ impl ExactScan {
     }
 
     /// Fails when one of `wanted` was not added: the catalog says it has an embedding, and there is none.
-    pub(crate) fn expect(&self, wanted: &RoaringBitmap) -> Result<()> {
+    pub(crate) fn require(&self, wanted: &RoaringBitmap) -> Result<()> {
         match (wanted - &self.members).min() {
             None => Ok(()),
             Some(id) => Err(value::corrupt(Table::Embeddings, &[], format!("the row of record {id} is missing"))),

@@ -87,7 +87,8 @@ fn merge_segments(store: &Arc<Store>, progress: &mut OnProgress<'_>) -> Result<(
         mover.move_logs(&key, logs, &segments, &moving)?;
     }
     mover.publish()?;
-    let numbers = mover.numbers;
+    let mut numbers = mover.numbers;
+    numbers.n_segments = numbers.n_segments.saturating_sub(moving.len() as u32);
     for id in &moving {
         rows.remove(Table::Segments, &Key::segment(*id))?;
     }
@@ -176,6 +177,7 @@ impl Mover<'_> {
     fn publish(&mut self) -> Result<()> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let id = pending.id();
+        self.numbers.n_segments += 1;
         self.rows.put_row(Table::Segments, &Key::segment(id), &pending.publish()?)
     }
 }

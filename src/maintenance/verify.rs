@@ -10,7 +10,6 @@ mod rows;
 mod segments;
 
 use super::{OnProgress, Progress};
-use crate::catalog::backend::Overlay;
 use crate::catalog::{CATALOG, Catalog, Rows};
 use crate::medium::{FileMedium, Medium};
 use crate::store;
@@ -84,6 +83,10 @@ pub fn verify(path: impl AsRef<Path>, progress: &mut OnProgress<'_>) -> Result<V
 pub fn verify_on(medium: &dyn Medium, progress: &mut OnProgress<'_>) -> Result<VerifyReport> {
     // Asked first: taking the lock makes its file, and a directory that is not there must not come to be.
     medium.list("").map_err(|source| Error::io("list", medium.root(), source))?;
+    let is_there = medium.open(CATALOG).is_ok() || medium.list(crate::segment::SEGMENTS).is_ok();
+    if !is_there {
+        return Err(Error::io("open", medium.root().join(CATALOG), std::io::ErrorKind::NotFound.into()));
+    }
     let _lock = store::lock(medium, "lagdb verify")?;
     let mut report = VerifyReport::default();
     let catalog = check_pages(medium, &mut report, progress);
@@ -123,12 +126,7 @@ fn check(medium: &dyn Medium, rows: &Rows, report: &mut VerifyReport, progress: 
 /// Opens the catalog over a copy that takes all writes, and has redb check its pages.
 fn check_pages(medium: &dyn Medium, report: &mut VerifyReport, progress: &mut OnProgress<'_>) -> Option<Arc<Catalog>> {
     progress(Progress { stage: "pages", done: 0, total: 0 });
-    let open = || -> Result<Catalog> {
-        let io = |source| Error::io("open", CATALOG, source);
-        let file = medium.open(CATALOG).map_err(io)?;
-        Catalog::open_on(Overlay::new(file).map_err(io)?)
-    };
-    let mut checked = report.note(CATALOG, open())?;
+    let mut checked = report.note(CATALOG, Catalog::open_copy(medium))?;
     match checked.check_pages() {
         Ok(true) => {}
         Ok(false) => report.add(CATALOG, "a page does not have the checksum that redb keeps of it"),
@@ -136,5 +134,5 @@ fn check_pages(medium: &dyn Medium, report: &mut VerifyReport, progress: &mut On
     }
     // Opened anew: the check repaired its copy, and the rows must be those that are on disk.
     drop(checked);
-    report.note(CATALOG, open()).map(Arc::new)
+    report.note(CATALOG, Catalog::open_copy(medium)).map(Arc::new)
 }

@@ -3,13 +3,12 @@
 //! The lock is the system's own on the file `lock` (`flock` or `LockFileEx`), which goes when the process does, however
 //! it ends; the text in the file is only for people.
 
-use super::{Lock, LockError, Medium, MediumFile};
+use super::{LOCK, Lock, LockError, Medium, MediumFile};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const LOCK: &str = "lock";
 /// Longest owner text that is read from a lock file.
 const OWNER_BYTES: u64 = 512;
 

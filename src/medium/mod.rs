@@ -21,6 +21,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// The file that is locked, where locks are files.
+pub(crate) const LOCK: &str = "lock";
+
 /// A directory of files.
 pub trait Medium: Debug + Send + Sync + 'static {
     /// Where it is, for messages.

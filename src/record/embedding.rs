@@ -48,7 +48,7 @@ impl EmbeddingSpace {
     ///
     /// # Errors
     /// [`Error::SpaceMismatch`] when the two differ.
-    pub fn expect(&self, expected: &Self) -> Result<()> {
+    pub fn require(&self, expected: &Self) -> Result<()> {
         if self == expected {
             return Ok(());
         }
@@ -115,7 +115,7 @@ impl Embedding {
     /// # Errors
     /// [`Error::SpaceMismatch`] when they are of different spaces.
     pub fn similarity(&self, other: &Self) -> Result<f32> {
-        other.space.expect(&self.space)?;
+        other.space.require(&self.space)?;
         Ok(dot(&self.unit, &other.unit))
     }
 }

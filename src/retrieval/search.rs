@@ -5,7 +5,7 @@ use super::query::Without;
 use crate::catalog::{Key, ScopeId, Table, value};
 use crate::index::bitmaps::{self, Field, document};
 use crate::index::vector::{ExactScan, Scored, Search};
-use crate::record::{Record, RecordKind};
+use crate::record::{Record, RecordKind, Trajectory};
 use crate::{Id, Result, Snapshot};
 use roaring::RoaringBitmap;
 
@@ -31,9 +31,36 @@ impl Snapshot {
     /// [`Error::Corrupt`](crate::Error::Corrupt) when a row is damaged.
     pub fn search<R: Record>(&self, query: &Query) -> Result<Vec<Hit<R>>> {
         let (Some(scope), Some(space)) = (self.scope, self.space()?) else { return Ok(Vec::new()) };
-        query.near.space().expect(&space)?;
+        query.near.space().require(&space)?;
         let candidates = self.candidates(scope, R::KIND, query)?;
-        self.nearest(scope, &candidates, query)?.into_iter().map(|scored| self.hit(scored)).collect()
+        let hits: Vec<Hit<R>> = self
+            .nearest(scope, &candidates, query)?
+            .into_iter()
+            .map(|scored| self.hit(scored))
+            .collect::<Result<_>>()?;
+        hits.iter().try_for_each(|hit| self.check_left_out(query, &hit.record))?;
+        Ok(hits)
+    }
+
+    /// A bitmap that lost a row would let in what was to be left out: the records themselves are asked once more.
+    fn check_left_out<R: Record>(&self, query: &Query, record: &R) -> Result<()> {
+        if query.without.is_empty() {
+            return Ok(());
+        }
+        if let Some(trajectory) = record.as_trajectory() {
+            return query.without.iter().try_for_each(|without| without.expect_not(trajectory));
+        }
+        for evidence in record.as_strategy().map(|strategy| strategy.provenance.evidence.as_slice()).unwrap_or_default()
+        {
+            let is_out = |without: &Without| without.names(evidence.trajectory);
+            if query.without.iter().any(is_out) {
+                return Err(lost_row());
+            }
+            if let Some(trajectory) = self.get(evidence.trajectory)? {
+                query.without.iter().try_for_each(|without| without.expect_not(&trajectory))?;
+            }
+        }
+        Ok(())
     }
 
     fn candidates(&self, scope: ScopeId, kind: RecordKind, query: &Query) -> Result<RoaringBitmap> {
@@ -83,13 +110,13 @@ impl Snapshot {
                     None => Ok(()),
                 }
             })?;
-            return scan.expect(missing);
+            return scan.require(missing);
         }
         for id in missing {
             let key = Key::record(scope, u64::from(id));
             self.rows.get(Table::Embeddings, &key, |opened| scan.add(id, opened.payload))?;
         }
-        scan.expect(missing)
+        scan.require(missing)
     }
 
     fn hit<R: Record>(&self, scored: Scored) -> Result<Hit<R>> {
@@ -102,4 +129,23 @@ impl Snapshot {
             }
         }
     }
+}
+
+impl Without {
+    fn names(&self, id: Id<Trajectory>) -> bool {
+        matches!(self, Self::Record(RecordKind::Trajectory, out) if *out == id.as_u64())
+    }
+
+    fn expect_not(&self, trajectory: &Trajectory) -> Result<()> {
+        let is_out = match self {
+            Self::Task(task) => trajectory.task == *task,
+            Self::Group(group) => trajectory.rollout.as_ref().is_some_and(|rollout| rollout.group == *group),
+            Self::Record(..) => false,
+        };
+        if is_out { Err(lost_row()) } else { Ok(()) }
+    }
+}
+
+fn lost_row() -> crate::Error {
+    value::corrupt(Table::Bitmaps, &[], "a row is missing: a record came up that it leaves out")
 }

@@ -105,7 +105,12 @@ impl Snapshot {
     /// [`Error::Corrupt`] when the judgment is damaged.
     pub fn outcome(&self, id: Id<Trajectory>) -> Result<Outcome> {
         let Some(scope) = self.scope else { return Ok(Outcome::Unknown) };
-        Ok(latest_judgment(&self.rows, scope, id)?.map(|(_, judgment)| judgment.outcome).unwrap_or_default())
+        let outcome = latest_judgment(&self.rows, scope, id)?.map(|(_, judgment)| judgment.outcome).unwrap_or_default();
+        if self.contains(id)? && !bitmaps::contains(&self.rows, scope, Field::Outcome(outcome), id.as_u64())? {
+            let key = Key::record(scope, id.as_u64());
+            return Err(value::corrupt(Table::Judgments, key.as_bytes(), "rows and bitmaps say different outcomes"));
+        }
+        Ok(outcome)
     }
 
     /// All judgments of a trajectory, oldest first.

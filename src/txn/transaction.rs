@@ -7,7 +7,7 @@ use crate::catalog::{Key, ScopeId, Table};
 use crate::index::bitmaps::{self, Field};
 use crate::record::{Embedding, Judgment, Outcome, Record, Trajectory, codec, codec::Versioned};
 use crate::segment::PendingSegment;
-use crate::store::{Store, WriterTurn};
+use crate::store::{Store, WriterTurn, find_scope};
 use crate::{CommitId, Error, Id, Result, SegmentId};
 use lagdb_format::{KvLog, KvRead};
 use std::ops::Deref;
@@ -44,9 +44,8 @@ impl Transaction {
         store.check_running()?;
         let rows = store.catalog().begin_write()?;
         let numbers = store.next_numbers(&rows)?;
-        let scope = rows.get_row::<ScopeRow>(Table::Scopes, &Key::scope_name(&scope_name))?;
+        let scope = find_scope(&rows, &scope_name)?;
         let commit = CommitId::from_u64(numbers.commit - 1);
-        let scope = scope.map(|row| ScopeId(row.id));
         let view = Snapshot { rows, store, scope, commit, pin: None, pending: None };
         Ok(Self { view, scope_name, numbers, segment: None, _turn: turn })
     }
@@ -183,6 +182,7 @@ impl Transaction {
         let Some(segment) = self.segment.take() else { return Ok(()) };
         let id = segment.id();
         let row = segment.publish().inspect_err(|error| self.stop_if_unknown(error))?;
+        self.numbers.n_segments += 1;
         self.rows.put_row(Table::Segments, &Key::segment(id), &row)
     }
 
@@ -231,6 +231,7 @@ impl Transaction {
         let scope = ScopeId(self.numbers.next_scope);
         let next = self.numbers.next_scope.checked_add(1).ok_or_else(|| Error::invalid("scope", "too many scopes"))?;
         self.numbers.next_scope = next;
+        self.numbers.n_scopes += 1;
         self.store.burn(&self.numbers);
         self.rows.put_row(Table::Scopes, &Key::scope_name(&self.scope_name), &ScopeRow { id: scope.0 })?;
         self.view.scope = Some(scope);
@@ -256,7 +257,7 @@ impl Transaction {
     /// The first embedding decides on the space of the database.
     fn settle_space(&self, embedding: &Embedding) -> Result<()> {
         if let Some(space) = self.space()? {
-            embedding.space().expect(&space)?;
+            embedding.space().require(&space)?;
         }
         let key = Key::space();
         if self.rows.get_row::<SpaceRow>(Table::Meta, &key)?.is_some() {

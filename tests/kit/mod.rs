@@ -7,7 +7,7 @@ use lagdb::{
 };
 
 /// A model like no other but those with the same `seed`.
-pub fn model(seed: u8) -> ModelFingerprint {
+pub(crate) fn model(seed: u8) -> ModelFingerprint {
     let digest = |part: &str| Digest::of("test", &[part.as_bytes(), &[seed]]);
     ModelFingerprint {
         weights: digest("weights"),
@@ -20,7 +20,7 @@ pub fn model(seed: u8) -> ModelFingerprint {
 }
 
 /// A KV log of `model` with `n_tokens` tokens, whose numbers depend on `seed`.
-pub fn kv_log(model: &ModelFingerprint, n_tokens: u32, seed: u32) -> KvLog {
+pub(crate) fn kv_log(model: &ModelFingerprint, n_tokens: u32, seed: u32) -> KvLog {
     let n_numbers = n_tokens as usize * model.geometry.row_width();
     let column = |part: u32| {
         let number = |i: usize| (i as u32).wrapping_mul(2_654_435_761).wrapping_add(seed * 31 + part) as f32 / 1e9;
@@ -33,20 +33,20 @@ pub fn kv_log(model: &ModelFingerprint, n_tokens: u32, seed: u32) -> KvLog {
     KvLog::new(*model, ElementType::F32, token_ids, positions, layers).unwrap()
 }
 
-pub fn trajectory(task: &str) -> Trajectory {
+pub(crate) fn trajectory(task: &str) -> Trajectory {
     Trajectory::new(task).step("saw", "did").step("saw more", "did more").label("test")
 }
 
-pub fn success() -> Judgment {
+pub(crate) fn success() -> Judgment {
     Judgment::new(Outcome::Success, "test").score(1.0)
 }
 
-pub fn failure() -> Judgment {
+pub(crate) fn failure() -> Judgment {
     Judgment::new(Outcome::Failure, "test").rationale("wrong")
 }
 
 /// A strategy distilled from the first step of `from`.
-pub fn strategy(title: &str, from: Id<Trajectory>, polarity: Polarity) -> Strategy {
+pub(crate) fn strategy(title: &str, from: Id<Trajectory>, polarity: Polarity) -> Strategy {
     let evidence = vec![Evidence { trajectory: from, first_step: 0, last_step: 0, polarity }];
     let kind = match polarity {
         Polarity::Support => StrategyKind::Procedure,
@@ -56,22 +56,22 @@ pub fn strategy(title: &str, from: Id<Trajectory>, polarity: Polarity) -> Strate
     Strategy { kind, provenance, ..Strategy::new(title, "when", "how") }
 }
 
-pub fn embed(text: &str) -> Embedding {
+pub(crate) fn embed(text: &str) -> Embedding {
     LexicalEmbedder::default().embed(text)
 }
 
-pub fn space(name: &str, dim: usize) -> EmbeddingSpace {
+pub(crate) fn space(name: &str, dim: usize) -> EmbeddingSpace {
     EmbeddingSpace::new(name, dim).unwrap()
 }
 
-pub fn in_memory() -> (Database, Scope) {
+pub(crate) fn in_memory() -> (Database, Scope) {
     let database = Database::in_memory().unwrap();
     let scope = database.scope("test").unwrap();
     (database, scope)
 }
 
 /// One trajectory with embedding, judgment and KV log, committed.
-pub fn remember(scope: &Scope, task: &str, log: Option<&KvLog>) -> Id<Trajectory> {
+pub(crate) fn remember(scope: &Scope, task: &str, log: Option<&KvLog>) -> Id<Trajectory> {
     let mut tx = scope.begin().unwrap();
     let id = tx.put(&trajectory(task)).unwrap();
     tx.embed(id, &embed(task)).unwrap();

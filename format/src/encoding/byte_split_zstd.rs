@@ -9,13 +9,20 @@
 
 use crate::{ElementType, FormatError, Result};
 use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::CParameter;
 
-/// Fast, and near the best for bytes that have entropy but few repeats.
-const LEVEL: i32 = 1;
+/// Level 1 for its speed. Signs and exponents have entropy but few repeats: matches shorter than seven bytes cost
+/// more than they save (bf16: 2.41 times smaller at 0.44 GB/s with them, 2.50 at 1.21 GB/s without).
+fn compressor() -> std::io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(1)?;
+    compressor.set_parameter(CParameter::MinMatch(7))?;
+    Ok(compressor)
+}
 
-/// No page is stored in more bytes: the planes as they are, and their lengths.
-pub(super) fn max_stored_bytes(raw_bytes: usize) -> usize {
-    raw_bytes.saturating_add(4 * 4)
+/// Whether a page of `raw_bytes` may be stored in `stored_bytes`: at least a byte a plane, at most the planes as they
+/// are, and their lengths.
+pub(super) fn allows(raw_bytes: usize, stored_bytes: usize) -> bool {
+    stored_bytes >= 2 * (4 + 1) && stored_bytes <= raw_bytes.saturating_add(4 * 4)
 }
 
 /// The contexts and planes kept from one page to the next.
@@ -83,12 +90,12 @@ fn corrupt(detail: &str) -> FormatError {
 
 /// Appends `plane` as a zstd frame, or as it is when that is not longer.
 fn compress(
-    compressor: &mut Option<Compressor<'static>>,
+    slot: &mut Option<Compressor<'static>>,
     frame: &mut Vec<u8>,
     plane: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    let compressor = context(compressor, || Compressor::new(LEVEL))?;
+    let compressor = context(slot, compressor)?;
     frame.resize(plane.len().saturating_sub(1), 0);
     // The only error is that the frame is not shorter than the plane.
     let n_bytes = compressor.compress_to_buffer(plane, frame.as_mut_slice()).unwrap_or(0);
@@ -127,35 +134,33 @@ fn context<T>(slot: &mut Option<T>, new: impl FnOnce() -> std::io::Result<T>) ->
     slot.as_mut().ok_or_else(|| FormatError::invalid("zstd", "no context"))
 }
 
-/// Numbers of `width` bytes to planes.
+/// Numbers of `width` bytes to planes. One loop per plane: each is a shift and a narrowing, which vectorise.
 fn split(width: usize, raw: &[u8], planes: &mut [u8]) {
-    let n = raw.len() / width;
-    if width == 2 {
-        let (low, high) = planes.split_at_mut(n);
-        for ((number, low), high) in raw.as_chunks::<2>().0.iter().zip(low).zip(high) {
-            [*low, *high] = *number;
+    for (byte, plane) in planes.chunks_exact_mut(raw.len() / width).enumerate() {
+        let shift = 8 * byte as u32;
+        if width == 2 {
+            for (byte, number) in plane.iter_mut().zip(raw.as_chunks::<2>().0) {
+                *byte = (u16::from_le_bytes(*number) >> shift) as u8;
+            }
+        } else {
+            for (byte, number) in plane.iter_mut().zip(raw.as_chunks::<4>().0) {
+                *byte = (u32::from_le_bytes(*number) >> shift) as u8;
+            }
         }
-        return;
-    }
-    let (first, rest) = planes.split_at_mut(n);
-    let (second, rest) = rest.split_at_mut(n);
-    let (third, fourth) = rest.split_at_mut(n);
-    let planes = first.iter_mut().zip(second).zip(third.iter_mut().zip(fourth));
-    for (number, ((a, b), (c, d))) in raw.as_chunks::<4>().0.iter().zip(planes) {
-        [*a, *b, *c, *d] = *number;
     }
 }
 
 /// Planes to numbers of `width` bytes.
 fn join(width: usize, [first, second, third, fourth]: [&[u8]; 4], raw: &mut [u8]) {
     if width == 2 {
-        for ((number, low), high) in raw.as_chunks_mut::<2>().0.iter_mut().zip(first).zip(second) {
-            *number = [*low, *high];
+        for ((number, a), b) in raw.as_chunks_mut::<2>().0.iter_mut().zip(first).zip(second) {
+            *number = [*a, *b];
         }
         return;
     }
     let planes = first.iter().zip(second).zip(third.iter().zip(fourth));
     for (number, ((a, b), (c, d))) in raw.as_chunks_mut::<4>().0.iter_mut().zip(planes) {
-        *number = [*a, *b, *c, *d];
+        let [a, b, c, d] = [*a, *b, *c, *d].map(u32::from);
+        *number = (a | b << 8 | c << 16 | d << 24).to_le_bytes();
     }
 }

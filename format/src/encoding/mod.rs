@@ -37,11 +37,11 @@ impl Encoding {
         }
     }
 
-    /// No page of `raw_bytes` is stored in more bytes than this.
-    pub(crate) fn max_stored_bytes(self, raw_bytes: usize) -> usize {
+    /// Whether a page of `raw_bytes` may be stored in `stored_bytes`.
+    pub(crate) fn allows(self, raw_bytes: usize, stored_bytes: usize) -> bool {
         match self {
-            Self::Plain => raw_bytes,
-            Self::ByteSplitZstd => byte_split_zstd::max_stored_bytes(raw_bytes),
+            Self::Plain => stored_bytes == raw_bytes,
+            Self::ByteSplitZstd => byte_split_zstd::allows(raw_bytes, stored_bytes),
         }
     }
 }

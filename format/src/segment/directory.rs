@@ -109,7 +109,7 @@ fn read_page(fields: &mut Fields<'_>, start: usize, grid_page: &GridPage) -> Res
     let code = entry.u32("encoding")?;
     let unsupported = || FormatError::Unsupported { field: "encoding", detail: code.to_string() };
     let encoding = u8::try_from(code).ok().and_then(Encoding::from_code).ok_or_else(unsupported)?;
-    if n_bytes as usize > encoding.max_stored_bytes(grid_page.raw_bytes) {
+    if !encoding.allows(grid_page.raw_bytes, n_bytes as usize) {
         let detail = format!("{n_bytes} for {} decoded", grid_page.raw_bytes);
         return Err(FormatError::corrupt(start as u64, "stored bytes", detail));
     }

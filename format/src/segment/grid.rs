@@ -3,7 +3,7 @@
 //! Pages are ordered by layer, keys before values, then by token. A page's number alone therefore says its
 //! layer, part and tokens; nothing of that is stored, so nothing of it can contradict.
 
-use super::layout::{MAX_PAGE_BYTES, PAGE_ENTRY_BYTES, TARGET_PAGE_BYTES};
+use super::layout::{MAX_PAGE_BYTES, PAGE_ENTRY_BYTES};
 use crate::{ElementType, KvGeometry};
 use std::ops::Range;
 
@@ -70,9 +70,14 @@ impl PageGrid {
         }
     }
 
-    /// The grid of a log about to be written: pages of about [`TARGET_PAGE_BYTES`].
-    pub(crate) fn for_writing(geometry: KvGeometry, element: ElementType, n_tokens: u32) -> Result<Self, &'static str> {
-        let tokens_per_page = (TARGET_PAGE_BYTES / row_bytes(geometry, element)?).max(1);
+    /// The grid of a log about to be written: pages of about `page_bytes`.
+    pub(crate) fn for_writing(
+        geometry: KvGeometry,
+        element: ElementType,
+        n_tokens: u32,
+        page_bytes: usize,
+    ) -> Result<Self, &'static str> {
+        let tokens_per_page = (page_bytes / row_bytes(geometry, element)?).max(1);
         Self::new(geometry, element, n_tokens, u32::try_from(tokens_per_page).unwrap_or(u32::MAX))
     }
 

@@ -12,6 +12,7 @@ mod header;
 mod identity;
 mod layout;
 mod reader;
+mod reseal;
 mod tail;
 mod view;
 mod writer;
@@ -23,6 +24,8 @@ pub use layout::{
     ALIGNMENT, END_MAGIC, HEADER_BYTES, MAGIC, MAX_PAGE_BYTES, PAGE_ENTRY_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, VERSION,
 };
 pub use reader::{Segment, Verification};
+#[doc(hidden)]
+pub use reseal::reseal;
 pub use tail::FooterRange;
 pub use view::{KvLogView, PageInfo};
 pub use writer::SegmentWriter;

@@ -9,6 +9,7 @@ use super::grid::{GridPage, Part};
 use crate::encoding::Decoder;
 use crate::{ElementType, Encoding, FormatError, KvLayer, KvLog, KvRead, ModelFingerprint, Result};
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 /// One row group of a segment, read in place. Cloning is cheap; with owned bytes it is `KvLogView<'static>`.
@@ -84,6 +85,22 @@ impl<'a> KvLogView<'a> {
         self.raw(layer, Part::Values)
     }
 
+    /// Writes the keys of `layer` as they were written into `out` of exactly that many bytes.
+    ///
+    /// # Errors
+    /// As [`keys_raw`](Self::keys_raw); also [`FormatError::Invalid`] when `out` has another length.
+    pub fn copy_keys(&self, layer: u32, out: &mut [u8]) -> Result<()> {
+        self.copy(layer, Part::Keys, out)
+    }
+
+    /// Writes the values of `layer`; otherwise as [`copy_keys`](Self::copy_keys).
+    ///
+    /// # Errors
+    /// As [`copy_keys`](Self::copy_keys).
+    pub fn copy_values(&self, layer: u32, out: &mut [u8]) -> Result<()> {
+        self.copy(layer, Part::Values, out)
+    }
+
     /// The whole log in memory, byte for byte what was written.
     ///
     /// # Errors
@@ -136,13 +153,27 @@ impl<'a> KvLogView<'a> {
 
     /// The stored bytes of a page, after their checksum matched.
     pub(crate) fn page_bytes(&self, page: &GridPage, stored: &StoredPage) -> Result<&[u8]> {
-        let bytes = self.bytes.as_slice().get(stored.range());
-        let corrupt = |detail| FormatError::corrupt(self.offset_of(stored), "page checksum", detail);
-        let bytes = bytes.ok_or_else(|| corrupt("page is outside its row group"))?;
-        if self.row_group.address.page_crc(page, stored.encoding, bytes) != stored.crc {
-            return Err(corrupt("does not match"));
-        }
+        let bytes = self.unchecked_bytes(stored)?;
+        self.check(stored, self.row_group.address.page_crc(page, stored.encoding, bytes))?;
         Ok(bytes)
+    }
+
+    /// Hands on the stored bytes of a page block by block; what came of them counts only if this returns `Ok`.
+    fn page_blocks(&self, page: &GridPage, stored: &StoredPage, hand_on: impl FnMut(&[u8])) -> Result<()> {
+        let bytes = self.unchecked_bytes(stored)?;
+        self.check(stored, self.row_group.address.page_crc_by_block(page, stored.encoding, bytes, hand_on))
+    }
+
+    fn unchecked_bytes(&self, stored: &StoredPage) -> Result<&[u8]> {
+        let outside = || FormatError::corrupt(self.offset_of(stored), "stored bytes", "lie outside the row group");
+        self.bytes.as_slice().get(stored.range()).ok_or_else(outside)
+    }
+
+    fn check(&self, stored: &StoredPage, crc: u32) -> Result<()> {
+        if crc == stored.crc {
+            return Ok(());
+        }
+        Err(FormatError::corrupt(self.offset_of(stored), "page checksum", "does not match"))
     }
 
     fn offset_of(&self, stored: &StoredPage) -> u64 {
@@ -150,8 +181,33 @@ impl<'a> KvLogView<'a> {
     }
 
     fn decode(&self, decoder: &mut Decoder, page: &GridPage, stored: &StoredPage, raw: &mut [u8]) -> Result<()> {
+        if stored.encoding == Encoding::Plain {
+            let mut rest = raw;
+            return self.page_blocks(page, stored, |block| {
+                if let Some(here) = rest.split_off_mut(..block.len()) {
+                    here.copy_from_slice(block);
+                }
+            });
+        }
         let bytes = self.page_bytes(page, stored)?;
-        decoder.decode(stored.encoding, self.element(), bytes, raw).map_err(|error| error.at(self.offset_of(stored)))
+        let decoded = decoder.decode(stored.encoding, self.element(), bytes, raw);
+        decoded.map_err(|error| error.at(self.offset_of(stored)))
+    }
+
+    fn decode_f32(&self, decoder: &mut Decoder, page: &GridPage, stored: &StoredPage, out: &mut [f32]) -> Result<()> {
+        let element = self.element();
+        if stored.encoding == Encoding::Plain {
+            let (mut rest, mut decoded) = (out, Ok(()));
+            self.page_blocks(page, stored, |block| {
+                if let Some(here) = rest.split_off_mut(..block.len() / element.n_bytes()) {
+                    decoded = std::mem::replace(&mut decoded, Ok(())).and(element.decode_f32(block, here));
+                }
+            })?;
+            return decoded;
+        }
+        let bytes = self.page_bytes(page, stored)?;
+        let decoded = decoder.decode_f32(stored.encoding, element, bytes, out);
+        decoded.map_err(|error| error.at(self.offset_of(stored)))
     }
 
     /// The bytes from `start` to the next aligned one are zero.
@@ -182,13 +238,17 @@ impl<'a> KvLogView<'a> {
             return self.page_bytes(&page, stored).map(Cow::Borrowed);
         }
         let mut raw = vec![0; self.row_group.grid.chunk_bytes()];
-        self.read_raw(layer, part, &mut raw)?;
+        self.copy(layer, part, &mut raw)?;
         Ok(Cow::Owned(raw))
     }
 
-    fn read_raw(&self, layer: u32, part: Part, raw: &mut [u8]) -> Result<()> {
+    fn copy(&self, layer: u32, part: Part, out: &mut [u8]) -> Result<()> {
+        let wanted = self.row_group.grid.chunk_bytes();
+        if out.len() != wanted {
+            return Err(FormatError::invalid("out", format!("{} bytes instead of {wanted}", out.len())));
+        }
         let mut decoder = Decoder::default();
-        let mut rest = raw;
+        let mut rest = out;
         for (page, stored) in self.chunk(layer, part)? {
             let (here, after) = split(rest, page.raw_bytes)?;
             self.decode(&mut decoder, &page, stored, here)?;
@@ -207,10 +267,7 @@ impl<'a> KvLogView<'a> {
         let mut rest = out;
         for (page, stored) in self.chunk(layer, part)? {
             let (here, after) = split(rest, page.raw_bytes / n_bytes)?;
-            let bytes = self.page_bytes(&page, stored)?;
-            decoder
-                .decode_f32(stored.encoding, self.element(), bytes, here)
-                .map_err(|error| error.at(self.offset_of(stored)))?;
+            self.decode_f32(&mut decoder, &page, stored, here)?;
             rest = after;
         }
         Ok(())
@@ -220,6 +277,12 @@ impl<'a> KvLogView<'a> {
 fn split<T>(rest: &mut [T], n: usize) -> Result<(&mut [T], &mut [T])> {
     let n_left = rest.len();
     rest.split_at_mut_checked(n).ok_or_else(|| FormatError::invalid("out", format!("{n_left} left of {n}")))
+}
+
+impl fmt::Debug for KvLogView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KvLogView").field("row_group", &self.row_group).finish_non_exhaustive()
+    }
 }
 
 impl KvRead for KvLogView<'_> {

@@ -6,7 +6,7 @@ use super::footer::{FooterV1, RowGroupIndex, RowGroupV1};
 use super::grid::{GridPage, PageGrid, Part};
 use super::header;
 use super::identity::Identity;
-use super::layout::{ALIGNMENT, HEADER_BYTES, TAIL_BYTES, pad};
+use super::layout::{ALIGNMENT, HEADER_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, pad};
 use super::tail::FooterRange;
 use super::view::KvLogView;
 use crate::encoding::Encoder;
@@ -22,6 +22,7 @@ pub struct SegmentWriter {
     fingerprints: Vec<ModelFingerprint>,
     row_groups: Vec<RowGroupV1>,
     encoder: Encoder,
+    page_bytes: usize,
 }
 
 impl SegmentWriter {
@@ -31,7 +32,14 @@ impl SegmentWriter {
         let mut out = Vec::new();
         header::write(identity, &mut out);
         let (fingerprints, row_groups, encoder) = Default::default();
-        Self { identity, out, taken_bytes: 0, fingerprints, row_groups, encoder }
+        Self { identity, out, taken_bytes: 0, fingerprints, row_groups, encoder, page_bytes: TARGET_PAGE_BYTES }
+    }
+
+    /// Fills pages up to `page_bytes` only, so that tests have many pages in few bytes.
+    #[doc(hidden)]
+    pub fn with_page_bytes(mut self, page_bytes: usize) -> Self {
+        self.page_bytes = page_bytes.min(TARGET_PAGE_BYTES);
+        self
     }
 
     /// Adds a KV log as the next row group.
@@ -41,7 +49,7 @@ impl SegmentWriter {
     /// 1 MiB, 2³² tokens); the segment is then as it was before.
     pub fn push(&mut self, log: &KvLog, encoding: Encoding) -> Result<RowGroupIndex> {
         let n_tokens = u32::try_from(log.n_tokens()).map_err(|_| FormatError::invalid("log", "2^32 tokens or more"))?;
-        let grid = PageGrid::for_writing(log.geometry(), log.element(), n_tokens)
+        let grid = PageGrid::for_writing(log.geometry(), log.element(), n_tokens, self.page_bytes)
             .map_err(|detail| FormatError::invalid("log", detail))?;
         if encoding == Encoding::Plain {
             let chunk_bytes = grid.chunk_bytes().saturating_add(ALIGNMENT);
@@ -82,6 +90,18 @@ impl SegmentWriter {
     pub fn take(&mut self) -> Vec<u8> {
         self.taken_bytes = self.n_bytes();
         std::mem::take(&mut self.out)
+    }
+
+    /// Hands the bytes written since the last call to `write` and keeps their memory for what comes next; otherwise
+    /// as [`take`](Self::take).
+    ///
+    /// # Errors
+    /// Those of `write`; the bytes are then not taken.
+    pub fn drain<E>(&mut self, write: impl FnOnce(&[u8]) -> std::result::Result<(), E>) -> std::result::Result<(), E> {
+        write(&self.out)?;
+        self.taken_bytes = self.n_bytes();
+        self.out.clear();
+        Ok(())
     }
 
     /// Adds footer and tail and returns all bytes not yet taken.

@@ -1,4 +1,4 @@
-//! Records as bytes: frozen structs per version ([`v1`]), archived with rkyv; the version stands outside the archive.
+//! Records as bytes: frozen structs per version (`v1`), archived with rkyv; the version stands outside the archive.
 //!
 //! A shipped struct is never edited: a record that gains a field gets a `v2` and a new schema number, and every older
 //! number keeps decoding. rkyv validates that an archive is safe to read, not that it is the one that was written; the
