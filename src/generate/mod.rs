@@ -22,7 +22,7 @@
 //! | what can the model be? | [`config`], `config/json.rs` for the spellings |
 //! | where do its weights come from? | `model_files`, `weights`, `decoder/load.rs` |
 //! | which KV logs fit it? | `fingerprint` |
-//! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `product`, [`rope`], `visibility` (the mask) |
+//! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `product`, `vector`, [`rope`], `visibility` (the mask) |
 //! | where do keys and values lie? | `kv_cache`, `heads` |
 //! | what does a user hold? | [`generator`], [`session`] with attach, capture and generation, [`sampling`] |
 //!
@@ -44,12 +44,14 @@ mod linear;
 mod mlp;
 pub mod model_files;
 mod product;
+mod random;
 mod rms_norm;
 pub mod rope;
 pub mod sampling;
 pub mod session;
 mod tensor;
 mod tokenizer;
+mod vector;
 mod visibility;
 mod weights;
 

@@ -5,6 +5,7 @@
 //! a small model. Loops need no answer. Above [`SMALL`] the better kernels of candle win.
 
 use super::tensor;
+use super::vector::dot;
 use candle_core::{Result, Tensor};
 
 /// Multiplications up to which a loop is used.
@@ -67,17 +68,4 @@ fn each_batch(
         })
     })??;
     tensor::own(out, shape)
-}
-
-/// Sum of products, in eight sums that the compiler keeps in vector registers.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
-    let mut sums = [0.0f32; 8];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..8 {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
 }
