@@ -10,6 +10,7 @@ use super::decoder::Step;
 use super::heads::HeadShape;
 use super::kv_cache::KvCache;
 use super::linear::Linear;
+use super::product;
 use super::rms_norm::RmsNorm;
 use super::tensor;
 use candle_core::{Result, Tensor};
@@ -73,10 +74,10 @@ impl Attention {
         let (keys, values) = rows;
         let (n_rows, stacked) = (keys.dim(1)?, self.n_heads / self.n_kv_heads * asked.n_tokens);
         let query = tensor::own(query, (self.n_kv_heads, stacked, self.head_dim))?;
-        let scores = query.matmul(&keys.t()?)?;
+        let scores = product::with_rows(&query, keys)?;
         let scale = 1.0 / (self.head_dim as f32).sqrt();
         let weights = tensor::read(&scores, |scores| step.seen(self.windowed).softmax(scores, n_rows, scale))?;
-        let mixed = tensor::own(weights, scores.shape())?.matmul(values)?;
+        let mixed = product::with_columns(&tensor::own(weights, scores.shape())?, values)?;
         let mixed = tensor::read(&mixed, |mixed| asked.to_token_major(mixed))?;
         tensor::own(mixed, (asked.n_tokens, self.n_heads * self.head_dim))
     }

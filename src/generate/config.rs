@@ -141,7 +141,7 @@ impl ModelConfig {
     }
 
     /// The only place where sizes are checked; everything after trusts them.
-    fn check(&self) -> std::result::Result<(), String> {
+    pub(super) fn check(&self) -> std::result::Result<(), String> {
         for (name, size, max) in [
             ("vocab_size", self.vocab_size, 1 << 24),
             ("hidden_size", self.hidden_size, MAX_SIZE),

@@ -7,7 +7,7 @@ use super::model_files::{ModelFiles, Parts, read_dir};
 use super::session::{Session, SessionOptions};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
-use lagdb_format::ModelFingerprint;
+use lagdb_format::{Digest, ModelFingerprint};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,11 +46,16 @@ impl Generator {
     fn build(parts: Parts, tokenizer_path: PathBuf) -> Result<Self> {
         let Parts { config, mut weights, tokenizer } = parts;
         let decoder = Decoder::new(config, &mut weights)?;
-        let config = decoder.config();
-        let fingerprint = fingerprint(config, weights.digest(), tokenizer.as_deref());
-        let tokenizer =
-            tokenizer.map(|json| Tokenizer::from_json(&json, config.vocab_size, &tokenizer_path)).transpose()?;
+        let fingerprint = fingerprint(decoder.config(), weights.digest(), tokenizer.as_deref());
+        let vocab_size = decoder.config().vocab_size;
+        let tokenizer = tokenizer.map(|json| Tokenizer::from_json(&json, vocab_size, &tokenizer_path)).transpose()?;
         Ok(Self(Arc::new(Model { decoder, tokenizer, fingerprint })))
+    }
+
+    /// A model without a tokenizer whose weights say nothing.
+    pub(super) fn of_random_weights(decoder: Decoder, weights: Digest) -> Self {
+        let fingerprint = fingerprint(decoder.config(), weights, None);
+        Self(Arc::new(Model { decoder, tokenizer: None, fingerprint }))
     }
 
     /// A new session; `options` says what comes first and what is kept for capture.

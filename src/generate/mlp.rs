@@ -4,6 +4,7 @@
 
 use super::linear::Linear;
 use super::tensor;
+use super::vector;
 use candle_core::{Result, Tensor};
 
 /// The three projections.
@@ -25,5 +26,5 @@ impl Mlp {
 
 /// `silu(gate) * up`, with `silu(x) = x / (1 + exp(-x))`.
 fn gated(gate: &[f32], up: &[f32]) -> Vec<f32> {
-    gate.iter().zip(up).map(|(x, up)| x / (1.0 + (-x).exp()) * up).collect()
+    gate.iter().zip(up).map(|(x, up)| x / (1.0 + vector::exp(-x)) * up).collect()
 }

@@ -22,15 +22,16 @@
 //! | what can the model be? | [`config`], `config/json.rs` for the spellings |
 //! | where do its weights come from? | `model_files`, `weights`, `decoder/load.rs` |
 //! | which KV logs fit it? | `fingerprint` |
-//! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, [`rope`], `visibility` (the mask) |
+//! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `product`, `vector`, [`rope`], `visibility` (the mask) |
 //! | where do keys and values lie? | `kv_cache`, `heads` |
 //! | what does a user hold? | [`generator`], [`session`] with attach, capture and generation, [`sampling`] |
 //!
 //! Nothing here knows of the store: both sides speak [`KvLog`](lagdb_format::KvLog),
 //! [`KvRead`](lagdb_format::KvRead) and [`ModelFingerprint`](lagdb_format::ModelFingerprint).
 //!
-//! Products run on candle's thread pool when they are large; `RAYON_NUM_THREADS=1` in the environment keeps everything
-//! on the calling thread, which is fastest for small models and for many sessions at once.
+//! Large products run on candle's thread pool. Set `RAYON_NUM_THREADS` before the program starts: 1 keeps everything on
+//! the calling thread, which is fastest for small models and for many sessions at once; unset, candle counts the
+//! processors anew for every product.
 
 mod attention;
 pub mod config;
@@ -42,12 +43,15 @@ mod kv_cache;
 mod linear;
 mod mlp;
 pub mod model_files;
+mod product;
+mod random;
 mod rms_norm;
 pub mod rope;
 pub mod sampling;
 pub mod session;
 mod tensor;
 mod tokenizer;
+mod vector;
 mod visibility;
 mod weights;
 

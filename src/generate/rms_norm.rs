@@ -3,6 +3,7 @@
 //! Zhang and Sennrich, *Root Mean Square Layer Normalization*, 2019, <https://arxiv.org/abs/1910.07467>.
 
 use super::tensor;
+use super::vector;
 use candle_core::{Result, Tensor};
 
 /// `weight` has one number per column.
@@ -22,7 +23,7 @@ impl RmsNorm {
         let mut out = vec![0.0; x.len()];
         let width = self.weight.len();
         for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-            let mean_square = row.iter().map(|x| x * x).sum::<f32>() / width as f32;
+            let mean_square = vector::dot(row, row) / width as f32;
             let scale = 1.0 / (mean_square + self.eps).sqrt();
             for ((out, x), weight) in out.iter_mut().zip(row).zip(&self.weight) {
                 *out = x * scale * weight;

@@ -6,6 +6,7 @@
 //! attached KV logs need no case of their own: a log was computed before its neighbours existed, so logs do not see
 //! each other, and everything after them sees them all.
 
+use super::vector;
 use std::ops::Range;
 
 /// For each of the new tokens, the rows it sees.
@@ -43,13 +44,12 @@ impl Visibility {
 
 /// Softmax of `scale * scores` into `weights`.
 fn softmax(scores: &[f32], scale: f32, weights: &mut [f32]) {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
+    let max = vector::max(scores);
     for (weight, score) in weights.iter_mut().zip(scores) {
-        *weight = ((score - max) * scale).exp();
-        sum += *weight;
+        *weight = vector::exp((score - max) * scale);
     }
+    let factor = 1.0 / vector::sum(weights);
     for weight in weights {
-        *weight /= sum;
+        *weight *= factor;
     }
 }

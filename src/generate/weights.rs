@@ -4,13 +4,20 @@
 //! the bytes that are there, not from what a header claims. Digests cover name, type, shape and bytes of the tensors
 //! the decoder takes, so neither sharding nor tensors it ignores change a fingerprint.
 
-use super::tensor;
 use crate::error::{Error, Result};
-use candle_core::Tensor;
 use candle_core::safetensors::SliceSafetensors;
 use lagdb_format::{Digest, ElementType};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Where a decoder takes its tensors from.
+pub(super) trait TensorSource {
+    /// The numbers of tensor `name`, which must have `shape`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming tensor and file when it is missing, of another shape, or of a type that is not read.
+    fn numbers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+}
 
 /// The tensors of a model that have not been taken yet.
 #[derive(Default)]
@@ -54,11 +61,15 @@ impl Weights {
         Ok(())
     }
 
-    /// The numbers of tensor `name`, which must have `shape`.
-    ///
-    /// # Errors
-    /// [`Error::Model`] naming tensor and file when it is missing, of another shape, or of a type that is not read.
-    pub(super) fn numbers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    /// One digest over all tensors taken so far, in the order of their names.
+    pub(super) fn digest(&self) -> Digest {
+        let parts: Vec<&[u8]> = self.taken.values().map(|digest| digest.0.as_slice()).collect();
+        Digest::of("lagdb model weights v1", &parts)
+    }
+}
+
+impl TensorSource for Weights {
+    fn numbers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let Some(stored) = self.stored.remove(name) else {
             return Err(Error::Model { path: self.file.clone(), problem: format!("tensor {name} is missing") });
         };
@@ -72,17 +83,6 @@ impl Weights {
             .map_err(|kind| problem(format!("tensor {name} is of type {kind}; F32, F16 and BF16 are read")))?;
         self.taken.insert(name.to_owned(), stored.digest);
         Ok(numbers)
-    }
-
-    /// As [`numbers`](Self::numbers), as a tensor.
-    pub(super) fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        Ok(tensor::own(self.numbers(name, shape)?, shape)?)
-    }
-
-    /// One digest over all tensors taken so far, in the order of their names.
-    pub(super) fn digest(&self) -> Digest {
-        let parts: Vec<&[u8]> = self.taken.values().map(|digest| digest.0.as_slice()).collect();
-        Digest::of("lagdb model weights v1", &parts)
     }
 }
 

@@ -8,17 +8,19 @@ use crate::generate::linear::Linear;
 use crate::generate::mlp::Mlp;
 use crate::generate::rms_norm::RmsNorm;
 use crate::generate::rope::Rope;
-use crate::generate::weights::Weights;
+use crate::generate::tensor;
+use crate::generate::weights::TensorSource;
+use candle_core::Tensor;
 
 impl Decoder {
     /// Takes the tensors that `config` asks for.
     ///
     /// # Errors
     /// [`Error::Model`](crate::Error::Model) naming the first tensor that is missing or has another shape.
-    pub(in crate::generate) fn new(config: ModelConfig, weights: &mut Weights) -> Result<Self> {
+    pub(in crate::generate) fn new(config: ModelConfig, weights: &mut dyn TensorSource) -> Result<Self> {
         let mut source = Source { config: &config, weights };
         let (vocab, width) = (config.vocab_size, config.hidden_size);
-        let embedding = source.weights.tensor("model.embed_tokens.weight", &[vocab, width])?;
+        let embedding = source.tensor("model.embed_tokens.weight", &[vocab, width])?;
         let layers = (0..config.layers.len()).map(|i| source.layer(i)).collect::<Result<_>>()?;
         let norm = source.norm("model.norm", width)?;
         let head = match config.tied_embeddings {
@@ -31,7 +33,7 @@ impl Decoder {
 
 struct Source<'a> {
     config: &'a ModelConfig,
-    weights: &'a mut Weights,
+    weights: &'a mut dyn TensorSource,
 }
 
 impl Source<'_> {
@@ -81,9 +83,13 @@ impl Source<'_> {
     }
 
     fn linear(&mut self, name: &str, [n_in, n_out]: [usize; 2], bias: bool) -> Result<Linear> {
-        let weight = self.weights.tensor(&format!("{name}.weight"), &[n_out, n_in])?;
-        let bias = bias.then(|| self.weights.tensor(&format!("{name}.bias"), &[n_out])).transpose()?;
+        let weight = self.tensor(&format!("{name}.weight"), &[n_out, n_in])?;
+        let bias = bias.then(|| self.tensor(&format!("{name}.bias"), &[n_out])).transpose()?;
         Ok(Linear { weight, bias })
+    }
+
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        Ok(tensor::own(self.weights.numbers(name, shape)?, shape)?)
     }
 
     fn norm(&mut self, name: &str, width: usize) -> Result<RmsNorm> {

@@ -34,8 +34,9 @@ impl Session {
         let positions = self.positions(tokens.clone());
         let angles = self.generator.decoder().rope().angles(&positions);
         self.cache.reserve(tokens.len())?;
+        let mut numbers = vec![0.0; tokens.len() * log.geometry().row_width()];
         for layer in 0..self.generator.config().layers.len() {
-            self.attach_layer(log, layer, &angles)?;
+            self.attach_layer(log, layer, &angles, &mut numbers)?;
         }
         self.cache.commit(&positions);
         self.ids.extend_from_slice(log.token_ids());
@@ -54,16 +55,16 @@ impl Session {
         self.check_vocabulary(log.token_ids())
     }
 
-    fn attach_layer(&mut self, log: &dyn KvRead, layer: usize, angles: &Angles) -> Result<()> {
+    /// `numbers` is where keys and then values are read to.
+    fn attach_layer(&mut self, log: &dyn KvRead, layer: usize, angles: &Angles, numbers: &mut [f32]) -> Result<()> {
         let config = self.generator.config();
         let shape = HeadShape { n_tokens: log.n_tokens(), n_heads: config.n_kv_heads, head_dim: config.head_dim };
         let in_cache = (shape.n_heads, shape.n_tokens, shape.head_dim);
-        let mut numbers = vec![0.0; shape.n_tokens * shape.n_heads * shape.head_dim];
-        log.read_keys(layer as u32, &mut numbers).map_err(corrupt)?;
+        log.read_keys(layer as u32, numbers).map_err(corrupt)?;
         let angles = config.layers[layer].rope.then_some(angles);
-        let keys = tensor::own(shape.to_head_major(&numbers, angles), in_cache)?;
-        log.read_values(layer as u32, &mut numbers).map_err(corrupt)?;
-        let values = tensor::own(shape.to_head_major(&numbers, None), in_cache)?;
+        let keys = tensor::own(shape.to_head_major(numbers, angles), in_cache)?;
+        log.read_values(layer as u32, numbers).map_err(corrupt)?;
+        let values = tensor::own(shape.to_head_major(numbers, None), in_cache)?;
         self.cache.write(layer, &keys, &values)?;
         Ok(())
     }
