@@ -7,7 +7,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static INSTALLED: OnceLock<()> = OnceLock::new();
 
 /// Starts listening for Ctrl-C and termination.
-pub fn listen() {
+pub(crate) fn listen() {
     INSTALLED.get_or_init(|| {
         let handler = || {
             if INTERRUPTED.swap(true, Ordering::SeqCst) {
@@ -20,6 +20,6 @@ pub fn listen() {
 }
 
 /// Whether somebody asked to stop.
-pub fn requested() -> bool {
+pub(crate) fn requested() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 ///
 /// # Errors
 /// The first failure; items not begun by then are not worked on.
-pub fn map<T: Sync, R: Send>(
+pub(crate) fn map<T: Sync, R: Send>(
     n_threads: usize,
     items: &[T],
     work: impl Fn(&T) -> Result<R, Failure> + Sync,

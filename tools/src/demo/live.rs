@@ -38,7 +38,7 @@ pub struct Stream {
 ///
 /// # Errors
 /// When a commit or the model fails, or on Ctrl-C; finished tasks stay committed.
-pub fn live(
+pub(super) fn live(
     options: &Options,
     generator: &Generator,
     database: &Database,

@@ -53,7 +53,7 @@ pub struct Case {
 ///
 /// # Errors
 /// When the database or the model fails, or on Ctrl-C.
-pub fn measure(
+pub(super) fn measure(
     options: &Options,
     generator: &Generator,
     database: &Database,

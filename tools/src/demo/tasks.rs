@@ -81,7 +81,7 @@ impl Environment for FollowUpTask<'_> {
 }
 
 /// The name of a kind in the report.
-pub fn kind_name(kind: Kind) -> &'static str {
+pub(super) fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Own => "own",
         Kind::Spelled => "spelled",
@@ -111,7 +111,7 @@ fn said(steps: &[Step]) -> Vec<Word> {
 }
 
 /// The words of a text; what is no word of this world is left out.
-pub fn words(text: &str) -> Vec<Word> {
+pub(super) fn words(text: &str) -> Vec<Word> {
     text.split_whitespace().filter_map(Word::parse).collect()
 }
 

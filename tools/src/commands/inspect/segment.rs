@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Which segment, and how closely.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(super) struct Options {
     /// A database directory (all its segments) or one segment file.
     path: PathBuf,
     /// List the pages too.
@@ -23,7 +23,7 @@ pub struct Options {
 ///
 /// # Errors
 /// When a file cannot be read, or is damaged (exit code 3, with the byte offset).
-pub fn run(options: &Options, output: Output) -> Outcome {
+pub(super) fn run(options: &Options, output: Output) -> Outcome {
     let files = files(&options.path)?;
     let segments: Result<Vec<Value>, Failure> = files.iter().map(|file| segment(file, options.pages)).collect();
     let segments = segments?;

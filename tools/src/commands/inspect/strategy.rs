@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// Which strategy.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(super) struct Options {
     #[command(flatten)]
     scope: ScopeOptions,
     /// Its number, as `lagdb search --what strategies` prints it.
@@ -20,7 +20,7 @@ pub struct Options {
 ///
 /// # Errors
 /// When it is not in the scope.
-pub fn run(options: &Options, output: Output) -> Outcome {
+pub(super) fn run(options: &Options, output: Output) -> Outcome {
     let snapshot = options.scope.open()?.snapshot()?;
     let missing = || Error::invalid("strategy", format!("there is no strategy {} in this scope", options.id));
     let strategy = snapshot.get(Id::<Strategy>::from_u64(options.id))?.ok_or_else(missing)?;

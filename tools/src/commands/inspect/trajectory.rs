@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// Which trajectory.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Options {
+pub(super) struct Options {
     #[command(flatten)]
     scope: ScopeOptions,
     /// Its number, as `lagdb search` prints it.
@@ -20,7 +20,7 @@ pub struct Options {
 ///
 /// # Errors
 /// When it is not in the scope.
-pub fn run(options: &Options, output: Output) -> Outcome {
+pub(super) fn run(options: &Options, output: Output) -> Outcome {
     let snapshot = options.scope.open()?.snapshot()?;
     let id = Id::<Trajectory>::from_u64(options.id);
     let missing = || Error::invalid("trajectory", format!("there is no trajectory {} in this scope", options.id));
