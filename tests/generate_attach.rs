@@ -1,7 +1,7 @@
 //! An attached KV log gives the logits of never having left memory.
 
 use crate::generate_support::*;
-use lagdb::format::{ElementType, KvRead};
+use lagdb::format::{ElementType, Encoding, KvRead, Segment, SegmentWriter};
 use lagdb::generate::{Generator, Layout, Selection, SessionOptions};
 
 /// Logits of the rest after the first `n_prefix` tokens were attached as a log of `element`.
@@ -21,6 +21,41 @@ fn a_prefix_kept_as_f32_is_exact() {
             assert!(distance < 1e-5, "{family}, {n_prefix} tokens: {distance}");
         }
     }
+}
+
+#[test]
+fn a_prefix_kept_in_a_segment_is_exact() {
+    for encoding in Encoding::ALL {
+        let (generator, ids) = (model("qwen3"), tokens(96, 0));
+        let mut writer = SegmentWriter::new(1);
+        let row_group = writer.push(&log_of(&generator, &ids[..40], ElementType::F32), encoding).unwrap();
+        let bytes = writer.finish().unwrap();
+        let mut session = session(&generator);
+        session.attach(&Segment::open(&bytes).unwrap().kv_log(row_group).unwrap()).unwrap();
+        let stored = session.feed_for_logits(&ids[40..]).unwrap();
+        assert_eq!(stored, reuse(&generator, &ids, 40, ElementType::F32), "{encoding:?}");
+    }
+}
+
+#[test]
+fn a_damaged_segment_leaves_the_session_as_it_was() {
+    let (generator, ids) = (model("llama"), tokens(40, 0));
+    let mut writer = SegmentWriter::new(1);
+    let row_group = writer.push(&log_of(&generator, &ids, ElementType::F32), Encoding::Plain).unwrap();
+    let mut bytes = writer.finish().unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let mut session = session(&generator);
+    session.feed(&ids).unwrap();
+    let segment = Segment::open(&bytes).unwrap();
+    let error = session.attach(&segment.kv_log(row_group).unwrap()).unwrap_err();
+    assert!(matches!(error, lagdb::Error::Corrupt { .. }), "{error}");
+    assert_eq!((session.n_tokens(), session.n_attached()), (40, 0));
+    assert_eq!(session.feed(&[1]).unwrap(), {
+        let mut untouched = crate::generate_support::session(&generator);
+        untouched.feed(&ids).unwrap();
+        untouched.feed(&[1]).unwrap()
+    });
 }
 
 #[test]

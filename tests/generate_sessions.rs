@@ -51,9 +51,11 @@ fn a_session_goes_on_after_a_response() {
     let n = 20 * generator.fingerprint().geometry.row_width();
     let (mut a, mut b) = (vec![0.0; n], vec![0.0; n]);
     for layer in 0..4 {
-        (log.read_keys(layer, &mut a).unwrap(), fresh.read_keys(layer, &mut b).unwrap());
+        log.read_keys(layer, &mut a).unwrap();
+        fresh.read_keys(layer, &mut b).unwrap();
         assert!(distance(&a, &b) < 1e-4);
-        (log.read_values(layer, &mut a).unwrap(), fresh.read_values(layer, &mut b).unwrap());
+        log.read_values(layer, &mut a).unwrap();
+        fresh.read_values(layer, &mut b).unwrap();
         assert!(distance(&a, &b) < 1e-4);
     }
 }

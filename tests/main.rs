@@ -14,6 +14,7 @@ mod orphans_are_unlinked;
 mod round_trip;
 mod store_ops;
 mod tidy;
+
 mod generate_attach;
 mod generate_config;
 mod generate_context_limit;

@@ -1,7 +1,7 @@
 //! What a decoder is, as data: the one description that covers Llama, Mistral, Qwen2, Qwen3, SmolLM2 and SmolLM3.
 //!
 //! A [`ModelConfig`] that exists has been checked: no size is zero or absurd, heads divide evenly, and there is one
-//! [`LayerConfig`] per layer. How `config.json` spells these facts is known to [`json`](self::json) alone.
+//! [`LayerConfig`] per layer. How `config.json` spells these facts is known to `config/json.rs` alone.
 
 mod json;
 

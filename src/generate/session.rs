@@ -27,6 +27,9 @@ use std::ops::Range;
 /// The most scores, `n_heads * n_new * n_rows`, that one chunk of prefill computes: 128 MiB as f32.
 const MAX_SCORES: usize = 1 << 25;
 
+/// The most tokens that [`SessionOptions::chunk`] may ask for.
+const MAX_CHUNK: usize = 1 << 13;
+
 /// What comes first in a session, and what it keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOptions {
@@ -38,7 +41,7 @@ pub struct SessionOptions {
     pub first_position: u32,
     /// The most rows; `None` is all that the model has positions for.
     pub context_limit: Option<usize>,
-    /// Tokens computed at once in prefill.
+    /// Tokens computed at once in prefill, 1 to 8192; fewer where their scores would take much memory.
     pub chunk: usize,
 }
 
@@ -89,7 +92,7 @@ impl Session {
             last_response: None,
             begun: false,
             first_position: options.first_position,
-            chunk: options.chunk.max(1),
+            chunk: options.chunk.clamp(1, MAX_CHUNK),
             generator,
         };
         if let Layout::PreambleFirst(preamble) = options.layout {
