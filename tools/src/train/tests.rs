@@ -22,6 +22,7 @@ fn plan(arm: Arm, n_logs: usize) -> Plan {
         size: TaskSize::new(2, 2),
         n_extra: 1,
         n_questions: 3,
+        trim: (0, 1),
     }
 }
 
