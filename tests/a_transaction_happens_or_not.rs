@@ -58,7 +58,7 @@ fn scopes_see_nothing_of_each_other() {
     assert!(hits.iter().all(|hit| hit.record.task == "public"));
     let mut tx = b.begin().unwrap();
     assert!(tx.judge(id, &kit::success()).is_err() && !tx.delete(id).unwrap());
-    assert!(tx.put(&kit::strategy("s", id, lagdb::Polarity::Positive)).is_err());
+    assert!(tx.put(&kit::strategy("s", id, lagdb::Polarity::Support)).is_err());
 }
 
 #[test]

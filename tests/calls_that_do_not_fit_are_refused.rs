@@ -80,11 +80,11 @@ fn records_are_checked_before_they_are_put() {
     assert!(is_invalid(tx.put(&Trajectory::new("t").label("x".repeat(256)))));
     assert!(is_invalid(tx.put(&Trajectory::new("t").rollout("", 1))));
     assert!(is_invalid(tx.put(&Strategy::new("", "", ""))));
-    let mut backwards = kit::strategy("s", id, lagdb::Polarity::Positive);
+    let mut backwards = kit::strategy("s", id, lagdb::Polarity::Support);
     backwards.provenance.evidence[0].first_step = 2;
     assert!(is_invalid(tx.put(&backwards)));
     let unknown = Id::from_u64(999);
-    assert!(is_invalid(tx.put(&kit::strategy("s", unknown, lagdb::Polarity::Positive))));
+    assert!(is_invalid(tx.put(&kit::strategy("s", unknown, lagdb::Polarity::Support))));
     assert!(is_invalid(tx.judge(unknown, &kit::success())));
     assert!(is_invalid(tx.judge(id, &Judgment::new(Outcome::Success, ""))));
     assert!(is_invalid(tx.judge(id, &kit::success().score(f64::NAN))));

@@ -36,7 +36,7 @@ fn database() -> Files {
         if i < 3 {
             tx.put_kv_log(id, &kv_log(&model(1), 4 + i, i)).unwrap();
         }
-        let strategy = tx.put(&kit::strategy(&task, id, Polarity::Positive)).unwrap();
+        let strategy = tx.put(&kit::strategy(&task, id, Polarity::Support)).unwrap();
         tx.embed(strategy, &embed(&task)).unwrap();
     }
     tx.commit().unwrap();

@@ -1,7 +1,7 @@
 //! `lagdb train-demo-model`: trains the demo model from a seed.
 
 use crate::output::Output;
-use crate::train::{TrainError, TrainOptions, train};
+use crate::train::{TrainError, TrainOptions, evaluate_checkpoint, train};
 use std::path::PathBuf;
 
 /// Train the demo model from a seed.
@@ -16,8 +16,11 @@ pub struct Args {
     #[arg(long)]
     out: PathBuf,
     /// Train the control, which never sees a KV log.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "evaluate_only")]
     plain: bool,
+    /// Train nothing: evaluate the checkpoint that stands in the folder.
+    #[arg(long)]
+    evaluate_only: bool,
 }
 
 /// Runs the command; progress goes to standard error.
@@ -26,10 +29,14 @@ pub struct Args {
 ///
 /// [`TrainError`] if the run stopped early.
 pub fn run(args: Args, output: Output) -> Result<(), TrainError> {
+    let progress = |line: &str| output.say(line);
+    if args.evaluate_only {
+        return evaluate_checkpoint(&args.out, progress);
+    }
     let options = TrainOptions {
         seed: args.seed,
         out: args.out,
         plain: args.plain,
     };
-    train(&options, |line| output.say(line))
+    train(&options, progress)
 }

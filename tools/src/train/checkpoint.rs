@@ -2,8 +2,9 @@
 //! `tokenizer.json`. The output layer is the embedding, so no `lm_head` is stored.
 
 use super::model::{Model, Sizes};
-use crate::world::{Word, tokenizer_json};
-use candle_core::DType;
+use super::recipe::SIZES;
+use crate::world::{Rng, Word, tokenizer_json};
+use candle_core::{DType, Device};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;
@@ -17,6 +18,19 @@ pub(crate) fn save(model: &Model, folder: &Path) -> Result<(), super::TrainError
     candle_core::safetensors::save::<String, _>(&tensors, folder.join("model.safetensors"))?;
     write_json(&folder.join("config.json"), &config_json(model.sizes))?;
     write_json(&folder.join("tokenizer.json"), &tokenizer_json())
+}
+
+/// Reads a checkpoint of the demo model's sizes back, as `f32`.
+pub(crate) fn load(folder: &Path) -> Result<Model, super::TrainError> {
+    let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu)?;
+    let model = super::preset::fresh(SIZES, &mut Rng::new(0))?;
+    for (name, var) in model.named() {
+        let Some(tensor) = tensors.get(&name) else {
+            return Err(super::TrainError::Missing(name));
+        };
+        var.set(&tensor.to_dtype(DType::F32)?)?;
+    }
+    Ok(model)
 }
 
 fn write_json(path: &Path, value: &Value) -> Result<(), super::TrainError> {

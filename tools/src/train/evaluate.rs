@@ -4,14 +4,15 @@
 //! difference this is greedy decoding. No difference is *correct*; a first difference where the model chose `lookup` is
 //! a *lookup*; any other is *wrong*. For a fact that is nowhere, the response ends in `lookup`, which is then correct.
 
+use super::TrainError;
 use super::batch::{Arm, Rows};
 use super::loss::memory_of;
 use super::model::Model;
 use crate::world::{
-    FollowUp, Kind, LOG_LEN, MarkedWords, Pairs, Rng, SourceTask, TaskSize, Through, Word, World,
+    Exhausted, FollowUp, Kind, LOG_LEN, MarkedWords, Pairs, Rng, SourceTask, TaskSize, Through,
+    Word, World,
 };
-use candle_core::{D, Result};
-use serde::Serialize;
+use candle_core::D;
 
 /// What is measured in one cell.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,7 @@ pub(crate) struct Cell {
 }
 
 /// How many cases came out how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) correct: usize,
     pub(crate) lookup: usize,
@@ -44,54 +45,22 @@ impl Counts {
     }
 }
 
-/// The table of the model card.
-pub(crate) fn table_cells() -> Vec<Cell> {
-    let mut cells = Vec::new();
-    for kind in Kind::ALL {
-        let ways = match kind {
-            Kind::Spelled | Kind::Unspelled => &[Through::Bridge, Through::SamePerson][..],
-            Kind::Own | Kind::Absent => &[Through::Bridge][..],
-        };
-        for &through in ways {
-            cells.push(Cell {
-                kind,
-                through,
-                arm: Arm::None,
-                n_logs: 0,
-                relevant: false,
-            });
-            for arm in [Arm::Text, Arm::Kv, Arm::Full] {
-                cells.extend([1, 2, 4, 8].map(|n_logs| Cell {
-                    kind,
-                    through,
-                    arm,
-                    n_logs,
-                    relevant: true,
-                }));
-            }
-            cells.extend([1, 4].map(|n_logs| Cell {
-                kind,
-                through,
-                arm: Arm::Kv,
-                n_logs,
-                relevant: false,
-            }));
-        }
-    }
-    cells
-}
-
 struct Case {
     logs: Vec<SourceTask>,
     follow_up: FollowUp,
 }
 
 /// Counts one cell over `n` cases of a seed. The same seed gives the same cases in every arm.
-pub(crate) fn evaluate(model: &Model, cell: Cell, seed: u64, n: usize) -> Result<Counts> {
+pub(crate) fn evaluate(
+    model: &Model,
+    cell: Cell,
+    seed: u64,
+    n: usize,
+) -> Result<Counts, TrainError> {
     let mut rng = Rng::new(seed);
     let cases: Vec<Case> = (0..n)
         .map(|_| draw_case(cell, &mut rng))
-        .collect::<Result<_>>()?;
+        .collect::<Result<_, _>>()?;
     let mut counts = Counts::default();
     for some in cases.chunks(32) {
         counts.add(run_cases(model, cell, some)?);
@@ -99,27 +68,23 @@ pub(crate) fn evaluate(model: &Model, cell: Cell, seed: u64, n: usize) -> Result
     Ok(counts)
 }
 
-fn draw_case(cell: Cell, rng: &mut Rng) -> Result<Case> {
+fn draw_case(cell: Cell, rng: &mut Rng) -> Result<Case, Exhausted> {
     let mut world = World::with_rng(Rng::new(rng.bits()), Pairs::HeldOut);
     let place = rng.below(cell.n_logs.max(1));
-    let size = TaskSize::new(4, 4);
-    let exhausted = |error| candle_core::Error::msg(error);
-    let about = world.source_task(size).map_err(exhausted)?;
+    let about = world.source_task(TaskSize::new(4, 4))?;
     let n_others = cell.n_logs - usize::from(cell.relevant);
-    let mut logs = (0..n_others)
-        .map(|_| world.source_task(size))
-        .collect::<std::result::Result<Vec<_>, _>>();
-    let mut logs = std::mem::replace(&mut logs, Ok(Vec::new())).map_err(exhausted)?;
-    let follow_up = world
-        .follow_up(&about, cell.kind, cell.through)
-        .map_err(exhausted)?;
+    let mut logs = Vec::with_capacity(cell.n_logs);
+    for _ in 0..n_others {
+        logs.push(world.source_task(TaskSize::new(4, 4))?);
+    }
+    let follow_up = world.follow_up(&about, cell.kind, cell.through)?;
     if cell.relevant {
         logs.insert(place, about);
     }
     Ok(Case { logs, follow_up })
 }
 
-fn run_cases(model: &Model, cell: Cell, cases: &[Case]) -> Result<Counts> {
+fn run_cases(model: &Model, cell: Cell, cases: &[Case]) -> Result<Counts, TrainError> {
     let rows: Vec<MarkedWords> = cases.iter().map(|case| follow_up_row(cell, case)).collect();
     let rows = Rows::new(rows.iter().map(Vec::as_slice));
     let memory = match cell.arm {

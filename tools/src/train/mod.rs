@@ -10,10 +10,12 @@
 //! | what is descended? | `loss.rs` |
 //! | where does a run start? | `preset.rs` |
 //! | what is the model? | `model.rs`, `ops/` |
-//! | what came out? | `evaluate.rs`, `checkpoint.rs` |
+//! | what comes out? | `curve.rs`, `checkpoint.rs`, `evaluate.rs`, `table.rs` |
 
 mod batch;
 mod checkpoint;
+mod curve;
+mod error;
 mod evaluate;
 mod loss;
 mod model;
@@ -22,7 +24,10 @@ mod optimizer;
 mod preset;
 mod recipe;
 mod run;
+mod table;
 #[cfg(test)]
 mod tests;
 
-pub use run::{TrainError, TrainOptions, train};
+pub use error::TrainError;
+pub use run::{TrainOptions, train};
+pub use table::evaluate_checkpoint;

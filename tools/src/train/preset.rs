@@ -1,4 +1,4 @@
-//! The weights a training run starts from: random, save six attention heads that start as what they shall become.
+//! The weights a training run starts from: random, save five attention heads that start as what they shall become.
 //!
 //! From a wholly random start this task sits on a plateau: the model guesses among the values it sees. So five tools
 //! for recall are preset, in plain Llama weights that training goes on to change:

@@ -25,7 +25,14 @@ pub(crate) const SIZES: Sizes = Sizes {
 
 /// Words a batch holds, about; it sets how many examples fit.
 const WORDS_A_BATCH: usize = 2600;
+/// The rates of the plateau.
+const RATES: Rates = Rates {
+    muon: 0.010,
+    adam: 3e-3,
+};
 const WARM_UP_STEPS: usize = 50;
+/// The fraction of the run after which the rates fall.
+const PLATEAU_END: f64 = 0.25;
 /// The fraction of the rate that is left at the end.
 const LAST_RATE: f64 = 0.02;
 
@@ -38,7 +45,6 @@ pub(crate) struct Stage {
     /// The most organisations, and people, a source task shows.
     max_size: usize,
     pub(crate) write_weight: f64,
-    muon: f64,
     arms: [(Arm, f64); 4],
 }
 
@@ -63,20 +69,19 @@ impl Recipe {
             (Arm::Full, 0.15),
             (Arm::None, 0.08),
         ];
-        let stage = |name, n_steps, max_logs, max_size, write_weight, muon, arms| Stage {
+        let stage = |name, n_steps, max_logs, max_size, write_weight, arms| Stage {
             name,
             n_steps,
             max_logs,
             max_size,
             write_weight,
-            muon,
             arms: if plain { without_kv(arms) } else { arms },
         };
         Self {
             stages: vec![
-                stage("recall", 700, 2, 3, 0.3, 0.012, early),
-                stage("write", 1100, 4, 4, 0.3, 0.010, late),
-                stage("many", 4200, 8, 5, 0.1, 0.008, late),
+                stage("recall", 500, 2, 3, 0.3, early),
+                stage("write", 700, 4, 4, 0.3, late),
+                stage("many", 2800, 8, 5, 0.1, late),
             ],
         }
     }
@@ -95,16 +100,16 @@ impl Recipe {
         reached.unwrap_or(&self.stages[self.stages.len() - 1])
     }
 
-    /// The rates of a step: a short rise, a plateau, and a cosine fall over the second half of the run.
+    /// The rates of a step: a short rise, a plateau, and from a quarter of the run on a cosine fall.
     pub(crate) fn rates(&self, step: usize) -> Rates {
         let progress = step as f64 / self.n_steps() as f64;
-        let fall = ((progress - 0.5) / 0.5).clamp(0.0, 1.0);
+        let fall = ((progress - PLATEAU_END) / (1.0 - PLATEAU_END)).clamp(0.0, 1.0);
         let left =
             LAST_RATE + (1.0 - LAST_RATE) * (1.0 + (std::f64::consts::PI * fall).cos()) / 2.0;
         let factor = left * ((step + 1) as f64 / WARM_UP_STEPS as f64).min(1.0);
         Rates {
-            muon: self.stage(step).muon * factor,
-            adam: 3e-3 * factor,
+            muon: RATES.muon * factor,
+            adam: RATES.adam * factor,
         }
     }
 }
@@ -118,10 +123,13 @@ impl Stage {
     /// Draws the sizes of a batch.
     pub(crate) fn plan(&self, rng: &mut Rng) -> Plan {
         let arm = rng.pick_weighted(&self.arms);
-        let n_logs = if arm == Arm::None {
-            0
-        } else {
-            rng.between(1, self.max_logs)
+        let n_logs = match arm {
+            Arm::None => 0,
+            Arm::Text | Arm::Kv => rng.between(1, self.max_logs),
+            // Whole trajectories are long: fewer of them more often.
+            Arm::Full => rng
+                .between(1, self.max_logs)
+                .min(rng.between(1, self.max_logs)),
         };
         let hidden = arm == Arm::None || rng.chance(0.3);
         let max_size = self.max_size.min(42 / (n_logs + 1));
