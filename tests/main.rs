@@ -13,6 +13,7 @@ mod one_opener_at_a_time;
 mod orphans_are_unlinked;
 mod round_trip;
 mod store_ops;
+mod the_kept_corpus_is_replayed;
 mod tidy;
 
 mod generate_attach;

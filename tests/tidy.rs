@@ -86,7 +86,9 @@ fn home_of(name: &str) -> &str {
     match name {
         "Error" | "ErrorKind" | "Result" => "error",
         "Id" | "SegmentId" | "CommitId" => "id",
-        "Record" | "RecordKind" | "Trajectory" | "Strategy" | "Embedding" | "EmbeddingSpace" => "record",
+        "Record" | "RecordKind" | "Trajectory" | "Strategy" | "Embedding" | "EmbeddingSpace" | "Judgment" | "Outcome"
+        | "Step" => "record",
+        "LexicalEmbedder" => "embed",
         "Options" => "options",
         "Snapshot" | "Transaction" | "KvLogInfo" => "txn",
         "Query" | "Hit" => "retrieval",

@@ -1,7 +1,7 @@
 //! What fuzzing tries: plain functions of bytes that panic when a promise is broken.
 //!
-//! `fuzz_targets/` hands them to libFuzzer (`cargo +nightly fuzz run <target>`); `tests/corpus.rs` replays the kept
-//! corpus on a stable compiler (`cargo test`, in this folder). One file per area, one function per target; a new one
+//! `fuzz_targets/` hands them to libFuzzer (`cargo +nightly fuzz run <target>`); lagdb's own tests replay the kept
+//! corpus on a stable compiler. One file per area, one function per target; a new one
 //! is named in [`TARGETS`], in `Cargo.toml` and in `fuzz_targets/`.
 
 mod encoding;

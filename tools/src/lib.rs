@@ -7,5 +7,6 @@ pub mod import;
 mod interrupt;
 pub mod output;
 mod parallel;
+pub mod threads;
 pub mod train;
 pub mod world;

@@ -3,6 +3,7 @@
 use clap::Parser;
 use lagdb_tools::commands::{self, Command};
 use lagdb_tools::output::Output;
+use lagdb_tools::threads;
 use std::process::ExitCode;
 
 /// An embedded memory for agents: trajectories, strategies and KV logs in one commit.
@@ -25,6 +26,7 @@ struct CommandLine {
 fn main() -> ExitCode {
     let line = CommandLine::parse();
     let output = Output { json: line.json, quiet: line.quiet };
+    threads::settle(&line.command);
     match commands::run(line.command, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,12 +1,16 @@
 //! Replays the kept corpus on a stable compiler: what fuzzing once reached stays reached, and stays right.
 
+// The bodies are a workspace of their own, as cargo-fuzz wants it.
+#[path = "../fuzz/src/lib.rs"]
+mod bodies;
+
 use std::fs;
 use std::path::Path;
 
 #[test]
 fn every_kept_input_is_replayed() {
-    for (name, target) in lagdb_fuzz::TARGETS {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    for (name, target) in bodies::TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
         let mut n_inputs = 0;
         for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
             target(&fs::read(entry.unwrap().path()).unwrap());
@@ -18,8 +22,8 @@ fn every_kept_input_is_replayed() {
 
 #[test]
 fn the_golden_segments_are_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("format/tests/golden");
     for entry in fs::read_dir(folder).unwrap() {
-        lagdb_fuzz::segment_read(&fs::read(entry.unwrap().path()).unwrap());
+        bodies::segment_read(&fs::read(entry.unwrap().path()).unwrap());
     }
 }
