@@ -41,6 +41,7 @@
 //!
 //! | floor | what |
 //! |---|---|
+//! | `agent` | the learning loop: recall, solve, judge, remember; the only floor that sees store and generator |
 //! | [`maintenance`] | verify every byte, compact, count |
 //! | [`db`] | [`Database`], [`Scope`]: where everything begins |
 //! | [`retrieval`] | [`Query`], [`Snapshot::search`], [`Hit`] |
@@ -89,3 +90,8 @@ pub use record::{
 };
 pub use retrieval::{Hit, Query};
 pub use txn::{KvLogInfo, Snapshot, Transaction};
+
+/// The README's example, compiled and run with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

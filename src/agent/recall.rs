@@ -26,6 +26,8 @@ pub struct Recollection {
     pub kv_logs: Vec<KvLogView<'static>>,
     /// Tokens to compute in front of the prompt.
     pub tokens: Vec<u32>,
+    /// Trajectories left out because another model made their KV logs, and the field in which that model differs.
+    pub foreign: Vec<(Id<Trajectory>, &'static str)>,
 }
 
 impl Agent {
@@ -69,6 +71,8 @@ impl Agent {
         recollection: &mut Recollection,
     ) -> Result<bool> {
         let Some(log) = snapshot.kv_log(id, self.generator.fingerprint())? else {
+            let field = snapshot.kv_log_mismatch(id, self.generator.fingerprint())?;
+            recollection.foreign.extend(field.map(|field| (id, field)));
             return Ok(false);
         };
         match how {

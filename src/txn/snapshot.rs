@@ -202,6 +202,22 @@ impl Snapshot {
         }
     }
 
+    /// Why [`kv_log`](Self::kv_log) finds nothing where there is a log: the field in which the model that made it
+    /// differs from `model`. `None` when `model` has a log here, or nobody has.
+    ///
+    /// # Errors
+    /// As [`kv_log`](Self::kv_log).
+    pub fn kv_log_mismatch(&self, id: Id<Trajectory>, model: &ModelFingerprint) -> Result<Option<&'static str>> {
+        let mut mismatch = None;
+        for log in &self.kv_log_rows(id)?.logs {
+            match lagdb_format::KvRead::fingerprint(&self.read_kv_log(log)?).mismatch(model) {
+                None => return Ok(None),
+                field => mismatch = field,
+            }
+        }
+        Ok(mismatch)
+    }
+
     pub(crate) fn read_kv_log(&self, log: &KvLogRow) -> Result<KvLogView<'static>> {
         let segment = SegmentId::from_u64(log.segment);
         if self.pending == Some(segment) {

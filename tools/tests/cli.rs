@@ -192,6 +192,30 @@ fn the_demo_shows_what_it_claims() -> TestResult {
     Ok(())
 }
 
+/// Ctrl-C stops the demo at once; the tasks it finished are still there, and sound.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_was_committed() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("demo.lagdb");
+    let name = db.display().to_string();
+    let demo = Command::new(env!("CARGO_BIN_EXE_lagdb"))
+        .args(["demo", "--json", "--quiet", "--streams", "500", "--db", &name])
+        .stdout(std::process::Stdio::null())
+        .spawn()?;
+    let segments = || std::fs::read_dir(db.join("segments")).map_or(0, Iterator::count);
+    while segments() < 5 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &demo.id().to_string()]).status()?.success());
+    assert_eq!(demo.wait_with_output()?.status.code(), Some(130));
+    assert!(lagdb(&["verify", "--db", &name]).status.success());
+    let info = json(&lagdb(&["info", "--json", "--db", &name]));
+    assert!(info["trajectories"].as_u64() >= Some(5), "{info}");
+    assert_eq!(info["trajectories"], info["kv_logs"]);
+    Ok(())
+}
+
 fn first_segment(db: &Path) -> std::io::Result<PathBuf> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(db.join("segments"))?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;

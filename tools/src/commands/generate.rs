@@ -63,6 +63,9 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     let mut prompt = PlainPrompt::new(options);
     let limit = if options.db.is_some() { options.recall } else { 0 };
     let recollection = agent.recall(prompt.task(), Recall::KvLogs, limit, &[])?;
+    for (id, field) in &recollection.foreign {
+        output.say(format!("trajectory {id} was left out: its KV log was made by another model ({field} differs)"));
+    }
     let attempt = generate(&agent, &mut prompt, &recollection, output)?;
     let remembered = if options.db.is_some() && !options.forget {
         let judgment = prompt.judge(&attempt.steps);
@@ -94,10 +97,12 @@ fn report(attempt: &Attempt, recollection: &Recollection, remembered: Option<u64
     let ttft_ms = attempt.time_to_first_token.as_secs_f64() * 1e3;
     let recalled: Vec<_> =
         recollection.hits.iter().map(|(id, score)| json!({ "trajectory": id.as_u64(), "score": score })).collect();
+    let foreign: Vec<_> =
+        recollection.foreign.iter().map(|(id, field)| json!({ "trajectory": id.as_u64(), "differs": field })).collect();
     let text = attempt.steps.last().map_or("", |step| step.action.as_str());
     output.print(String::new, || {
         json!({
-            "schema": "lagdb.generate/1", "text": text, "recalled": recalled, "remembered": remembered,
+            "schema": "lagdb.generate/1", "text": text, "recalled": recalled, "foreign": foreign, "remembered": remembered,
             "attached_tokens": attempt.attached_tokens, "prefill_tokens": attempt.prefill_tokens, "ttft_ms": ttft_ms,
         })
     })?;
