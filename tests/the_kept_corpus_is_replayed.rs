@@ -2,6 +2,7 @@
 
 // The bodies are a workspace of their own, as cargo-fuzz wants it.
 #[path = "../fuzz/src/lib.rs"]
+#[allow(unreachable_pub, reason = "public in their own crate")]
 mod bodies;
 
 use std::fs;

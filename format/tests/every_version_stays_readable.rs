@@ -1,7 +1,6 @@
 //! A segment written by any released version is read to the same numbers for ever.
 //!
-//! `golden/vN.kv` is what version N wrote. A golden file is made once, by
-//! `cargo test -p lagdb-format -- --ignored make_the_golden_file`, and never again.
+//! `golden/vN.kv` is what version N wrote: the bytes of [`write`] when it was released. It is made once and never again.
 
 use lagdb_format::{
     CaptureStage, Digest, ElementType, Encoding, KvGeometry, KvLayer, KvLog, ModelFingerprint, Segment, SegmentWriter,
@@ -104,12 +103,4 @@ fn version_1_has_these_numbers_in_it() {
 #[test]
 fn the_writer_still_writes_the_same_bytes() {
     assert!(write() == GOLDEN);
-}
-
-#[test]
-#[ignore = "makes a golden file, once"]
-fn make_the_golden_file() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v1.kv");
-    let mut file = std::fs::File::create_new(path).expect("golden files are never overwritten");
-    std::io::Write::write_all(&mut file, &write()).unwrap();
 }

@@ -140,7 +140,7 @@ fn generate_remembers_recalls_and_refuses_what_does_not_fit() -> TestResult {
     let facts = "<bos> Nova city Lagos Chen employer Nova Nova product chips Ada employer Orbit Orbit city Oslo Nova boss Cruz";
     let first = format!("{facts} question city employer Chen think");
     let output = json(&lagdb(&["generate", "--json", "--db", &db, "--prompt", &first, "--query", "Chen Nova"]));
-    assert_eq!(output["remembered"], 1.into());
+    assert_eq!(output["remembered"].as_u64(), Some(1));
     let second = json(&lagdb(&["generate", "--json", "--db", &db, "--prompt", &first, "--query", "Nova", "--forget"]));
     assert_eq!(second["recalled"][0]["trajectory"], output["remembered"]);
     assert!(second["attached_tokens"].as_u64() > Some(0));
@@ -188,7 +188,7 @@ fn the_demo_shows_what_it_claims() -> TestResult {
     let problem = &json(&output)["problems"][0];
     let name = segment.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     assert!(problem["file"].as_str().is_some_and(|file| file.ends_with(&name)), "{problem}");
-    assert!(problem["what"].as_str().is_some_and(|what| what.contains("byte")), "{problem}");
+    assert!(problem["offset"].as_u64() > Some(0), "{problem}");
     Ok(())
 }
 
