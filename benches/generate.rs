@@ -4,7 +4,6 @@
 //! and opened again. CPU time of the whole process, so that a busy machine does not decide.
 
 mod report;
-mod synthetic;
 
 use lagdb::format::{ElementType, Encoding, KvLog};
 use lagdb::generate::{Generator, ModelConfig, Sampling, Selection, SessionOptions};

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use std::time::Instant;
 
 /// One measurement beside its peers.
-pub struct Row {
+pub(crate) struct Row {
     /// What was measured, and at which size.
     pub name: String,
     /// Unit of all figures of the row.
@@ -51,7 +51,7 @@ impl Row {
 
 /// Prints the rows, as JSON if the command line says so.
 #[allow(clippy::print_stdout, reason = "a bench reports on standard output")]
-pub fn print(rows: &[Row]) {
+pub(crate) fn print(rows: &[Row]) {
     if std::env::args().any(|arg| arg == "--json") {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();
         println!("{}", json!({ "schema": "lagdb.bench/1", "rows": rows }));
@@ -61,27 +61,27 @@ pub fn print(rows: &[Row]) {
 }
 
 /// The middle one.
-pub fn median(mut numbers: Vec<f64>) -> f64 {
+pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     numbers.get(numbers.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Runs `work` once; wall seconds.
-pub fn wall<T>(work: impl FnOnce() -> T) -> (f64, T) {
+pub(crate) fn wall<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let start = Instant::now();
     let result = work();
     (start.elapsed().as_secs_f64(), result)
 }
 
 /// Runs `work` once; CPU seconds of the whole process.
-pub fn cpu<T>(work: impl FnOnce() -> T) -> (f64, T) {
+pub(crate) fn cpu<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let start = ProcessTime::now();
     let result = work();
     (start.elapsed().as_secs_f64(), result)
 }
 
 /// Most memory this process ever held, in MiB; `None` where the system does not tell.
-pub fn peak_memory_mib() -> Option<f64> {
+pub(crate) fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;

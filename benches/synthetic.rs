@@ -8,15 +8,13 @@
 use lagdb::format::{CaptureStage, Digest, ElementType, KvGeometry, KvLayer, KvLog, ModelFingerprint};
 
 /// Llama-3.2-1B.
-pub const LLAMA_1B: KvGeometry = KvGeometry { n_layers: 16, n_kv_heads: 8, head_dim: 64 };
-/// Qwen3-0.6B.
-pub const QWEN3_06B: KvGeometry = KvGeometry { n_layers: 28, n_kv_heads: 8, head_dim: 128 };
+pub(crate) const LLAMA_1B: KvGeometry = KvGeometry { n_layers: 16, n_kv_heads: 8, head_dim: 64 };
 
 /// A KV log of `n_tokens` tokens; the same seed gives the same bytes.
 ///
 /// # Errors
 /// Never for the geometries above.
-pub fn kv_log(geometry: KvGeometry, n_tokens: usize, element: ElementType, seed: u64) -> lagdb::format::Result<KvLog> {
+pub(crate) fn kv_log(geometry: KvGeometry, n_tokens: usize, element: ElementType, seed: u64) -> lagdb::format::Result<KvLog> {
     let mut random = Random(seed);
     let layers = (0..geometry.n_layers).map(|_| {
         Ok(KvLayer {
@@ -65,7 +63,7 @@ fn column(
 }
 
 /// SplitMix64.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -77,12 +75,12 @@ impl Random {
     }
 
     /// Uniform in 0..1.
-    pub fn unit(&mut self) -> f32 {
+    pub(crate) fn unit(&mut self) -> f32 {
         (self.next() >> 40) as f32 / (1u64 << 24) as f32
     }
 
     /// About normal: the sum of twelve uniform numbers.
-    pub fn normal(&mut self) -> f32 {
+    pub(crate) fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.unit()).sum::<f32>() - 6.0
     }
 }

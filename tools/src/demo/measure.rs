@@ -79,7 +79,7 @@ fn measure_stream(agent: &Agent, stream: &Stream) -> Result<Vec<Case>, Failure> 
             // Spread over the tasks of the stream, old and recent alike, and over both ways of asking.
             let turn = i * Kind::ALL.len() + j + stream.sources.len() * (stream.seed as usize);
             let (source, id) = &stream.sources[turn % stream.sources.len()];
-            let through = if turn % 2 == 0 { Through::Bridge } else { Through::SamePerson };
+            let through = if turn.is_multiple_of(2) { Through::Bridge } else { Through::SamePerson };
             let follow_up = world.follow_up(source, kind, through).map_err(exhausted)?;
             for arm in Arm::ALL {
                 if interrupt::requested() {
