@@ -40,13 +40,15 @@ impl Output {
     pub fn progress(&self, n: u64, what: &'static str) -> ProgressBar {
         let visible = !self.quiet && io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(Some(n), target);
-        if let Ok(style) = ProgressStyle::with_template("{msg:>12} [{bar:30}] {pos}/{len} {eta}") {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        bar.set_message(what);
-        bar
+        ProgressBar::with_draw_target(Some(n), target).with_style(bar_style()).with_message(what)
     }
+}
+
+/// How bars look.
+pub(crate) fn bar_style() -> ProgressStyle {
+    ProgressStyle::with_template("{msg:>12} [{bar:30}] {pos}/{len} {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
 }
 
 /// Bytes as people read them.

@@ -3,7 +3,7 @@
 use super::report::table;
 use super::tasks::N_LOGS;
 use super::{Arm, Case, Cell};
-use crate::output::Output;
+use crate::output::{Output, bar_style};
 use crate::world::Kind;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -23,7 +23,7 @@ impl LiveTable {
         let visible = !output.quiet && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let lines = MultiProgress::with_draw_target(target);
-        let bar = lines.add(output.progress(n_streams as u64, "measuring"));
+        let bar = lines.add(ProgressBar::new(n_streams as u64)).with_style(bar_style()).with_message("measuring");
         let text = ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
         let n_rows = N_SHOWN.len() * (2 + Kind::ALL.len());
         let rows = (0..n_rows).map(|_| lines.add(ProgressBar::new(1).with_style(text.clone()))).collect();
