@@ -48,7 +48,7 @@ pub struct Policy {
     pub max_steps: usize,
     /// What is kept of the last response; `None` keeps no KV log and computes a little less.
     pub capture: Option<Capture>,
-    /// Recall only trajectories with this outcome; `None` recalls all that were not judged failures.
+    /// Recall only trajectories with this outcome; `None` recalls all. Failures never are.
     pub recall_outcome: Option<Outcome>,
 }
 

@@ -1,7 +1,7 @@
 //! What of the past reaches the model: as attention (KV logs), as the same tokens in the prompt, or as whole texts.
 
 use super::{Agent, Task};
-use crate::{Id, Outcome, Query, Result, Snapshot, Trajectory};
+use crate::{Hit, Id, Outcome, Query, Result, Snapshot, Trajectory};
 use lagdb_format::{KvLogView, KvRead};
 
 /// How the past is given to the model.
@@ -31,9 +31,9 @@ pub struct Recollection {
 }
 
 impl Agent {
-    /// Recalls, of the `limit` trajectories nearest to the task's query, those with a KV log of this agent's model.
+    /// Recalls the `limit` trajectories nearest to the task's query that have a KV log of this agent's model.
     ///
-    /// `exclude` are left out: the task itself, or what an experiment takes away.
+    /// Earlier attempts at the task itself are left out, and so are `exclude`: what an experiment takes away.
     ///
     /// # Errors
     /// When the database cannot be read, or a recalled KV log is corrupt.
@@ -49,43 +49,54 @@ impl Agent {
             return Ok(recollection);
         }
         let snapshot = self.scope.snapshot()?;
-        let query = Query::near(self.embedder.embed(&task.query)).limit(limit);
+        let query = Query::near(self.embedder.embed(&task.query)).exclude_task(&task.name);
         let query = exclude.iter().fold(query, |query, id| query.exclude(*id));
         let query = self.policy.recall_outcome.into_iter().fold(query, Query::outcome);
-        for hit in snapshot.search::<Trajectory>(&query)? {
-            let failed = snapshot.outcome(hit.id)? == Outcome::Failure && self.policy.recall_outcome.is_none();
-            if !failed && self.recall_one(&snapshot, hit.id, &hit.record, how, &mut recollection)? {
-                recollection.hits.push((hit.id, hit.score));
+        let (mut n_seen, mut n_asked) = (0, limit);
+        loop {
+            let hits = snapshot.search::<Trajectory>(&query.clone().limit(n_asked))?;
+            let n_found = hits.len();
+            for hit in hits.into_iter().skip(n_seen) {
+                if recollection.hits.len() < limit {
+                    self.recall_one(&snapshot, &hit, how, &mut recollection)?;
+                }
             }
+            if recollection.hits.len() == limit || n_found < n_asked {
+                return Ok(recollection);
+            }
+            // Some had no log that this model can read: look further down the list.
+            (n_seen, n_asked) = (n_found, n_asked.saturating_mul(2));
         }
-        Ok(recollection)
     }
 
-    /// Adds one trajectory; false when it has nothing that this model can read.
+    /// Adds one trajectory, unless it failed or has nothing that this model can read.
     fn recall_one(
         &self,
         snapshot: &Snapshot,
-        id: Id<Trajectory>,
-        trajectory: &Trajectory,
+        hit: &Hit<Trajectory>,
         how: Recall,
         recollection: &mut Recollection,
-    ) -> Result<bool> {
-        let Some(log) = snapshot.kv_log(id, self.generator.fingerprint())? else {
-            let field = snapshot.kv_log_mismatch(id, self.generator.fingerprint())?;
-            recollection.foreign.extend(field.map(|field| (id, field)));
-            return Ok(false);
+    ) -> Result<()> {
+        if snapshot.outcome(hit.id)? == Outcome::Failure {
+            return Ok(());
+        }
+        let Some(log) = snapshot.kv_log(hit.id, self.generator.fingerprint())? else {
+            let field = snapshot.kv_log_mismatch(hit.id, self.generator.fingerprint())?;
+            recollection.foreign.extend(field.map(|field| (hit.id, field)));
+            return Ok(());
         };
+        recollection.hits.push((hit.id, hit.score));
         match how {
             Recall::Nothing => {}
             Recall::KvLogs => recollection.kv_logs.push(log),
             Recall::LogText => recollection.tokens.extend(log.token_ids()),
             Recall::FullContext => {
-                for step in &trajectory.steps {
+                for step in &hit.record.steps {
                     recollection.tokens.extend(self.generator.encode(&step.observation, false)?);
                     recollection.tokens.extend(self.generator.encode(&step.action, false)?);
                 }
             }
         }
-        Ok(true)
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::train::TrainError;
 use lagdb::{Error, ErrorKind};
+use std::io;
 use std::path::PathBuf;
 
 /// Why a command stopped.
@@ -10,13 +11,13 @@ pub enum Failure {
     /// The database, the model or the call.
     #[error(transparent)]
     Lagdb(#[from] Error),
-    /// A line of an input file is not what was expected.
-    #[error("{}:{line}: {problem}", path.display())]
-    Line {
+    /// A part of an input file is not what was expected.
+    #[error("{}, {part}: {problem}", path.display())]
+    Input {
         /// The input file.
         path: PathBuf,
-        /// Line number, from 1.
-        line: usize,
+        /// `line 3` or `element 3`, from 1.
+        part: String,
         /// What is wrong.
         problem: String,
     },
@@ -26,11 +27,11 @@ pub enum Failure {
         /// The input file.
         path: PathBuf,
         /// What the operating system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The output could not be written.
     #[error("cannot write: {0}")]
-    Write(#[from] std::io::Error),
+    Write(#[from] io::Error),
     /// The check ran and found problems; they have been printed.
     #[error("{0}")]
     ProblemsFound(String),
@@ -50,16 +51,22 @@ impl Failure {
     /// 130: interrupted. (2 is clap's, for the command line itself.)
     pub fn exit_code(&self) -> u8 {
         match self {
+            // A name that is not there, or is no file, is a wrong call; a disk that fails is not.
+            Self::Lagdb(Error::Io { source, .. }) | Self::Read { source, .. } if is_wrong_name(source) => 1,
             Self::Lagdb(error) => match error.kind() {
                 ErrorKind::Corrupt => 3,
                 ErrorKind::Retry => 4,
                 ErrorKind::Environment => 5,
                 _ => 1,
             },
-            Self::Line { .. } => 1,
+            Self::Input { .. } => 1,
             Self::ProblemsFound(_) => 3,
             Self::Read { .. } | Self::Write(_) | Self::Train(_) => 5,
             Self::Interrupted(_) => 130,
         }
     }
+}
+
+fn is_wrong_name(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory)
 }

@@ -86,7 +86,7 @@ fn a_malformed_line_is_named_and_nothing_is_imported() -> TestResult {
     let db = directory.path().join("agent.lagdb").display().to_string();
     let output = lagdb(&["import", "--db", &db, &file.display().to_string()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("bad.jsonl:3:"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("bad.jsonl, line 3:"), "{}", stderr(&output));
     assert!(!Path::new(&db).exists(), "nothing was created");
     Ok(())
 }
@@ -98,8 +98,71 @@ fn evidence_of_a_missing_trajectory_is_refused_with_its_line() -> TestResult {
     let db = directory.path().join("agent.lagdb").display().to_string();
     let output = lagdb(&["import", "--db", &db, &strategies.display().to_string()]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("strategies.jsonl:1:"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("strategies.jsonl, line 1:"), "{}", stderr(&output));
     assert!(stderr(&output).contains("group refund, attempt 0"), "{}", stderr(&output));
+    Ok(())
+}
+
+/// An import once committed fifty records before it found the record that could not be stored, and importing a file
+/// twice made twins of every trajectory.
+#[test]
+fn an_import_stores_all_or_nothing_and_never_twice() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let db = imported(directory.path())?;
+    let n_trajectories = || json(&lagdb(&["info", "--json", "--db", &db]))["trajectories"].as_u64();
+    let again = directory.path().join("trajectories.jsonl").display().to_string();
+    let output = lagdb(&["import", "--db", &db, &again]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("already there"), "{}", stderr(&output));
+    let mut lines: Vec<String> = (0..60).map(|i| format!("{{\"task\":\"task {i}\",\"steps\":[]}}")).collect();
+    lines[58] = "{\"task\":\"\",\"steps\":[]}".to_owned();
+    let late = directory.path().join("late.jsonl");
+    std::fs::write(&late, lines.join("\n"))?;
+    let output = lagdb(&["import", "--db", &db, &late.display().to_string()]);
+    assert!(stderr(&output).contains("late.jsonl, line 59:"), "{}", stderr(&output));
+    assert_eq!(n_trajectories(), Some(4));
+    Ok(())
+}
+
+/// Strategies imported after their tau-bench recording once cited other steps than they meant, silently.
+#[test]
+fn evidence_that_counts_messages_comes_with_its_recording() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let recording = serde_json::json!([{"task_id": 1, "trial": 0, "reward": 0.0, "traj": [
+        {"role": "system", "content": "rules"}, {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "hi"}, {"role": "user", "content": "bye"},
+        {"role": "assistant", "content": "bye"},
+    ]}]);
+    let strategy = serde_json::json!({"title": "t", "description": "d", "content": "c", "evidence": [
+        {"task_id": 1, "trial": 0, "first_step": 1, "last_step": 2, "polarity": "support", "outcome": "failure"},
+    ]});
+    let (a, b) = (directory.path().join("a.json"), directory.path().join("b.jsonl"));
+    std::fs::write(&a, recording.to_string())?;
+    std::fs::write(&b, strategy.to_string())?;
+    let (a, b) = (a.display().to_string(), b.display().to_string());
+    let db = |name: &str| directory.path().join(name).display().to_string();
+    assert!(lagdb(&["import", "--db", &db("apart.lagdb"), &a]).status.success());
+    let output = lagdb(&["import", "--db", &db("apart.lagdb"), &b]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("together with its recording"), "{}", stderr(&output));
+    assert!(lagdb(&["import", "--db", &db("together.lagdb"), &a, &b]).status.success());
+    let hits = json(&lagdb(&["search", "--json", "--db", &db("together.lagdb"), "--what", "strategies", "t"]));
+    let id = hits["hits"][0]["strategy"].to_string();
+    let strategy = json(&lagdb(&["inspect", "strategy", "--json", "--db", &db("together.lagdb"), &id]));
+    assert_eq!((&strategy["evidence"][0]["first_step"], &strategy["evidence"][0]["last_step"]), (&0.into(), &0.into()));
+    Ok(())
+}
+
+/// A second run into the same database, or a seed named twice, once gave the control the log that was taken from it.
+#[test]
+fn the_demo_refuses_what_would_spoil_its_control() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().display().to_string();
+    for arguments in [["--db", &db], ["--seeds", "1,1"], ["--streams", "0"]] {
+        let output = lagdb(&[&["demo"][..], &arguments].concat());
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(stderr(&output).contains(arguments[0]) || arguments[0] == "--seeds", "{}", stderr(&output));
+    }
     Ok(())
 }
 
@@ -141,7 +204,10 @@ fn generate_remembers_recalls_and_refuses_what_does_not_fit() -> TestResult {
     let first = format!("{facts} question city employer Chen think");
     let output = json(&lagdb(&["generate", "--json", "--db", &db, "--prompt", &first, "--query", "Chen Nova"]));
     assert_eq!(output["remembered"].as_u64(), Some(1));
-    let second = json(&lagdb(&["generate", "--json", "--db", &db, "--prompt", &first, "--query", "Nova", "--forget"]));
+    let second = "<bos> Ada employer Nova question city employer Ada think";
+    let generate = |prompt: &str| json(&lagdb(&["generate", "--json", "--db", &db, "--prompt", prompt, "--query", "Nova", "--forget"]));
+    assert_eq!(generate(&first)["recalled"], serde_json::json!([]), "a task does not recall itself");
+    let second = generate(second);
     assert_eq!(second["recalled"][0]["trajectory"], output["remembered"]);
     assert!(second["attached_tokens"].as_u64() > Some(0));
     assert!(second["remembered"].is_null());
@@ -183,6 +249,10 @@ fn the_demo_shows_what_it_claims() -> TestResult {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&segment, bytes)?;
+    let inspected = lagdb(&["inspect", "segment", "--json", &segment.display().to_string()]);
+    assert_eq!(inspected.status.code(), Some(3));
+    let fault = &json(&inspected)["segments"][0]["faults"][0];
+    assert!(fault.as_str().is_some_and(|fault| fault.contains("corrupt at byte")), "{fault}");
     let output = lagdb(&["verify", "--json", "--db", &db]);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
     let problem = &json(&output)["problems"][0];
@@ -199,12 +269,13 @@ fn ctrl_c_keeps_what_was_committed() -> TestResult {
     let directory = tempfile::tempdir()?;
     let db = directory.path().join("demo.lagdb");
     let name = db.display().to_string();
-    let demo = Command::new(env!("CARGO_BIN_EXE_lagdb"))
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_lagdb"))
         .args(["demo", "--json", "--quiet", "--streams", "500", "--db", &name])
         .stdout(std::process::Stdio::null())
         .spawn()?;
     let segments = || std::fs::read_dir(db.join("segments")).map_or(0, Iterator::count);
     while segments() < 5 {
+        assert!(demo.try_wait()?.is_none(), "it ended by itself");
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert!(Command::new("kill").args(["-INT", &demo.id().to_string()]).status()?.success());

@@ -27,7 +27,7 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     output.print(
         || {
             format!(
-                "{} segments ({}) -> {} segments ({})",
+                "{} segments, {} with the catalog -> {} segments, {}",
                 done.segments_before,
                 bytes(done.bytes_before),
                 done.segments_after,

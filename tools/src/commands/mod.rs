@@ -12,7 +12,7 @@ pub mod verify;
 use crate::demo;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use lagdb::{Database, Scope};
+use lagdb::{Database, Error, Scope};
 use std::path::PathBuf;
 
 /// What `lagdb` can do.
@@ -86,12 +86,19 @@ pub struct ScopeOptions {
 }
 
 impl ScopeOptions {
-    /// Opens the scope; the database must exist.
+    /// Opens the scope; both must exist.
     ///
     /// # Errors
-    /// When the database is not there, damaged, or open elsewhere.
+    /// When one is not there, or the database is damaged or open elsewhere.
     pub fn open(&self) -> Result<Scope, Failure> {
-        Ok(Database::options().create(false).open(&self.db)?.scope(&self.scope)?)
+        let database = Database::options().create(false).open(&self.db)?;
+        let scopes = database.scopes()?;
+        if !scopes.contains(&self.scope) {
+            let shown = scopes.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let detail = format!("there is no {:?} in {}; it has: {shown}", self.scope, self.db.display());
+            return Err(Error::invalid("--scope", detail).into());
+        }
+        Ok(database.scope(&self.scope)?)
     }
 
     /// Opens the scope, creating the database where there is none.

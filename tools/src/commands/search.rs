@@ -125,7 +125,7 @@ impl Options {
             Some(number) => trajectory(snapshot, number)?.task,
             None => self.query.join(" "),
         };
-        let mut query = near(snapshot, &words)?.limit(self.limit);
+        let mut query = near(&words).limit(self.limit);
         query = self.outcome.into_iter().fold(query, |query, outcome| query.outcome(outcome.into()));
         query = self.label.iter().fold(query, |query, label| query.label(label));
         query = self.kind.into_iter().fold(query, |query, kind| query.kind(kind.into()));
@@ -136,9 +136,9 @@ impl Options {
     }
 }
 
-/// A query in the lexical space, refused where the scope's embeddings were made by another embedder.
-fn near(_snapshot: &Snapshot, words: &str) -> Result<Query, Failure> {
-    Ok(Query::near(LexicalEmbedder::default().embed(words)))
+/// A query in the lexical space; the search refuses it where embeddings were made by another embedder.
+fn near(words: &str) -> Query {
+    Query::near(LexicalEmbedder::default().embed(words))
 }
 
 fn trajectory(snapshot: &Snapshot, number: u64) -> Result<Trajectory, Failure> {
@@ -155,7 +155,7 @@ impl Shown for Trajectory {
     fn fields(&self, id: Id<Self>, snapshot: &Snapshot) -> lagdb::Result<Value> {
         let rollout = self.rollout.as_ref();
         Ok(json!({
-            "trajectory": id.as_u64(), "task": self.task, "outcome": outcome_name(snapshot.outcome(id)?),
+            "trajectory": id.as_u64(), "task": self.task, "outcome": snapshot.outcome(id)?.as_str(),
             "steps": self.steps.len(), "labels": self.labels,
             "group": rollout.map(|r| &r.group), "attempt": rollout.map(|r| r.attempt),
         }))
@@ -166,7 +166,7 @@ impl Shown for Strategy {
     fn fields(&self, id: Id<Self>, _: &Snapshot) -> lagdb::Result<Value> {
         Ok(json!({
             "strategy": id.as_u64(), "title": self.title, "description": self.description, "content": self.content,
-            "kind": kind_name(self.kind), "labels": self.labels, "action_signature": self.action_signature,
+            "kind": self.kind.as_str(), "labels": self.labels, "action_signature": self.action_signature,
             "evidence": self.provenance.evidence.len(),
         }))
     }
@@ -179,25 +179,6 @@ fn hits<R: Shown>(snapshot: &Snapshot, query: &Query) -> lagdb::Result<Vec<Value
         Ok(fields)
     };
     snapshot.search::<R>(query)?.into_iter().map(show).collect()
-}
-
-/// The word for an outcome.
-pub(super) fn outcome_name(outcome: lagdb::Outcome) -> &'static str {
-    match outcome {
-        lagdb::Outcome::Success => "success",
-        lagdb::Outcome::Partial => "partial",
-        lagdb::Outcome::Failure => "failure",
-        lagdb::Outcome::Unknown => "unknown",
-    }
-}
-
-/// The word for a kind of strategy.
-pub(super) fn kind_name(kind: StrategyKind) -> &'static str {
-    match kind {
-        StrategyKind::Procedure => "procedure",
-        StrategyKind::Guardrail => "guardrail",
-        StrategyKind::Contrast => "contrast",
-    }
 }
 
 fn text(hits: &[Value]) -> String {
@@ -226,7 +207,7 @@ fn leave_one_out(snapshot: &Snapshot, output: Output) -> Outcome {
     for id in ids {
         bar.inc(1);
         let Some(Trajectory { task, rollout: Some(rollout), .. }) = snapshot.get(id)? else { continue };
-        let query = near(snapshot, &task)?.limit(3).exclude(id);
+        let query = near(&task).limit(3).exclude(id);
         let hits = snapshot.search::<Trajectory>(&query)?;
         let is_sibling = |hit: &Hit<Trajectory>| hit.record.rollout.as_ref().is_some_and(|r| r.group == rollout.group);
         n += 1;

@@ -17,7 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const N_SOURCES: usize = 9;
 
 /// A log is the response and the `think` before it.
-pub(super) const CAPTURE: Capture = Capture { lead_in_tokens: 1, element: ElementType::F16 };
+const CAPTURE: Capture = Capture { lead_in_tokens: 1, element: ElementType::F16 };
 
 /// One stream: a world of its own, the source tasks lived in it, and what they became in the database.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Stream {
     pub scope: String,
     /// Seed the world was drawn from.
     pub seed: u64,
+    /// Which stream of its seed.
+    pub index: usize,
     /// The world, for drawing follow-ups.
     pub world: World,
     /// The tasks, with the trajectory of each.
@@ -64,7 +66,7 @@ fn live_stream(
     tick: &dyn Fn(),
 ) -> Result<Stream, Failure> {
     let mut world = World::new(world_seed(seed, index), Pairs::HeldOut);
-    let mut stream = Stream { scope, seed, world: world.clone(), sources: Vec::new(), n_solved: 0 };
+    let mut stream = Stream { scope, seed, index, world: world.clone(), sources: Vec::new(), n_solved: 0 };
     for i in 0..N_SOURCES {
         if interrupt::requested() {
             return Err(Failure::Interrupted("what was committed stays".to_owned()));

@@ -12,6 +12,7 @@ use crate::world::{FollowUp, Kind, Through, Word};
 use lagdb::agent::{Agent, Attempt, Environment};
 use lagdb::generate::Generator;
 use lagdb::{Database, Id, Outcome, Trajectory};
+use std::time::Instant;
 
 /// What the agent did before anything was looked up for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,7 +46,9 @@ pub struct Case {
     pub steps: usize,
     /// Prompt tokens computed, over all steps.
     pub prefill_tokens: usize,
-    /// From the start, attaching included, to the first generated token, in ms.
+    /// Searching and reading what is recalled, in ms.
+    pub recall_ms: f64,
+    /// From the start, recalling and attaching included, to the first generated token, in ms.
     pub ttft_ms: f64,
 }
 
@@ -76,10 +79,8 @@ fn measure_stream(agent: &Agent, stream: &Stream) -> Result<Vec<Case>, Failure> 
     let mut cases = Vec::new();
     for (i, n_logs) in N_LOGS.into_iter().enumerate() {
         for (j, kind) in Kind::ALL.into_iter().enumerate() {
-            // Spread over the tasks of the stream, old and recent alike, and over both ways of asking.
-            let turn = i * Kind::ALL.len() + j + stream.sources.len() * (stream.seed as usize);
-            let (source, id) = &stream.sources[turn % stream.sources.len()];
-            let through = if turn.is_multiple_of(2) { Through::Bridge } else { Through::SamePerson };
+            let (which, through) = turn(i * Kind::ALL.len() + j, stream.index, stream.sources.len());
+            let (source, id) = &stream.sources[which];
             let follow_up = world.follow_up(source, kind, through).map_err(exhausted)?;
             for arm in Arm::ALL {
                 if interrupt::requested() {
@@ -93,6 +94,16 @@ fn measure_stream(agent: &Agent, stream: &Stream) -> Result<Vec<Case>, Failure> 
     Ok(cases)
 }
 
+/// Which source task a cell's follow-up asks about in the stream `index`, and through whom.
+///
+/// From stream to stream every cell goes round all source tasks, old and recent alike; after each round it asks the
+/// other way.
+fn turn(cell: usize, index: usize, n_sources: usize) -> (usize, Through) {
+    let round = index / n_sources + cell;
+    let through = if round.is_multiple_of(2) { Through::Bridge } else { Through::SamePerson };
+    ((cell + index) % n_sources, through)
+}
+
 /// Solves one follow-up about the trajectory `relevant`.
 fn solve(
     agent: &Agent,
@@ -103,7 +114,9 @@ fn solve(
 ) -> Result<Case, Failure> {
     let mut environment = FollowUpTask::new(follow_up);
     let exclude = if arm == Arm::KvOfAnotherTask { vec![relevant] } else { Vec::new() };
+    let start = Instant::now();
     let recollection = agent.recall(environment.task(), arm.recall(), n_logs, &exclude)?;
+    let recall_time = start.elapsed();
     let attempt = agent.solve(&mut environment, &recollection)?;
     let judgment = environment.judge(&attempt.steps);
     Ok(Case {
@@ -116,7 +129,8 @@ fn solve(
         recalled: recollection.hits.iter().any(|(id, _)| *id == relevant),
         steps: attempt.steps.len(),
         prefill_tokens: attempt.prefill_tokens,
-        ttft_ms: attempt.time_to_first_token.as_secs_f64() * 1e3,
+        recall_ms: recall_time.as_secs_f64() * 1e3,
+        ttft_ms: (recall_time + attempt.time_to_first_token).as_secs_f64() * 1e3,
     })
 }
 
@@ -126,5 +140,23 @@ fn verdict(attempt: &Attempt, outcome: Outcome) -> Verdict {
         (Some(&Word::LOOKUP), _) => Verdict::Lookup,
         (_, Outcome::Success) => Verdict::Correct,
         _ => Verdict::Wrong,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Cells once asked about one source task each and one way per seed, so that seeds and ways were confounded.
+    #[test]
+    fn every_cell_asks_about_every_source_in_both_ways() {
+        for cell in 0..N_LOGS.len() * Kind::ALL.len() {
+            let asked: BTreeSet<(usize, bool)> = (0..18)
+                .map(|index| turn(cell, index, 9))
+                .map(|(which, through)| (which, through == Through::Bridge))
+                .collect();
+            assert_eq!(asked.len(), 18, "cell {cell}");
+        }
     }
 }

@@ -28,8 +28,9 @@ use crate::{commands, interrupt};
 use crate::world::Word;
 use lagdb::agent::{Agent, Capture, Policy};
 use lagdb::generate::{Generator, Sampling};
-use lagdb::{Database, Scope};
-use std::path::PathBuf;
+use lagdb::{Database, Error, Scope};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// A response is six words; one that does not end is wrong.
 const MAX_NEW_TOKENS: usize = 12;
@@ -63,6 +64,23 @@ impl Options {
         self.threads.unwrap_or(cores.min(8)).max(1)
     }
 
+    /// Twice the same seed, or a database that is there already, would put twins of every task into one scope, and the
+    /// control would find the log that was taken away from it.
+    fn check(&self) -> lagdb::Result<()> {
+        if self.seeds.iter().collect::<BTreeSet<_>>().len() < self.seeds.len() {
+            return Err(Error::invalid("--seeds", "a seed is named twice"));
+        }
+        if self.seeds.is_empty() || self.streams == 0 {
+            return Err(Error::invalid("--streams", "at least one stream of one seed is needed"));
+        }
+        match &self.db {
+            Some(path) if path.exists() => {
+                Err(Error::invalid("--db", format!("{} exists; the demo makes a new database", path.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn generator(&self) -> Result<Generator, Failure> {
         match &self.model {
             Some(directory) => Ok(Generator::load(directory)?),
@@ -77,23 +95,32 @@ impl Options {
 /// When the database, the model or the output fails, when the database does not verify, or on Ctrl-C; what was
 /// committed until then stays committed.
 pub fn run(options: &Options, output: Output) -> Outcome {
+    options.check()?;
     interrupt::listen();
     let generator = options.generator()?;
     let temporary = tempfile::tempdir()?;
     let path = options.db.clone().unwrap_or_else(|| temporary.path().join("demo.lagdb"));
     output.say(story::introduction(&generator));
+    let result = show(options, &generator, &path, output);
+    if options.db.is_none() && matches!(result, Err(Failure::Interrupted(_))) {
+        output.say(format!("what was committed is in {}", temporary.keep().join("demo.lagdb").display()));
+    }
+    result
+}
 
-    let streams = live::live(options, &generator, &Database::open(&path)?, output)?;
+/// Lives, reopens, measures and reports.
+fn show(options: &Options, generator: &Generator, path: &Path, output: Output) -> Outcome {
+    let streams = live::live(options, generator, &Database::open(path)?, output)?;
     // Closed here: from now on memory is what is on the disk.
-    let database = Database::options().create(false).open(&path)?;
+    let database = Database::options().create(false).open(path)?;
     output.say(format!("wrote, closed and reopened {}", path.display()));
 
     if let Some(stream) = streams.first() {
-        output.say(story::tell(&agent(&generator, database.scope(&stream.scope)?, None), stream)?);
+        output.say(story::tell(&agent(generator, database.scope(&stream.scope)?, None), stream)?);
     }
-    let cases = measure::measure(options, &generator, &database, &streams, output)?;
+    let cases = measure::measure(options, generator, &database, &streams, output)?;
     let verification = database.verify(&mut |_| {})?;
-    let report = Report::new(options, &generator, &cases, &database, &streams, &verification)?;
+    let report = Report::new(options, generator, &cases, &database, &streams, &verification)?;
     output.print(|| report.text(), || report.json())?;
     commands::verify::require_ok(&verification)
 }

@@ -1,11 +1,11 @@
 //! What the demo found: one cell per arm, kind and number of logs, never averaged into one headline.
 
-use super::live::CAPTURE;
 use super::tasks::{N_LOGS, kind_name};
 use super::{Arm, Case, Options, Stream, Verdict};
 use crate::failure::Failure;
 use crate::output::bytes;
-use crate::world::{Kind, LOG_LEN};
+use crate::world::Kind;
+use lagdb::format::KvRead;
 use lagdb::generate::Generator;
 use lagdb::maintenance::VerifyReport;
 use lagdb::Database;
@@ -38,7 +38,9 @@ pub struct Cell {
     pub steps: f64,
     /// Mean of prompt tokens computed, over all steps.
     pub prefill_tokens: f64,
-    /// Median time to first token, in ms.
+    /// Median time to search and read what is recalled, in ms.
+    pub recall_ms_p50: f64,
+    /// Median time to first token, recalling included, in ms.
     pub ttft_ms_p50: f64,
 }
 
@@ -65,6 +67,7 @@ impl Cell {
             recalled: share(&|case| case.recalled),
             steps: mean(&|case| case.steps),
             prefill_tokens: mean(&|case| case.prefill_tokens),
+            recall_ms_p50: median(cases.iter().map(|case| case.recall_ms).collect()),
             ttft_ms_p50: median(cases.iter().map(|case| case.ttft_ms).collect()),
         }
     }
@@ -75,7 +78,7 @@ impl Cell {
             "correct": round(self.correct, 4), "ci95": self.ci95.map(|x| round(x, 4)), "lookup": round(self.lookup, 4),
             "wrong": round(self.wrong, 4), "solved": round(self.solved, 4), "recalled": round(self.recalled, 4),
             "steps": round(self.steps, 3), "prefill_tokens": round(self.prefill_tokens, 1),
-            "ttft_ms_p50": round(self.ttft_ms_p50, 3),
+            "recall_ms_p50": round(self.recall_ms_p50, 3), "ttft_ms_p50": round(self.ttft_ms_p50, 3),
         })
     }
 }
@@ -86,10 +89,7 @@ pub struct Report {
     n_tasks: usize,
     n_solved: usize,
     cells: Vec<Cell>,
-    log_tokens: usize,
-    log_text_bytes: u64,
-    log_raw_bytes: u64,
-    log_stored_bytes: u64,
+    logs: LogSizes,
     database_bytes: u64,
     verified: bool,
 }
@@ -108,9 +108,7 @@ impl Report {
         verification: &VerifyReport,
     ) -> Result<Self, Failure> {
         let stats = database.stats()?;
-        let n_logs = stats.kv_logs.max(1);
-        let sources = || streams.iter().flat_map(|stream| &stream.sources);
-        let text_bytes = |log: Vec<crate::world::Word>| crate::world::text(&log).len() as u64;
+        let logs = LogSizes::of(generator, database, streams)?;
         let cells = Arm::ALL.into_iter().flat_map(|arm| {
             Kind::ALL
                 .into_iter()
@@ -118,13 +116,10 @@ impl Report {
         });
         Ok(Self {
             seeds: options.seeds.clone(),
-            n_tasks: sources().count(),
+            n_tasks: streams.iter().map(|stream| stream.sources.len()).sum(),
             n_solved: streams.iter().map(|stream| stream.n_solved).sum(),
             cells: cells.collect(),
-            log_tokens: LOG_LEN,
-            log_text_bytes: sources().map(|(source, _)| text_bytes(source.log())).sum::<u64>() / n_logs,
-            log_raw_bytes: LOG_LEN as u64 * bytes_per_token(generator),
-            log_stored_bytes: stats.live_bytes / n_logs,
+            logs,
             database_bytes: stats.catalog_bytes + stats.segment_bytes,
             verified: verification.is_sound(),
         })
@@ -139,8 +134,8 @@ impl Report {
             "tasks_solved": self.n_solved,
             "cells": self.cells.iter().map(Cell::json).collect::<Vec<_>>(),
             "bytes_per_log": {
-                "tokens": self.log_tokens, "text": self.log_text_bytes, "kv_raw": self.log_raw_bytes,
-                "kv_stored": self.log_stored_bytes,
+                "tokens": round(self.logs.mean(self.logs.tokens), 2), "text": round(self.logs.mean(self.logs.text), 1),
+                "kv_raw": round(self.logs.mean(self.logs.raw), 1), "kv_stored": round(self.logs.mean(self.logs.stored), 1),
             },
             "database_bytes": self.database_bytes,
             "verify": { "ok": self.verified },
@@ -176,11 +171,11 @@ impl Report {
             ));
         }
         lines.push(format!(
-            "a log of {} tokens: {} as text, {} as keys and values, {} stored; database {}; verify {}",
-            self.log_tokens,
-            bytes(self.log_text_bytes),
-            bytes(self.log_raw_bytes),
-            bytes(self.log_stored_bytes),
+            "a log of {:.1} tokens: {} as text, {} as keys and values, {} stored; database {}; verify {}",
+            self.logs.mean(self.logs.tokens),
+            bytes(self.logs.mean(self.logs.text) as u64),
+            bytes(self.logs.mean(self.logs.raw) as u64),
+            bytes(self.logs.mean(self.logs.stored) as u64),
             bytes(self.database_bytes),
             if self.verified { "ok" } else { "FOUND PROBLEMS" }
         ));
@@ -188,11 +183,39 @@ impl Report {
     }
 }
 
-/// Keys and values of one token at every layer, in bytes as captured.
-fn bytes_per_token(generator: &Generator) -> u64 {
-    let geometry = generator.fingerprint().geometry;
-    let numbers = 2 * geometry.n_layers as usize * geometry.row_width();
-    (numbers * CAPTURE.element.n_bytes()) as u64
+/// Sums over all stored KV logs.
+#[derive(Clone, Copy, Debug, Default)]
+struct LogSizes {
+    n: u64,
+    tokens: u64,
+    /// Bytes of the tokens' text.
+    text: u64,
+    /// Bytes of keys and values, decoded.
+    raw: u64,
+    /// Bytes in segments.
+    stored: u64,
+}
+
+impl LogSizes {
+    fn of(generator: &Generator, database: &Database, streams: &[Stream]) -> Result<Self, Failure> {
+        let mut sizes = Self::default();
+        for stream in streams {
+            let snapshot = database.scope(&stream.scope)?.snapshot()?;
+            for (_, id) in &stream.sources {
+                let Some(log) = snapshot.kv_log(*id, generator.fingerprint())? else { continue };
+                sizes.n += 1;
+                sizes.tokens += log.n_tokens() as u64;
+                sizes.text += generator.decode(log.token_ids(), true)?.len() as u64;
+                sizes.raw += log.row_group().decoded_bytes();
+                sizes.stored += log.row_group().encoded_bytes();
+            }
+        }
+        Ok(sizes)
+    }
+
+    fn mean(&self, sum: u64) -> f64 {
+        sum as f64 / self.n.max(1) as f64
+    }
 }
 
 /// What the numbers mean, and where memory does not help.
@@ -275,6 +298,7 @@ mod tests {
             recalled: true,
             steps: 1,
             prefill_tokens: 36,
+            recall_ms: 0.5,
             ttft_ms: 2.0,
         };
         let cases = [Verdict::Correct, Verdict::Lookup, Verdict::Wrong, Verdict::Correct].map(case);

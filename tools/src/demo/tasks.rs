@@ -56,8 +56,9 @@ pub struct FollowUpTask<'a> {
 impl<'a> FollowUpTask<'a> {
     /// The environment of a follow-up.
     pub fn new(follow_up: &'a FollowUp) -> Self {
+        // The question may be that of an earlier task; with other documents it is another task.
         let task = Task {
-            name: english_question(follow_up.question),
+            name: format!("{} (later documents)", english_question(follow_up.question)),
             prompt: text(&follow_up.prompt()),
             query: text(&keywords(follow_up)),
             labels: vec![kind_name(follow_up.kind).to_owned()],

@@ -21,13 +21,16 @@ pub use trajectory_line::trajectory_line;
 use crate::failure::Failure;
 use lagdb::{Judgment, Trajectory};
 use serde_json::Value;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// One thing to import, and the line of its file it stood on.
+/// Label of trajectories whose evidence counts the messages of a recording, which the stored steps no longer show.
+pub const COUNTS_MESSAGES: &str = "tau-bench";
+
+/// One thing to import, and where it stood.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Line number, from 1 (of a JSON array: the index of the element, from 1).
-    pub line: usize,
+    /// File and line.
+    pub place: Place,
     /// What it is.
     pub record: ImportedRecord,
 }
@@ -36,43 +39,71 @@ pub struct Entry {
 #[derive(Clone, Debug)]
 pub enum ImportedRecord {
     /// A trajectory, with its judgment if it had one.
-    Trajectory {
-        /// The trajectory.
-        trajectory: Trajectory,
-        /// What was said of it.
-        judgment: Option<Judgment>,
-        /// Which step each message of the recording became, for evidence that counts messages.
-        steps: StepMap,
-    },
+    Trajectory(ImportedTrajectory),
     /// A strategy, whose evidence is still to be resolved.
     Strategy(StrategyLine),
+}
+
+/// A trajectory as it was recorded.
+#[derive(Clone, Debug)]
+pub struct ImportedTrajectory {
+    /// The trajectory.
+    pub trajectory: Trajectory,
+    /// What was said of it.
+    pub judgment: Option<Judgment>,
+    /// Which step each message of the recording became, for evidence that counts messages.
+    pub steps: StepMap,
+}
+
+/// Where a record stood.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The file.
+    pub path: PathBuf,
+    /// `line 3`, or `element 3` of an array; from 1.
+    pub part: String,
+}
+
+impl Place {
+    /// A problem here.
+    pub fn fail(&self, problem: impl std::fmt::Display) -> Failure {
+        Failure::Input { path: self.path.clone(), part: self.part.clone(), problem: problem.to_string() }
+    }
+
+    fn line(path: &Path, number: usize) -> Self {
+        Self { path: path.to_path_buf(), part: format!("line {number}") }
+    }
+
+    fn element(path: &Path, number: usize) -> Self {
+        Self { path: path.to_path_buf(), part: format!("element {number}") }
+    }
 }
 
 /// Reads one file, whichever of the known forms it has.
 ///
 /// # Errors
-/// [`Failure::Read`] for the file, [`Failure::Line`] for what is in it.
+/// [`Failure::Read`] for the file, [`Failure::Input`] for what is in it.
 pub fn read(path: &Path) -> Result<Vec<Entry>, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| Failure::Read { path: path.to_path_buf(), source })?;
-    if text.trim_start().starts_with('[') {
-        return tau_bench(path, &text);
+    let bytes = std::fs::read(path).map_err(|source| Failure::Read { path: path.to_path_buf(), source })?;
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return tau_bench(path, &bytes);
     }
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    lines.map(|(i, line)| read_line(line).map_err(|problem| at(path, i + 1, problem)).map(|record| Entry { line: i + 1, record })).collect()
+    let lines = bytes.split(|byte| *byte == b'\n').enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
+    let entry = |(i, line): (usize, &[u8])| {
+        let place = Place::line(path, i + 1);
+        let record = read_line(line).map_err(|problem| place.fail(problem))?;
+        Ok(Entry { place, record })
+    };
+    lines.map(entry).collect()
 }
 
-fn read_line(line: &str) -> Result<ImportedRecord, String> {
-    let value: Value = serde_json::from_str(line).map_err(|error| format!("not JSON: {error}"))?;
+fn read_line(line: &[u8]) -> Result<ImportedRecord, String> {
+    let value: Value = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
     match value.as_object() {
-        Some(object) if object.contains_key("task") => trajectory_line(value),
+        Some(object) if object.contains_key("task") => trajectory_line(value).map(ImportedRecord::Trajectory),
         Some(object) if object.contains_key("title") => StrategyLine::parse(value).map(ImportedRecord::Strategy),
         Some(_) => Err("neither a trajectory (no `task`) nor a strategy (no `title`)".to_owned()),
         None => Err("not a JSON object".to_owned()),
     }
-}
-
-/// A problem on a line.
-fn at(path: &Path, line: usize, problem: impl Into<String>) -> Failure {
-    Failure::Line { path: path.to_path_buf(), line, problem: problem.into() }
 }

@@ -11,7 +11,11 @@ use serde_json::Value;
 
 /// A strategy whose evidence still names trajectories by group and attempt.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StrategyLine {
+    /// What its file called it; lagdb gives its own number.
+    #[serde(default, rename = "id")]
+    _id: Value,
     /// Short name.
     pub title: String,
     /// When to use it, and when not.
@@ -35,7 +39,11 @@ pub struct StrategyLine {
 
 /// A passage of a trajectory.
 #[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct EvidenceLine {
+    /// What became of the trajectory; lagdb knows it from the judgments.
+    #[serde(default, rename = "outcome")]
+    _outcome: Value,
     #[serde(alias = "task_id")]
     group: Value,
     /// Attempt of the group.

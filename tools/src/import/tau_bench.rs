@@ -7,7 +7,7 @@
 //!
 //! Yao et al., *tau-bench*, 2024, <https://arxiv.org/abs/2406.12045>.
 
-use super::{Entry, ImportedRecord, StepMap, at};
+use super::{COUNTS_MESSAGES, Entry, ImportedRecord, ImportedTrajectory, Place, StepMap};
 use crate::failure::Failure;
 use lagdb::{Judgment, Outcome, Rollout, Step, Trajectory};
 use serde::Deserialize;
@@ -44,20 +44,21 @@ struct Function {
 /// Reads a whole array of conversations.
 ///
 /// # Errors
-/// [`Failure::Line`] with the number of the element that is not a conversation, or of the line that is not JSON.
-pub fn tau_bench(path: &Path, text: &str) -> Result<Vec<Entry>, Failure> {
-    let elements: Vec<Value> =
-        serde_json::from_str(text).map_err(|error| at(path, error.line(), format!("not JSON: {error}")))?;
+/// [`Failure::Input`] with the number of the element that is not a conversation, or of the line that is not JSON.
+pub fn tau_bench(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>, Failure> {
+    let elements: Vec<Value> = serde_json::from_slice(bytes)
+        .map_err(|error| Place::line(path, error.line()).fail(format!("not JSON: {error}")))?;
     let read = |(i, element): (usize, Value)| {
-        let conversation: Conversation =
-            serde_json::from_value(element).map_err(|error| at(path, i + 1, format!("not a conversation: {error}")))?;
-        Ok(Entry { line: i + 1, record: conversation.into_record() })
+        let place = Place::element(path, i + 1);
+        let conversation: Conversation = serde_json::from_value(element)
+            .map_err(|error| place.fail(format!("not a tau-bench conversation: {error}")))?;
+        Ok(Entry { place, record: ImportedRecord::Trajectory(conversation.into_trajectory()) })
     };
     elements.into_iter().enumerate().map(read).collect()
 }
 
 impl Conversation {
-    fn into_record(self) -> ImportedRecord {
+    fn into_trajectory(self) -> ImportedTrajectory {
         let first_message = self.traj.iter().find(|message| message.role == "user");
         let task = first_message.and_then(|message| message.content.clone()).unwrap_or_default();
         let (steps, map) = steps(&self.traj);
@@ -66,9 +67,10 @@ impl Conversation {
             other => other.to_string(),
         };
         let rollout = Some(Rollout { group, attempt: self.trial });
-        let trajectory = Trajectory { task, steps, rollout, ..Trajectory::default() };
+        let labels = vec![COUNTS_MESSAGES.to_owned()];
+        let trajectory = Trajectory { task, steps, rollout, labels, ..Trajectory::default() };
         let judgment = Judgment::new(outcome(self.reward), "tau-bench reward").score(self.reward);
-        ImportedRecord::Trajectory { trajectory, judgment: Some(judgment), steps: map }
+        ImportedTrajectory { trajectory, judgment: Some(judgment), steps: map }
     }
 }
 
@@ -134,10 +136,9 @@ mod tests {
             {"role": "user", "content": "bye"},
         ]}])
         .to_string();
-        let entries = tau_bench(Path::new("x.json"), &text).expect("a conversation");
-        let ImportedRecord::Trajectory { trajectory, judgment, steps } = &entries[0].record else {
-            panic!("not a trajectory")
-        };
+        let entries = tau_bench(Path::new("x.json"), text.as_bytes()).expect("a conversation");
+        let ImportedRecord::Trajectory(imported) = &entries[0].record else { panic!("not a trajectory") };
+        let ImportedTrajectory { trajectory, judgment, steps } = imported;
         assert_eq!(trajectory.task, "hello");
         assert_eq!(trajectory.rollout, Some(Rollout { group: "3".into(), attempt: 1 }));
         assert_eq!(judgment.as_ref().map(|j| j.outcome), Some(Outcome::Success));

@@ -2,7 +2,7 @@
 //! `{"task", "steps":[{"observation","action"}], "outcome"?, "score"?, "evaluator"?, "rationale"?, "labels"?, "group"?,
 //! "attempt"?, "started_at_ms"?}`.
 
-use super::{ImportedRecord, StepMap};
+use super::{ImportedTrajectory, StepMap};
 use lagdb::{Judgment, Outcome, Rollout, Step, Trajectory};
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,10 +14,8 @@ struct Line {
     steps: Vec<StepLine>,
     outcome: Option<OutcomeWord>,
     score: Option<f64>,
-    #[serde(default = "unnamed_evaluator")]
-    evaluator: String,
-    #[serde(default)]
-    rationale: String,
+    evaluator: Option<String>,
+    rationale: Option<String>,
     #[serde(default)]
     labels: Vec<String>,
     group: Option<String>,
@@ -43,28 +41,33 @@ enum OutcomeWord {
     Unknown,
 }
 
-fn unnamed_evaluator() -> String {
-    "imported".to_owned()
-}
-
 /// Reads one trajectory.
 ///
 /// # Errors
 /// What is missing, unknown or of the wrong type.
-pub fn trajectory_line(value: Value) -> Result<ImportedRecord, String> {
+pub fn trajectory_line(value: Value) -> Result<ImportedTrajectory, String> {
     let line: Line = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    let judgment = line.outcome.map(|word| {
-        let mut judgment = Judgment::new(word.into(), line.evaluator.clone()).rationale(line.rationale.clone());
-        judgment.score = line.score;
-        judgment
-    });
+    let judgment = line.judgment()?;
     let steps: Vec<Step> =
         line.steps.into_iter().map(|step| Step { observation: step.observation, action: step.action }).collect();
     let map = StepMap::identity(steps.len());
     let rollout = line.group.map(|group| Rollout { group, attempt: line.attempt });
     let trajectory =
         Trajectory { task: line.task, steps, labels: line.labels, rollout, started_at_ms: line.started_at_ms };
-    Ok(ImportedRecord::Trajectory { trajectory, judgment, steps: map })
+    Ok(ImportedTrajectory { trajectory, judgment, steps: map })
+}
+
+impl Line {
+    /// What was said of it; a score or a rationale without an outcome would be lost, so it is refused.
+    fn judgment(&self) -> Result<Option<Judgment>, String> {
+        let Some(outcome) = self.outcome else {
+            let said = self.score.is_some() || self.rationale.is_some() || self.evaluator.is_some();
+            return if said { Err("score, evaluator and rationale need an `outcome`".to_owned()) } else { Ok(None) };
+        };
+        let evaluator = self.evaluator.clone().unwrap_or_else(|| "imported".to_owned());
+        let judgment = Judgment::new(outcome.into(), evaluator).rationale(self.rationale.clone().unwrap_or_default());
+        Ok(Some(self.score.into_iter().fold(judgment, Judgment::score)))
+    }
 }
 
 impl From<OutcomeWord> for Outcome {
@@ -87,9 +90,7 @@ mod tests {
     fn a_full_line_keeps_every_field() {
         let line = json!({"task": "t", "steps": [{"observation": "o", "action": "a"}], "outcome": "partial",
             "score": 0.5, "evaluator": "e", "labels": ["l"], "group": "g", "attempt": 2, "started_at_ms": 7});
-        let Ok(ImportedRecord::Trajectory { trajectory, judgment, .. }) = trajectory_line(line) else {
-            panic!("not a trajectory")
-        };
+        let ImportedTrajectory { trajectory, judgment, .. } = trajectory_line(line).expect("a trajectory");
         assert_eq!(trajectory.rollout, Some(Rollout { group: "g".into(), attempt: 2 }));
         assert_eq!(judgment.map(|j| (j.outcome, j.score)), Some((Outcome::Partial, Some(0.5))));
         assert_eq!((trajectory.steps.len(), trajectory.started_at_ms), (1, 7));
@@ -99,5 +100,11 @@ mod tests {
     fn a_misspelled_field_is_refused_not_dropped() {
         let error = trajectory_line(json!({"task": "t", "steps": [], "outcom": "success"})).expect_err("refused");
         assert!(error.contains("outcom"), "{error}");
+    }
+
+    #[test]
+    fn a_score_without_an_outcome_is_refused_not_dropped() {
+        let error = trajectory_line(json!({"task": "t", "steps": [], "score": 1.0})).expect_err("refused");
+        assert!(error.contains("outcome"), "{error}");
     }
 }

@@ -4,7 +4,6 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::output::{Output, bytes};
-use lagdb::Error;
 use lagdb::format::{PageInfo, Part, RowGroup, Segment};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -22,7 +21,7 @@ pub(super) struct Options {
 /// Prints every segment found.
 ///
 /// # Errors
-/// When a file cannot be read, or is damaged (exit code 3, with the byte offset).
+/// When a file cannot be read; [`Failure::ProblemsFound`] (exit code 3) after printing the faults of damaged ones.
 pub(super) fn run(options: &Options, output: Output) -> Outcome {
     let files = files(&options.path)?;
     let segments: Result<Vec<Value>, Failure> = files.iter().map(|file| segment(file, options.pages)).collect();
@@ -31,7 +30,10 @@ pub(super) fn run(options: &Options, output: Output) -> Outcome {
         || if segments.is_empty() { "no segments".to_owned() } else { text(&segments) },
         || json!({ "schema": "lagdb.segments/1", "segments": segments }),
     )?;
-    Ok(())
+    match segments.iter().filter(|segment| segment["faults"] != json!([])).count() {
+        0 => Ok(()),
+        n => Err(Failure::ProblemsFound(format!("{n} of {} segments are damaged", segments.len()))),
+    }
 }
 
 /// The segment files at `path`, in order.
@@ -48,24 +50,34 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, Failure> {
             files.push(file);
         }
     }
-    files.sort();
+    let number = |file: &PathBuf| file.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+    files.sort_by_key(|file| (number(file), file.clone()));
     Ok(files)
 }
 
 fn segment(path: &Path, with_pages: bool) -> Result<Value, Failure> {
     let content = std::fs::read(path).map_err(|source| Failure::Read { path: path.to_path_buf(), source })?;
-    let damaged = |error| Error::from_format(error, path);
-    let segment = Segment::open(&content).map_err(damaged)?;
-    let mut row_groups = Vec::new();
-    for row_group in segment.footer().row_groups() {
-        let log = segment.kv_log(row_group.index()).map_err(damaged)?;
+    let mut fields = json!({ "segment": null, "file": path.display().to_string(), "bytes": content.len() });
+    let (faults, row_groups) = match Segment::open(&content) {
+        Err(fault) => (vec![fault], Vec::new()),
+        Ok(segment) => {
+            fields["segment"] = json!(segment.footer().segment_id());
+            (segment.verify().faults, row_groups(&segment, with_pages))
+        }
+    };
+    fields["faults"] = faults.iter().map(|fault| Value::from(fault.to_string())).collect();
+    fields["row_groups"] = json!(row_groups);
+    Ok(fields)
+}
+
+/// The row groups whose directories can be read; the others are among the faults.
+fn row_groups(segment: &Segment<'_>, with_pages: bool) -> Vec<Value> {
+    let row_group = |row_group: &RowGroup| {
+        let log = segment.kv_log(row_group.index()).ok()?;
         let pages: Vec<PageInfo> = log.pages().collect();
-        row_groups.push(row_group_fields(row_group, &pages, with_pages));
-    }
-    Ok(json!({
-        "segment": segment.footer().segment_id(), "file": path.display().to_string(), "bytes": content.len(),
-        "sound": segment.verify().is_sound(), "row_groups": row_groups,
-    }))
+        Some(row_group_fields(row_group, &pages, with_pages))
+    };
+    segment.footer().row_groups().iter().filter_map(row_group).collect()
 }
 
 fn row_group_fields(row_group: &RowGroup, pages: &[PageInfo], with_pages: bool) -> Value {
@@ -105,8 +117,11 @@ fn text(segments: &[Value]) -> String {
     let size = |value: &Value| bytes(value.as_u64().unwrap_or_default());
     let mut lines = Vec::new();
     for segment in segments {
-        let state = if segment["sound"] == true { "sound" } else { "DAMAGED" };
-        lines.push(format!("segment {}  {}  {state}", segment["segment"], size(&segment["bytes"])));
+        let faults: Vec<&str> = segment["faults"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let state = if faults.is_empty() { "sound" } else { "DAMAGED" };
+        let file = segment["file"].as_str().unwrap_or_default();
+        lines.push(format!("segment {}  {}  {state}  {file}", segment["segment"], size(&segment["bytes"])));
+        lines.extend(faults.iter().map(|fault| format!("  {fault}")));
         for group in segment["row_groups"].as_array().into_iter().flatten() {
             lines.push(format!(
                 "  row group {}  {} tokens  {} x {} x {} {}  {} -> {} ({}x)  {} pages, {}",

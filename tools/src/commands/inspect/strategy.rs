@@ -1,7 +1,6 @@
 //! One strategy: what it says, and the passages of trajectories it was distilled from.
 
 use crate::commands::ScopeOptions;
-use crate::commands::search::{kind_name, outcome_name};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use lagdb::{Error, Evidence, Id, Polarity, Snapshot, Strategy};
@@ -37,7 +36,7 @@ fn passage(evidence: &Evidence, snapshot: &Snapshot) -> Result<Value, Failure> {
     Ok(json!({
         "trajectory": evidence.trajectory.as_u64(), "present": trajectory.is_some(),
         "group": rollout.map(|r| &r.group), "attempt": rollout.map(|r| r.attempt),
-        "outcome": outcome_name(snapshot.outcome(evidence.trajectory)?),
+        "outcome": snapshot.outcome(evidence.trajectory)?.as_str(),
         "first_step": evidence.first_step, "last_step": evidence.last_step,
         "polarity": match evidence.polarity { Polarity::Support => "support", Polarity::Contradict => "contradict" },
     }))
@@ -45,7 +44,7 @@ fn passage(evidence: &Evidence, snapshot: &Snapshot) -> Result<Value, Failure> {
 
 fn text(strategy: &Strategy, evidence: &[Value]) -> String {
     let mut lines = vec![
-        format!("{} ({})", strategy.title, kind_name(strategy.kind)),
+        format!("{} ({})", strategy.title, strategy.kind.as_str()),
         format!("when     {}", strategy.description),
         format!("advice   {}", strategy.content),
     ];
@@ -70,7 +69,7 @@ fn text(strategy: &Strategy, evidence: &[Value]) -> String {
 fn json(id: u64, strategy: &Strategy, evidence: &[Value]) -> Value {
     json!({
         "schema": "lagdb.strategy/1", "strategy": id, "title": strategy.title, "description": strategy.description,
-        "content": strategy.content, "kind": kind_name(strategy.kind), "labels": strategy.labels,
+        "content": strategy.content, "kind": strategy.kind.as_str(), "labels": strategy.labels,
         "action_signature": strategy.action_signature, "distiller": strategy.provenance.distiller,
         "evidence": evidence,
     })

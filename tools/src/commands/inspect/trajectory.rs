@@ -1,7 +1,6 @@
 //! One trajectory: its steps, what was said of it, what was learned from it, and the KV logs it left.
 
 use crate::commands::ScopeOptions;
-use crate::commands::search::outcome_name;
 use crate::failure::Outcome;
 use crate::output::{Output, bytes};
 use lagdb::{Error, Id, Judgment, KvLogInfo, Trajectory};
@@ -39,7 +38,7 @@ fn text(trajectory: &Trajectory, judgments: &[Judgment], strategies: &[u64], log
     lines.extend(trajectory.rollout.iter().map(|r| format!("rollout    group {}, attempt {}", r.group, r.attempt)));
     lines.extend(judgments.iter().map(|judgment| {
         let score = judgment.score.map_or_else(String::new, |score| format!(", score {score}"));
-        format!("judged     {} by {}{score}", outcome_name(judgment.outcome), judgment.evaluator)
+        format!("judged     {} by {}{score}", judgment.outcome.as_str(), judgment.evaluator)
     }));
     if !strategies.is_empty() {
         lines.push(format!("strategies {strategies:?}"));
@@ -68,7 +67,7 @@ fn json(
     let steps = trajectory.steps.iter().map(|s| json!({ "observation": s.observation, "action": s.action }));
     let judgments = judgments.iter().map(|judgment| {
         json!({
-            "outcome": outcome_name(judgment.outcome), "score": judgment.score, "evaluator": judgment.evaluator,
+            "outcome": judgment.outcome.as_str(), "score": judgment.score, "evaluator": judgment.evaluator,
             "rationale": judgment.rationale,
         })
     });
