@@ -1,7 +1,7 @@
-//! The recipe, as data: three stages, one run, no surgery in between.
+//! The recipe, as data: three stages, one run, nothing reset in between.
 //!
 //! 1. *recall*: one or two logs, short documents: find a value in what is shown.
-//! 2. *write*: up to three logs: put unspelled facts behind the words of the log.
+//! 2. *write*: up to four logs: put unspelled facts behind the words of the log.
 //! 3. *many*: up to eight logs at a time, the rate falling to nearly nothing: tell them apart.
 //!
 //! The plain recipe is the control: the same stages, steps, rates, presets and losses, without the KV arm.
