@@ -1,1 +1,28 @@
 //! What a user was promised, one file per promise.
+
+mod kit;
+
+mod a_crash_leaves_before_or_after;
+mod a_full_disk_harms_nothing;
+mod a_snapshot_never_changes;
+mod a_transaction_happens_or_not;
+mod calls_that_do_not_fit_are_refused;
+mod compaction_keeps_what_lives;
+mod damage_is_noticed;
+mod one_opener_at_a_time;
+mod orphans_are_unlinked;
+mod round_trip;
+mod store_ops;
+mod the_kept_corpus_is_replayed;
+mod tidy;
+
+mod generate_attach;
+mod generate_config;
+mod generate_context_limit;
+mod generate_damaged_files;
+mod generate_matches_transformers;
+mod generate_model_mismatch;
+mod generate_sampling;
+mod generate_sessions;
+mod generate_sliding_window;
+mod generate_support;

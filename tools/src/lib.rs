@@ -1,5 +1,12 @@
 //! The parts of the `lagdb` command, as a library so that tests and benches can call them.
 
 pub mod commands;
+pub mod demo;
+pub mod failure;
+pub mod import;
+mod interrupt;
+pub mod output;
+mod parallel;
+pub mod threads;
 pub mod train;
 pub mod world;

@@ -1,3 +1,104 @@
-//! The subcommands of `lagdb`, one a file: each has its arguments and a `run`.
+//! The commands, one per file.
 
+pub mod compact;
+pub mod generate;
+pub mod import;
+pub mod info;
+pub mod inspect;
+pub mod search;
 pub mod train;
+pub mod verify;
+
+use crate::demo;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use lagdb::{Database, Scope};
+use std::path::PathBuf;
+
+/// What `lagdb` can do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Show an agent that gets better because it remembers (start here).
+    Demo(demo::Options),
+    /// Generate text with a local model, with or without a memory.
+    Generate(generate::Options),
+    /// Import trajectories and strategies.
+    Import(import::Options),
+    /// Find trajectories or strategies by what they are about.
+    Search(search::Options),
+    /// What a database holds and what it costs.
+    Info(info::Options),
+    /// Look inside: segments, row groups, pages, trajectories, strategies.
+    Inspect(inspect::Options),
+    /// Check every checksum, record and page.
+    Verify(verify::Options),
+    /// Give back the space of what was deleted.
+    Compact(compact::Options),
+    /// Train the demo model from a seed; its card is tools/demo-model/MODEL_CARD.md.
+    TrainDemoModel(train::Args),
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// As the command fails.
+pub fn run(command: Command, output: Output) -> Outcome {
+    match command {
+        Command::Demo(options) => demo::run(&options, output),
+        Command::Generate(options) => generate::run(&options, output),
+        Command::Import(options) => import::run(&options, output),
+        Command::Search(options) => search::run(&options, output),
+        Command::Info(options) => info::run(&options, output),
+        Command::Inspect(options) => inspect::run(&options, output),
+        Command::Verify(options) => verify::run(&options, output),
+        Command::Compact(options) => compact::run(&options, output),
+        Command::TrainDemoModel(args) => Ok(train::run(args, output)?),
+    }
+}
+
+/// Which database, for commands that use one that exists.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DatabaseOptions {
+    /// The database directory.
+    #[arg(long)]
+    pub db: PathBuf,
+}
+
+impl DatabaseOptions {
+    /// Opens it; it must exist.
+    ///
+    /// # Errors
+    /// When it is not there, damaged, or open elsewhere.
+    pub fn open(&self) -> Result<Database, Failure> {
+        Ok(Database::options().create(false).open(&self.db)?)
+    }
+}
+
+/// Which part of a database.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ScopeOptions {
+    /// The database directory.
+    #[arg(long)]
+    pub db: PathBuf,
+    /// The scope: whose memory it is.
+    #[arg(long, default_value = "default")]
+    pub scope: String,
+}
+
+impl ScopeOptions {
+    /// Opens the scope; the database must exist.
+    ///
+    /// # Errors
+    /// When the database is not there, damaged, or open elsewhere.
+    pub fn open(&self) -> Result<Scope, Failure> {
+        Ok(Database::options().create(false).open(&self.db)?.scope(&self.scope)?)
+    }
+
+    /// Opens the scope, creating the database where there is none.
+    ///
+    /// # Errors
+    /// When the database is damaged or open elsewhere, or cannot be created.
+    pub fn open_or_create(&self) -> Result<Scope, Failure> {
+        Ok(Database::open(&self.db)?.scope(&self.scope)?)
+    }
+}

@@ -1,5 +1,6 @@
 //! `lagdb train-demo-model`: trains the demo model from a seed.
 
+use crate::output::Output;
 use crate::train::{TrainError, TrainOptions, evaluate_checkpoint, train};
 use std::path::PathBuf;
 
@@ -27,8 +28,8 @@ pub struct Args {
 /// # Errors
 ///
 /// [`TrainError`] if the run stopped early.
-pub fn run(args: Args) -> Result<(), TrainError> {
-    let progress = |line: &str| eprintln!("{line}");
+pub fn run(args: Args, output: Output) -> Result<(), TrainError> {
+    let progress = |line: &str| output.say(line);
     if args.evaluate_only {
         return evaluate_checkpoint(&args.out, progress);
     }

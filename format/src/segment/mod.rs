@@ -1,0 +1,31 @@
+//! A segment: `header · row group* · footer · tail`, written once and never changed.
+//!
+//! Writing goes through [`SegmentWriter`]; reading through [`Segment`] when all bytes are at hand, or through
+//! [`Footer`] and [`KvLogView`] when ranges are read. One file per structure of FORMAT.md.
+
+mod address;
+mod bytes;
+mod directory;
+mod footer;
+mod grid;
+mod header;
+mod identity;
+mod layout;
+mod reader;
+mod reseal;
+mod tail;
+mod view;
+mod writer;
+
+pub use bytes::Bytes;
+pub use footer::{Footer, RowGroup, RowGroupIndex};
+pub use grid::Part;
+pub use layout::{
+    ALIGNMENT, END_MAGIC, HEADER_BYTES, MAGIC, MAX_PAGE_BYTES, PAGE_ENTRY_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, VERSION,
+};
+pub use reader::{Segment, Verification};
+#[doc(hidden)]
+pub use reseal::reseal;
+pub use tail::FooterRange;
+pub use view::{KvLogView, PageInfo};
+pub use writer::SegmentWriter;

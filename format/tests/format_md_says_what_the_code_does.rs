@@ -1,0 +1,170 @@
+//! FORMAT.md is the only description of the format, and it is true: every table and the dump are compared with the code.
+//!
+//! The tables are read as a stranger would read them, to take the example apart without the reader of this crate.
+
+use crate::support::segment;
+use lagdb_format::segment as code;
+use lagdb_format::{CaptureStage, Digest, ElementType, Encoding, KvGeometry, KvLayer, KvLog, ModelFingerprint, Part};
+
+const FORMAT: &str = include_str!("../FORMAT.md");
+
+/// The log that the example describes.
+fn example() -> Vec<u8> {
+    let bf16 = |numbers: &[f32]| ElementType::Bf16.encode_f32(numbers).unwrap();
+    let layer = KvLayer { keys: bf16(&[1.0, 2.0, 3.0, 4.0]), values: bf16(&[-1.0, -2.0, -3.0, -4.0]) };
+    let fingerprint = ModelFingerprint {
+        weights: Digest([0x11; 32]),
+        config: Digest([0x22; 32]),
+        tokenizer: Digest([0x33; 32]),
+        rope: Digest([0x44; 32]),
+        geometry: KvGeometry { n_layers: 1, n_kv_heads: 1, head_dim: 2 },
+        capture: CaptureStage::BeforeRope,
+    };
+    let log = KvLog::new(fingerprint, ElementType::Bf16, vec![10, 11], vec![4, 6], vec![layer]).unwrap();
+    segment(7, &[(&log, Encoding::Plain)])
+}
+
+/// The cells of every table whose heading has this cell in this column.
+fn table(column: usize, heading: &str) -> Vec<Vec<String>> {
+    let found: Vec<_> = tables().into_iter().filter(|t| t[0].get(column).is_some_and(|h| h == heading)).collect();
+    assert_eq!(found.len(), 1, "one table has the heading {heading}");
+    found[0][1..].to_vec()
+}
+
+/// Every table of FORMAT.md: rows of cells, the heading first.
+fn tables() -> Vec<Vec<Vec<String>>> {
+    let mut tables: Vec<Vec<Vec<String>>> = vec![vec![]];
+    for line in FORMAT.lines() {
+        let cells = line.strip_prefix('|').and_then(|line| line.strip_suffix('|'));
+        match cells {
+            Some(cells) if cells.starts_with("---") => {}
+            Some(cells) => {
+                let cells = cells.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect();
+                tables.last_mut().unwrap().push(cells);
+            }
+            None if tables.last().is_some_and(|table| !table.is_empty()) => tables.push(vec![]),
+            None => {}
+        }
+    }
+    tables.retain(|table| !table.is_empty());
+    tables
+}
+
+/// A cell's value as `n_bytes` little-endian bytes: hex bytes apart, a hex number, or a decimal one.
+fn bytes_of(cell: &str, n_bytes: usize) -> Vec<u8> {
+    if cell.contains(' ') {
+        return cell.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    }
+    let number = match cell.strip_prefix("0x") {
+        Some(hex) => i128::from_str_radix(hex, 16),
+        None => cell.parse(),
+    };
+    let mut bytes = number.unwrap_or_else(|_| panic!("{cell} is a number")).to_le_bytes().to_vec();
+    bytes.resize(n_bytes, 0);
+    bytes
+}
+
+/// The bytes that a table of `offset | bytes | field | example` describes; its offsets must be the sums of its lengths.
+fn layout(rows: &[Vec<String>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        let n_bytes = row[1].parse().unwrap();
+        assert_eq!(row[0], bytes.len().to_string(), "offset of {}", row[2]);
+        bytes.extend(bytes_of(&row[3], n_bytes));
+        assert_eq!(bytes.len(), row[0].parse::<usize>().unwrap() + n_bytes, "length of {}", row[2]);
+    }
+    bytes
+}
+
+/// Offset and sixteen bytes a line; equal lines are shown once.
+fn dump(bytes: &[u8]) -> String {
+    let mut lines = vec![];
+    let mut last = None;
+    for (i, chunk) in bytes.chunks(16).enumerate() {
+        let hex: Vec<_> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
+        match last.replace(chunk) {
+            Some(before) if before == chunk && lines.last().is_some_and(|line| line == "*") => {}
+            Some(before) if before == chunk => lines.push("*".into()),
+            _ => lines.push(format!("{:04x}  {}", i * 16, hex.join(" "))),
+        }
+    }
+    lines.join("\n")
+}
+
+#[test]
+fn the_dump_is_what_the_writer_writes() {
+    let (_, after) = FORMAT.split_once("## The example").unwrap();
+    let told = after.split("```").nth(1).unwrap().trim_start_matches("text").trim();
+    let written = dump(&example());
+    assert!(told == written, "FORMAT.md should end with\n{written}");
+}
+
+#[test]
+fn the_tables_take_the_example_apart() {
+    let example = example();
+    let mut described = vec![false; example.len()];
+    let mut blocks = FORMAT.split("In the example at byte ");
+    blocks.next();
+    for block in blocks {
+        let base: usize = block.split('.').next().unwrap().parse().unwrap();
+        let rows: Vec<Vec<String>> = block
+            .lines()
+            .skip_while(|line| !line.starts_with('|'))
+            .take_while(|line| line.starts_with('|'))
+            .skip(2)
+            .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`').into()).collect())
+            .collect();
+        for row in &rows {
+            let (offset, n_bytes): (usize, usize) = (row[0].parse().unwrap(), row[1].parse().unwrap());
+            let found = &example[base + offset..][..n_bytes];
+            assert!(found == bytes_of(&row[3], n_bytes), "{} at {base} + {offset} is {found:02x?}", row[2]);
+        }
+        let n_bytes = layout(&rows).len();
+        described[base..base + n_bytes].fill(true);
+    }
+    // The values of layer 0 are the second page, described by the same table as the first.
+    described[128..192].fill(true);
+    assert_eq!(described.iter().position(|described| !described), None, "every byte of the example is described");
+}
+
+#[test]
+fn the_checksums_are_over_the_addresses_given() {
+    let example = example();
+    let crc = |at: usize| u32::from_le_bytes(example[at..at + 4].try_into().unwrap());
+    let page = layout(&table(2, "address of a page"));
+    assert_eq!(crc32c::crc32c_append(crc32c::crc32c(&page), &example[64..72]), crc(192 + 20));
+    let directory = layout(&table(2, "address of a directory"));
+    assert_eq!(crc32c::crc32c_append(crc32c::crc32c(&directory), &example[192..232]), crc(192 + 40));
+    assert_eq!(crc32c::crc32c(&example[..60]), crc(60));
+    assert_eq!(crc32c::crc32c(&example[256..442]), crc(442 + 32));
+    assert_eq!(crc32c::crc32c(&example[442..494]), crc(442 + 52));
+}
+
+#[test]
+fn the_constants_are_those_of_the_code() {
+    let constants = [
+        ("version", usize::from(code::VERSION)),
+        ("alignment", code::ALIGNMENT),
+        ("header bytes", code::HEADER_BYTES),
+        ("tail bytes", code::TAIL_BYTES),
+        ("page entry bytes", code::PAGE_ENTRY_BYTES),
+        ("target page bytes", code::TARGET_PAGE_BYTES),
+        ("largest page bytes", code::MAX_PAGE_BYTES),
+    ];
+    let told: Vec<_> = table(0, "constant").into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+    assert_eq!(told, constants.map(|(name, value)| (name.to_owned(), value.to_string())));
+    assert_eq!(bytes_of(&table(2, "address of a page")[0][3], 8), 7_u64.to_le_bytes());
+}
+
+#[test]
+fn the_codes_are_those_of_the_code() {
+    let told = |heading| table(1, heading).into_iter().map(|row| row.join(" ")).collect::<Vec<_>>();
+    let element = |code| ElementType::from_code(code).map(|e| format!("{code} {e:?} {}", e.n_bytes()));
+    assert_eq!(told("element type"), (0..=255).filter_map(element).collect::<Vec<_>>());
+    let encoding = |code| Encoding::from_code(code).map(|e| format!("{code} {}", e.name()));
+    assert_eq!(told("encoding"), (0..=255).filter_map(encoding).collect::<Vec<_>>());
+    let capture = |code| CaptureStage::from_code(code).map(|stage| format!("{code} {stage:?}"));
+    assert_eq!(told("capture stage"), (0..=255).filter_map(capture).collect::<Vec<_>>());
+    let part = |part: Part| format!("{} {part:?}", part as u8);
+    assert_eq!(told("part"), [Part::Keys, Part::Values].map(part));
+}

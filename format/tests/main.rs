@@ -1,0 +1,7 @@
+//! What the segment format promises, one promise per file.
+
+mod damage_is_found;
+mod every_version_stays_readable;
+mod format_md_says_what_the_code_does;
+mod reads_back_what_was_written;
+mod support;

@@ -1,0 +1,142 @@
+//! Every byte of a KV log comes back, whatever the numbers, the shape, the encoding and the way of reading.
+
+use crate::support::{ELEMENTS, Shape, log_of, noise, numbers, pattern, segment};
+use lagdb_format::{
+    ElementType, Encoding, Footer, FormatError, KvLog, KvLogView, KvRead, Part, RowGroupIndex, Segment, SegmentWriter,
+};
+use proptest::prelude::*;
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    let sizes = (1..4_u32, 1..4_u32, 1..9_u32, 0..40_usize);
+    sizes.prop_map(|(n_layers, n_kv_heads, head_dim, n_tokens)| Shape { n_layers, n_kv_heads, head_dim, n_tokens })
+}
+
+fn logs() -> impl Strategy<Value = KvLog> {
+    (shapes(), 0..3_usize, any::<u64>(), prop::sample::select(vec![1_u64, 3, 17, 256])).prop_map(
+        |(shape, element, seed, n_values)| {
+            let mut state = seed;
+            log_of(shape, ELEMENTS[element], || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                ((state >> 40) % n_values) as u8
+            })
+        },
+    )
+}
+
+fn assert_same(view: &KvLogView<'_>, log: &KvLog) {
+    assert_eq!(&view.to_log().unwrap(), log);
+    assert_eq!(view.fingerprint(), log.fingerprint());
+    assert_eq!(view.token_ids(), log.token_ids());
+    assert_eq!(view.positions(), log.positions());
+    assert_eq!(numbers(view).unwrap(), numbers(log).unwrap());
+}
+
+proptest! {
+    #[test]
+    fn logs_come_back(logs in prop::collection::vec((logs(), 0..2_usize), 0..5), id in any::<u64>()) {
+        let pushed: Vec<_> = logs.iter().map(|(log, encoding)| (log, Encoding::ALL[*encoding])).collect();
+        let bytes = segment(id, &pushed);
+        let segment = Segment::open_as(&bytes, id).unwrap();
+        prop_assert_eq!(segment.verify().faults, []);
+        prop_assert_eq!(segment.footer().row_groups().len(), logs.len());
+        for (row_group, (log, _)) in segment.footer().row_groups().iter().zip(&logs) {
+            assert_same(&segment.kv_log(row_group.index()).unwrap(), log);
+        }
+    }
+
+    #[test]
+    fn copied_row_groups_come_back(log in logs(), other in logs(), encoding in 0..2_usize) {
+        let old = segment(1, &[(&other, Encoding::Plain), (&log, Encoding::ALL[encoding])]);
+        let old = Segment::open(&old).unwrap();
+        let mut writer = SegmentWriter::new(2);
+        let index = writer.push_view(&old.kv_log(RowGroupIndex(1)).unwrap()).unwrap();
+        let new = writer.finish().unwrap();
+        let new = Segment::open_as(&new, 2).unwrap();
+        prop_assert!(new.verify().is_sound());
+        assert_same(&new.kv_log(index).unwrap(), &log);
+    }
+}
+
+#[test]
+fn chunks_of_many_pages_come_back() {
+    let shape = Shape { n_layers: 2, n_kv_heads: 3, head_dim: 50, n_tokens: 1200 };
+    for element in ELEMENTS {
+        for encoding in Encoding::ALL {
+            let log = noise(shape, element, 9);
+            let bytes = segment(3, &[(&log, encoding)]);
+            let segment = Segment::open(&bytes).unwrap();
+            let view = segment.kv_log(RowGroupIndex(0)).unwrap();
+            assert_same(&view, &log);
+            let pages: Vec<_> = view.pages().collect();
+            assert!(pages.len() > 4 && pages.iter().all(|page| page.is_sound && page.offset % 64 == 0));
+            let n_tokens: u32 =
+                pages.iter().filter(|p| (p.layer, p.part) == (1, Part::Values)).map(|p| p.n_tokens).sum();
+            assert_eq!(n_tokens, 1200);
+        }
+    }
+}
+
+#[test]
+fn numbers_are_bits_and_nothing_else() {
+    let shape = Shape { n_layers: 1, n_kv_heads: 1, head_dim: 64, n_tokens: 1024 };
+    for element in [ElementType::F16, ElementType::Bf16] {
+        let mut i = 0_u32;
+        // Keys and values together run through all 65,536 bit patterns: every NaN, infinity and subnormal.
+        let log = log_of(shape, element, || {
+            i += 1;
+            ((i - 1) / 2).to_le_bytes()[(i as usize - 1) % 2]
+        });
+        for encoding in Encoding::ALL {
+            let bytes = segment(3, &[(&log, encoding)]);
+            assert_same(&Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap(), &log);
+        }
+    }
+}
+
+#[test]
+fn one_plain_page_is_not_copied() {
+    let log = pattern(Shape::TINY, ElementType::F16);
+    let bytes = segment(3, &[(&log, Encoding::Plain)]);
+    let segment = Segment::open(&bytes).unwrap();
+    let view = segment.kv_log(RowGroupIndex(0)).unwrap();
+    let keys = view.keys_raw(1).unwrap();
+    assert!(matches!(keys, std::borrow::Cow::Borrowed(_)) && bytes.as_ptr_range().contains(&keys.as_ptr()));
+    assert_eq!(*keys, log.layers()[1].keys);
+}
+
+#[test]
+fn a_store_needs_two_reads_to_open_and_one_per_log() {
+    let log = noise(Shape::TINY, ElementType::Bf16, 4);
+    let file = segment(77, &[(&log, Encoding::Plain), (&log, Encoding::ByteSplitZstd)]);
+    let read = |range: std::ops::Range<u64>| file[range.start as usize..range.end as usize].to_vec();
+    let n_bytes = file.len() as u64;
+
+    let located = Footer::locate(&read(n_bytes - Footer::tail_bytes() as u64..n_bytes), n_bytes).unwrap();
+    let footer = Footer::parse(&read(located.range()), &located, 77).unwrap();
+    for row_group in footer.row_groups() {
+        let view: KvLogView<'static> = KvLogView::new(row_group, read(row_group.range())).unwrap();
+        assert_same(&view, &log);
+    }
+    assert!(matches!(Footer::parse(&read(located.range()), &located, 78), Err(FormatError::Corrupt { .. })));
+}
+
+#[test]
+fn taking_bytes_while_writing_changes_nothing() {
+    let log = noise(Shape::TINY, ElementType::F32, 4);
+    let whole = segment(5, &[(&log, Encoding::Plain), (&log, Encoding::ByteSplitZstd)]);
+    let mut writer = SegmentWriter::new(5);
+    let mut taken = writer.take();
+    for encoding in [Encoding::Plain, Encoding::ByteSplitZstd] {
+        writer.push(&log, encoding).unwrap();
+        taken.extend(writer.take());
+        assert_eq!(writer.n_bytes(), taken.len() as u64);
+    }
+    taken.extend(writer.finish().unwrap());
+    assert_eq!(taken, whole);
+}
+
+#[test]
+fn views_go_to_other_threads() {
+    fn goes<T: Send + Sync + Clone + std::fmt::Debug + 'static>() {}
+    goes::<KvLogView<'static>>();
+}

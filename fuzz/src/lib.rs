@@ -1,0 +1,26 @@
+//! What fuzzing tries: plain functions of bytes that panic when a promise is broken.
+//!
+//! `fuzz_targets/` hands them to libFuzzer (`cargo +nightly fuzz run <target>`); lagdb's own tests replay the kept
+//! corpus on a stable compiler. One file per area, one function per target; a new one
+//! is named in [`TARGETS`], in `Cargo.toml` and in `fuzz_targets/`.
+
+mod encoding;
+mod segment;
+mod store;
+
+pub use encoding::encoding_byte_split;
+pub use segment::{segment_read, segment_round_trip};
+pub use store::{catalog_value, record_decode, store_ops};
+
+/// The body of a fuzz target.
+pub type Target = fn(&[u8]);
+
+/// Every target, by the name of its folder in `corpus/`.
+pub const TARGETS: [(&str, Target); 6] = [
+    ("segment_read", segment_read),
+    ("segment_round_trip", segment_round_trip),
+    ("encoding_byte_split", encoding_byte_split),
+    ("record_decode", record_decode),
+    ("catalog_value", catalog_value),
+    ("store_ops", store_ops),
+];

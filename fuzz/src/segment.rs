@@ -1,0 +1,116 @@
+//! Segments: any bytes read as one, and any log written to one.
+
+use lagdb_format::segment::reseal;
+use lagdb_format::{
+    CaptureStage, Digest, ElementType, Encoding, FormatError, KvGeometry, KvLayer, KvLog, KvLogView, KvRead,
+    ModelFingerprint, Segment, SegmentWriter,
+};
+
+/// Logs that decode to more are opened and not read: it would only be slow.
+const MAX_DECODED_BYTES: u64 = 1 << 24;
+
+/// Any bytes, as they are and with their checksums made right, are read or refused.
+pub fn segment_read(data: &[u8]) {
+    read(data);
+    let mut sealed = data.to_vec();
+    reseal(&mut sealed);
+    read(&sealed);
+}
+
+fn read(bytes: &[u8]) {
+    let Ok(segment) = Segment::open(bytes) else { return };
+    if segment.footer().row_groups().iter().any(|row_group| row_group.decoded_bytes() > MAX_DECODED_BYTES) {
+        return;
+    }
+    let is_sound = segment.verify().is_sound();
+    for row_group in segment.footer().row_groups() {
+        let log = segment.kv_log(row_group.index()).and_then(|view| Ok((view.to_log()?, view)));
+        match log {
+            Ok((log, view)) => read_in_every_way(&view, &log),
+            Err(error) => {
+                assert!(!is_sound, "verify did not find {error}");
+                assert!(!matches!(error, FormatError::Invalid { .. }), "the caller is blamed: {error}");
+            }
+        }
+    }
+}
+
+/// Every way of reading agrees with the log in memory, and the log can be written again in every way.
+fn read_in_every_way(view: &KvLogView<'_>, log: &KvLog) {
+    assert!(view.pages().all(|page| page.is_sound));
+    assert_eq!(numbers(view), numbers(log));
+    let mut writer = SegmentWriter::new(1);
+    writer.push_view(view).expect("a log that can be read can be copied");
+    for encoding in Encoding::ALL {
+        writer.push(log, encoding).expect("a log that can be read can be written");
+    }
+    let bytes = writer.finish().expect("a small segment can be finished");
+    assert_holds(&bytes, &[log, log, log]);
+}
+
+fn numbers(log: &dyn KvRead) -> Vec<u32> {
+    let mut out = vec![0.0_f32; log.n_tokens() * log.geometry().row_width()];
+    let mut bits = Vec::new();
+    for layer in 0..log.geometry().n_layers {
+        log.read_keys(layer, &mut out).expect("keys of a sound log");
+        bits.extend(out.iter().map(|x| x.to_bits()));
+        log.read_values(layer, &mut out).expect("values of a sound log");
+        bits.extend(out.iter().map(|x| x.to_bits()));
+    }
+    bits
+}
+
+fn assert_holds(bytes: &[u8], logs: &[&KvLog]) {
+    let segment = Segment::open(bytes).expect("a segment just written opens");
+    assert_eq!(segment.verify().faults, []);
+    assert_eq!(segment.footer().row_groups().len(), logs.len());
+    for (row_group, log) in segment.footer().row_groups().iter().zip(logs) {
+        let view = segment.kv_log(row_group.index()).expect("a log just written is found");
+        assert_eq!(view.to_log().as_ref(), Ok(*log));
+    }
+}
+
+/// Any log comes back, and after any one flipped bit it comes back or is refused.
+pub fn segment_round_trip(data: &[u8]) {
+    let Some((choice, data)) = data.split_first_chunk::<12>() else { return };
+    let log = log(choice, data);
+    let encoding = Encoding::ALL[usize::from(choice[1]) % Encoding::ALL.len()];
+    let mut writer = SegmentWriter::new(u64::from(choice[7])).with_page_bytes(usize::from(choice[6]) * 4);
+    writer.push(&log, encoding).expect("a small log is written");
+    let mut bytes = writer.finish().expect("a small segment is finished");
+    assert_holds(&bytes, &[&log]);
+
+    let bit = u32::from_le_bytes([choice[8], choice[9], choice[10], choice[11]]) as usize % (bytes.len() * 8);
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    let read = Segment::open(&bytes).and_then(|segment| {
+        assert!(!segment.verify().is_sound(), "bit {bit} is not found");
+        segment.kv_log(lagdb_format::RowGroupIndex(0))?.to_log()
+    });
+    match read {
+        Ok(read) => assert_eq!(read, log, "bit {bit} changed a number"),
+        Err(error) => assert!(!matches!(error, FormatError::Invalid { .. }), "the caller is blamed: {error}"),
+    }
+}
+
+/// A log shaped by `choice` whose bytes are those of `data`, over and over.
+fn log(choice: &[u8; 12], data: &[u8]) -> KvLog {
+    let element = [ElementType::F32, ElementType::F16, ElementType::Bf16][usize::from(choice[0] % 3)];
+    let size = |i: usize, most: u8| u32::from(choice[i] % most) + 1;
+    let geometry = KvGeometry { n_layers: size(2, 3), n_kv_heads: size(3, 3), head_dim: size(4, 9) };
+    let n_tokens = u32::from(choice[5] % 24);
+    let digest = Digest([choice[7]; 32]);
+    let fingerprint = ModelFingerprint {
+        weights: digest,
+        config: digest,
+        tokenizer: digest,
+        rope: digest,
+        geometry,
+        capture: CaptureStage::BeforeRope,
+    };
+    let mut bytes = data.iter().copied().cycle();
+    let chunk_bytes = n_tokens as usize * geometry.row_width() * element.n_bytes();
+    let mut chunk = || (0..chunk_bytes).map(|_| bytes.next().unwrap_or(0)).collect::<Vec<_>>();
+    let layers = (0..geometry.n_layers).map(|_| KvLayer { keys: chunk(), values: chunk() }).collect();
+    let positions = (0..n_tokens).map(|token| token * 2 + u32::from(choice[6])).collect();
+    KvLog::new(fingerprint, element, (0..n_tokens).collect(), positions, layers).expect("lengths agree")
+}

@@ -1,0 +1,171 @@
+//! redb's storage over a file of a [`Medium`](crate::medium::Medium).
+//!
+//! redb's own file lock is not used: the lock of the database directory comes before it.
+
+use crate::medium::MediumFile;
+use redb::StorageBackend;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A file as redb wants it.
+#[derive(Debug)]
+pub(crate) struct MediumBackend {
+    file: Arc<dyn MediumFile>,
+}
+
+impl MediumBackend {
+    pub(crate) fn new(file: Arc<dyn MediumFile>) -> Self {
+        Self { file }
+    }
+}
+
+impl StorageBackend for MediumBackend {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_at(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.file.write_at(offset, data)
+    }
+}
+
+/// A file that can be written to without being changed: writes go to a copy of the blocks they touch.
+///
+/// redb repairs what it checks; a check must not touch the only copy.
+#[derive(Debug)]
+pub(crate) struct Overlay {
+    file: Arc<dyn MediumFile>,
+    changed: Mutex<Changed>,
+}
+
+#[derive(Debug)]
+struct Changed {
+    len: u64,
+    /// How much of the file below still shows; a truncation hides the rest for good.
+    visible: u64,
+    blocks: BTreeMap<u64, Vec<u8>>,
+}
+
+const BLOCK_BYTES: u64 = 4096;
+
+impl Overlay {
+    pub(crate) fn new(file: Arc<dyn MediumFile>) -> io::Result<Self> {
+        let len = file.len()?;
+        Ok(Self { file, changed: Mutex::new(Changed { len, visible: len, blocks: BTreeMap::new() }) })
+    }
+
+    fn changed(&self) -> MutexGuard<'_, Changed> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The block as it stands in the file below, zeros beyond its end.
+    fn block_below(&self, number: u64, visible: u64) -> io::Result<Vec<u8>> {
+        let start = number * BLOCK_BYTES;
+        let n_bytes = visible.saturating_sub(start).min(BLOCK_BYTES) as usize;
+        let mut block = vec![0; BLOCK_BYTES as usize];
+        if let Some(head) = block.get_mut(..n_bytes) {
+            self.file.read_at(start, head)?;
+        }
+        Ok(block)
+    }
+
+    /// Calls `visit` with each block that `offset..offset + len` touches: its number, and the range inside it.
+    fn blocks(
+        offset: u64,
+        len: usize,
+        mut visit: impl FnMut(u64, std::ops::Range<usize>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let end = offset.checked_add(len as u64).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut at = offset;
+        while at < end {
+            let (number, from) = (at / BLOCK_BYTES, at % BLOCK_BYTES);
+            let to = BLOCK_BYTES.min(from + (end - at));
+            visit(number, from as usize..to as usize)?;
+            at += to - from;
+        }
+        Ok(())
+    }
+}
+
+impl StorageBackend for Overlay {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.changed().len)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let changed = self.changed();
+        if offset.checked_add(out.len() as u64).is_none_or(|end| end > changed.len) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut rest = out;
+        Self::blocks(offset, rest.len(), |number, range| {
+            let (head, tail) = std::mem::take(&mut rest).split_at_mut(range.len());
+            rest = tail;
+            match changed.blocks.get(&number) {
+                Some(block) => head.copy_from_slice(block.get(range).unwrap_or_default()),
+                None => {
+                    let block = self.block_below(number, changed.visible)?;
+                    head.copy_from_slice(block.get(range).unwrap_or_default());
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut changed = self.changed();
+        if len < changed.visible {
+            let number = len / BLOCK_BYTES;
+            let mut edge = match changed.blocks.remove(&number) {
+                Some(block) => block,
+                None => self.block_below(number, changed.visible)?,
+            };
+            if let Some(beyond) = edge.get_mut((len % BLOCK_BYTES) as usize..) {
+                beyond.fill(0);
+            }
+            changed.visible = len;
+            changed.blocks.retain(|block, _| *block < number);
+            changed.blocks.insert(number, edge);
+        }
+        changed.len = len;
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut changed = self.changed();
+        let visible = changed.visible;
+        let mut rest = data;
+        Self::blocks(offset, data.len(), |number, range| {
+            let (head, tail) = rest.split_at(range.len());
+            rest = tail;
+            let block = match changed.blocks.entry(number) {
+                Entry::Occupied(block) => block.into_mut(),
+                Entry::Vacant(place) => place.insert(self.block_below(number, visible)?),
+            };
+            if let Some(target) = block.get_mut(range) {
+                target.copy_from_slice(head);
+            }
+            Ok(())
+        })?;
+        changed.len = changed.len.max(offset + data.len() as u64);
+        Ok(())
+    }
+}

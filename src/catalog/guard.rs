@@ -1,0 +1,60 @@
+//! Every call into redb goes through here: its errors become ours, and its panics become [`Error::Corrupt`].
+//!
+//! redb panics on some damaged files. A panic inside it unwinds to this boundary and no further; redb itself refuses
+//! writes to a database that panicked. The message of the panic hook still appears on stderr: that belongs to the
+//! program, not to a library.
+
+use super::CATALOG;
+use crate::{Error, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Does `call`, which `action` describes as a verb.
+pub(crate) fn guarded<T>(
+    action: &'static str,
+    call: impl FnOnce() -> std::result::Result<T, redb::Error>,
+) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(translated(action, error)),
+        Err(panic) => {
+            let message = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("without a message");
+            let what = format!("redb panicked while it should {action}: {message}");
+            Err(Error::Corrupt { file: CATALOG.into(), offset: 0, what })
+        }
+    }
+}
+
+/// Drops something of redb's; a panic on the way is only logged, for there is nobody to return it to.
+pub(crate) fn guarded_drop<T>(value: T) {
+    if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
+        tracing::error!("redb panicked while it was closed");
+    }
+}
+
+fn translated(action: &'static str, error: redb::Error) -> Error {
+    match error {
+        redb::Error::Io(source) if is_truncation(&source) => {
+            corrupt(format!("{action}: the file is shorter than it says"))
+        }
+        redb::Error::Io(source) => Error::io(action, CATALOG, source),
+        redb::Error::PreviousIo => Error::Poisoned { cause: "an earlier failure of the catalog's file".to_owned() },
+        redb::Error::ValueTooLarge(n_bytes) => Error::invalid("row", format!("{n_bytes} bytes are too large")),
+        redb::Error::UpgradeRequired(version) => {
+            Error::Unsupported { file: CATALOG.into(), what: format!("file format {version} of redb") }
+        }
+        other => corrupt(format!("{action}: {other}")),
+    }
+}
+
+fn is_truncation(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | InvalidData)
+}
+
+fn corrupt(what: String) -> Error {
+    Error::Corrupt { file: CATALOG.into(), offset: 0, what }
+}

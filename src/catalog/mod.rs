@@ -1,0 +1,154 @@
+//! The catalog: small rows about everything, in one redb database; its commit is the commit of lagdb.
+//!
+//! - Which tables are there, and what are their keys? [`schema`], [`key`].
+//! - How does a row become bytes, and how is damage noticed? [`value`], [`row`].
+//! - How are rows read and written inside a transaction? [`rows`].
+//! - How does redb reach the disk, and what if it panics? [`backend`], [`guard`].
+//!
+//! redb 4.4.0 does not check its page checksums when it reads (one in six flipped bits of a file gave a wrong value
+//! in a measurement, one in 280 a panic). So every value here carries its own checksum, bound to its table and key, and
+//! every call into redb is guarded: a panic becomes [`Error::Corrupt`].
+
+pub(crate) mod backend;
+pub(crate) mod guard;
+pub(crate) mod key;
+pub(crate) mod row;
+pub(crate) mod rows;
+pub(crate) mod schema;
+pub(crate) mod value;
+
+pub(crate) use key::{Key, ScopeId};
+pub(crate) use rows::Rows;
+pub(crate) use schema::Table;
+
+use crate::medium::Medium;
+use crate::{Error, Result};
+use backend::{MediumBackend, Overlay};
+use guard::{guarded, guarded_drop};
+use redb::{Database, Durability, StorageBackend};
+use row::State;
+use std::sync::Arc;
+
+/// The file, relative to the database directory.
+pub(crate) const CATALOG: &str = "catalog.redb";
+/// The file while it is being made; a start that finds it throws it away.
+pub(crate) const NEW_CATALOG: &str = "catalog.new";
+/// What redb may keep of the file in memory.
+const CACHE_BYTES: usize = 128 << 20;
+
+/// The open redb database.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    /// Taken out only to be dropped under guard.
+    database: Option<Database>,
+}
+
+impl Catalog {
+    /// Makes a catalog without records, whole or not at all.
+    pub(crate) fn create(medium: &dyn Medium) -> Result<()> {
+        write_new(medium, |rows| rows.put_row(Table::Meta, &Key::state(), &State::default()))?;
+        name_durably(medium)
+    }
+
+    /// Writes a catalog with the rows that `fill` writes beside the present one; its length in bytes.
+    pub(crate) fn write_beside(medium: &dyn Medium, fill: impl FnOnce(&Rows) -> Result<()>) -> Result<u64> {
+        write_new(medium, fill)
+    }
+
+    /// Throws away what [`write_beside`](Self::write_beside) wrote.
+    pub(crate) fn forget_beside(medium: &dyn Medium) -> Result<()> {
+        medium.unlink(NEW_CATALOG).map_err(|source| Error::io("unlink", NEW_CATALOG, source))
+    }
+
+    /// Puts what [`write_beside`](Self::write_beside) wrote in place of the present catalog and opens it.
+    ///
+    /// Whoever still reads the one before goes on reading it. After an error nobody may write to that one any more.
+    pub(crate) fn take_place(medium: &dyn Medium) -> Result<Arc<Self>> {
+        name_durably(medium)?;
+        Self::open(medium)
+    }
+
+    /// Opens [`CATALOG`].
+    pub(crate) fn open(medium: &dyn Medium) -> Result<Arc<Self>> {
+        let file = medium.open(CATALOG).map_err(|source| Error::io("open", CATALOG, source))?;
+        Self::open_on(MediumBackend::new(file)).map(Arc::new)
+    }
+
+    /// Opens a copy in memory of [`CATALOG`] that takes all writes; reading goes to the file.
+    pub(crate) fn open_copy(medium: &dyn Medium) -> Result<Self> {
+        let io = |source| Error::io("open", CATALOG, source);
+        let file = medium.open(CATALOG).map_err(io)?;
+        Self::open_on(Overlay::new(file).map_err(io)?)
+    }
+
+    /// Opens a catalog on another storage.
+    fn open_on(backend: impl StorageBackend) -> Result<Self> {
+        let database = guarded("open", || {
+            let mut builder = Database::builder();
+            builder.set_cache_size(CACHE_BYTES);
+            builder.create_with_backend(backend).map_err(redb::Error::from)
+        })?;
+        Ok(Self { database: Some(database) })
+    }
+
+    /// A view of the latest commit.
+    pub(crate) fn begin_read(self: &Arc<Self>) -> Result<Rows> {
+        let database = self.database()?;
+        guarded("begin reading", || {
+            use redb::ReadableDatabase;
+            Ok(Rows::reading(database.begin_read()?, self.clone()))
+        })
+    }
+
+    /// The one writable view; waits for the one before it.
+    ///
+    /// Its commit is durable, in two phases, and keeps the allocator's state, so that an open after a crash is quick.
+    pub(crate) fn begin_write(self: &Arc<Self>) -> Result<Rows> {
+        let database = self.database()?;
+        guarded("begin writing", || {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            transaction.set_quick_repair(true);
+            Ok(Rows::writing(transaction, self.clone()))
+        })
+    }
+
+    /// Whether every page has the checksum that redb keeps of it. Repairs what it can: run it on a copy.
+    pub(crate) fn check_pages(&mut self) -> Result<bool> {
+        let Some(database) = self.database.as_mut() else { return Err(closed()) };
+        guarded("check", || database.check_integrity().map_err(redb::Error::from))
+    }
+
+    fn database(&self) -> Result<&Database> {
+        self.database.as_ref().ok_or_else(closed)
+    }
+}
+
+/// Writes a catalog under [`NEW_CATALOG`], synced and closed, and returns its length in bytes.
+fn write_new(medium: &dyn Medium, fill: impl FnOnce(&Rows) -> Result<()>) -> Result<u64> {
+    let io = |action| move |source| Error::io(action, NEW_CATALOG, source);
+    let file = medium.create(NEW_CATALOG).map_err(io("create"))?;
+    let catalog = Arc::new(Catalog::open_on(MediumBackend::new(file.clone()))?);
+    let rows = catalog.begin_write()?;
+    rows.create_tables()?;
+    fill(&rows)?;
+    rows.commit()?;
+    drop(catalog);
+    file.sync().map_err(io("sync"))?;
+    file.len().map_err(io("measure"))
+}
+
+fn name_durably(medium: &dyn Medium) -> Result<()> {
+    medium.rename(NEW_CATALOG, CATALOG).map_err(|source| Error::io("rename", NEW_CATALOG, source))?;
+    medium.sync_dir("").map_err(|source| Error::io("sync the directory of", CATALOG, source))
+}
+
+fn closed() -> Error {
+    Error::Poisoned { cause: "the catalog is closed".to_owned() }
+}
+
+impl Drop for Catalog {
+    fn drop(&mut self) {
+        guarded_drop(self.database.take());
+    }
+}

@@ -1,0 +1,133 @@
+//! The database and its scopes: where everything begins.
+
+use crate::catalog::{Key, Table, value};
+use crate::medium::{FileMedium, Medium, MemoryMedium};
+use crate::record::limits;
+use crate::store::{Store, find_scope};
+use crate::{Options, Result, Snapshot, Transaction};
+use std::path::Path;
+use std::sync::Arc;
+
+/// An open database. Clones are the same one; it closes when the last of them, its scopes, snapshots and transactions
+/// are gone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    store: Arc<Store>,
+}
+
+/// A part of the database that sees nothing of the others: an agent, a tenant.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    store: Arc<Store>,
+    name: Arc<str>,
+}
+
+impl Database {
+    /// Opens the database in the directory `path`, or makes one there.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(path)
+    }
+
+    /// A database that ends with the process.
+    ///
+    /// # Errors
+    /// As [`Options::open`].
+    pub fn in_memory() -> Result<Self> {
+        Self::options().in_memory()
+    }
+
+    /// What can be chosen before opening.
+    pub fn options() -> Options {
+        Options::default()
+    }
+
+    /// The part called `name`, such as `"tenant/agent"`. It exists from its first commit on.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) when the name is empty, longer than 255 bytes or has control
+    /// characters.
+    pub fn scope(&self, name: &str) -> Result<Scope> {
+        limits::check_name("scope", name)?;
+        Ok(Scope { store: self.store.clone(), name: name.into() })
+    }
+
+    /// The names of all scopes, for whoever runs the database.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`](crate::Error::Corrupt) when a row is damaged.
+    pub fn scopes(&self) -> Result<Vec<String>> {
+        let (rows, _, mut pin) = self.store.read()?;
+        let mut names = Vec::new();
+        rows.scan(Table::Scopes, &Key::all(), &mut |key, _| {
+            let name = std::str::from_utf8(key).map_err(|_| value::corrupt(Table::Scopes, key, "is no text"))?;
+            names.push(name.to_owned());
+            Ok(())
+        })?;
+        drop(rows);
+        self.store.unpin(&mut pin);
+        Ok(names)
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+}
+
+impl Options {
+    /// Opens the database in the directory `path`.
+    ///
+    /// # Errors
+    /// [`Error::Locked`](crate::Error::Locked) when it is open already, here or in another process;
+    /// [`Error::SpaceMismatch`](crate::Error::SpaceMismatch) when it has embeddings of another space than was chosen;
+    /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Unsupported`](crate::Error::Unsupported) and
+    /// [`Error::Io`](crate::Error::Io) as their names say.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Database> {
+        self.open_on(Arc::new(FileMedium::new(path)))
+    }
+
+    /// A database that ends with the process.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn in_memory(self) -> Result<Database> {
+        self.open_on(Arc::new(MemoryMedium::new()))
+    }
+
+    /// Opens the database on any [`Medium`].
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_on(self, medium: Arc<dyn Medium>) -> Result<Database> {
+        Ok(Database { store: Arc::new(Store::open(medium, self)?) })
+    }
+}
+
+impl Scope {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it holds at the latest commit.
+    ///
+    /// # Errors
+    /// [`Error::Poisoned`](crate::Error::Poisoned) when the database stopped,
+    /// [`Error::Corrupt`](crate::Error::Corrupt) when a row is damaged.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        self.store.check_running()?;
+        let (rows, commit, pin) = self.store.read()?;
+        let scope = find_scope(&rows, &self.name)?;
+        Ok(Snapshot { rows, store: self.store.clone(), scope, commit, pin: Some(pin), pending: None })
+    }
+
+    /// Begins to write, once nobody else does.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot).
+    pub fn begin(&self) -> Result<Transaction> {
+        Transaction::begin(self.store.clone(), self.name.clone())
+    }
+}

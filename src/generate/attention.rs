@@ -1,0 +1,88 @@
+//! The one attention: queries against every row of the KV cache, whether the row was attached or computed here.
+//!
+//! Keys are kept twice: before RoPE as the projection gave them (after `k_norm`), for capture, and turned in the
+//! cache, for attention. Under grouped-query attention the query heads of one KV head are stacked into one matrix,
+//! so no key or value is repeated: scores are `[n_kv_heads, group * n_tokens, n_rows]`.
+//!
+//! Ainslie et al., *GQA*, 2023, <https://arxiv.org/abs/2305.13245>.
+
+use super::decoder::Step;
+use super::heads::HeadShape;
+use super::kv_cache::KvCache;
+use super::linear::Linear;
+use super::product;
+use super::rms_norm::RmsNorm;
+use super::tensor;
+use candle_core::{Result, Tensor};
+
+/// Projections and shape of one layer's attention.
+#[derive(Clone, Debug)]
+pub(super) struct Attention {
+    pub(super) query: Linear,
+    pub(super) key: Linear,
+    pub(super) value: Linear,
+    pub(super) output: Linear,
+    pub(super) norms: Option<QkNorm>,
+    pub(super) n_heads: usize,
+    pub(super) n_kv_heads: usize,
+    pub(super) head_dim: usize,
+    pub(super) rope: bool,
+    pub(super) windowed: bool,
+}
+
+/// RMSNorm of each query and key head.
+#[derive(Clone, Debug)]
+pub(super) struct QkNorm {
+    pub(super) query: RmsNorm,
+    pub(super) key: RmsNorm,
+}
+
+/// What attention returns.
+pub(super) struct Attended {
+    /// `[n_tokens, hidden_size]`.
+    pub(super) hidden: Tensor,
+    /// The new keys before RoPE, `[n_tokens, n_kv_heads * head_dim]`.
+    pub(super) raw_keys: Tensor,
+}
+
+impl Attention {
+    /// Attends from `x`, `[n_tokens, hidden_size]`, and writes its keys and values to `layer` of the cache.
+    pub(super) fn forward(&self, x: &Tensor, layer: usize, step: &Step, cache: &mut KvCache) -> Result<Attended> {
+        let (query, raw_keys) = self.queries_and_keys(x)?;
+        let value = self.value.forward(x)?;
+        let angles = self.rope.then_some(&step.angles);
+        let (new, asked) = (self.shape(x, self.n_kv_heads)?, self.shape(x, self.n_heads)?);
+        let in_cache = (new.n_heads, new.n_tokens, new.head_dim);
+        let keys = tensor::own(tensor::read(&raw_keys, |k| new.to_head_major(k, angles))?, in_cache)?;
+        let values = tensor::own(tensor::read(&value, |v| new.to_head_major(v, None))?, in_cache)?;
+        let query = tensor::read(&query, |q| asked.to_head_major(q, angles))?;
+        let (keys, values) = cache.write(layer, &keys, &values)?;
+        let mixed = self.mix(query, asked, (&keys, &values), step)?;
+        Ok(Attended { hidden: self.output.forward(&mixed)?, raw_keys })
+    }
+
+    fn queries_and_keys(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+        let (query, key) = (self.query.forward(x)?, self.key.forward(x)?);
+        match &self.norms {
+            None => Ok((query, key)),
+            Some(norms) => Ok((norms.query.forward(&query)?, norms.key.forward(&key)?)),
+        }
+    }
+
+    /// Softmax(query · keysᵀ) · values, back as `[n_tokens, n_heads * head_dim]`.
+    fn mix(&self, query: Vec<f32>, asked: HeadShape, rows: (&Tensor, &Tensor), step: &Step) -> Result<Tensor> {
+        let (keys, values) = rows;
+        let (n_rows, stacked) = (keys.dim(1)?, self.n_heads / self.n_kv_heads * asked.n_tokens);
+        let query = tensor::own(query, (self.n_kv_heads, stacked, self.head_dim))?;
+        let scores = product::with_rows(&query, keys)?;
+        let scale = 1.0 / (self.head_dim as f32).sqrt();
+        let weights = tensor::read(&scores, |scores| step.seen(self.windowed).softmax(scores, n_rows, scale))?;
+        let mixed = product::with_columns(&tensor::own(weights, scores.shape())?, values)?;
+        let mixed = tensor::read(&mixed, |mixed| asked.to_token_major(mixed))?;
+        tensor::own(mixed, (asked.n_tokens, self.n_heads * self.head_dim))
+    }
+
+    fn shape(&self, x: &Tensor, n_heads: usize) -> Result<HeadShape> {
+        Ok(HeadShape { n_tokens: x.dim(0)?, n_heads, head_dim: self.head_dim })
+    }
+}

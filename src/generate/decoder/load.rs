@@ -1,0 +1,99 @@
+//! From named tensors to a decoder: the names and shapes that transformers gives the weights of all these families.
+
+use super::{Decoder, Layer};
+use crate::error::Result;
+use crate::generate::attention::{Attention, QkNorm};
+use crate::generate::config::ModelConfig;
+use crate::generate::linear::Linear;
+use crate::generate::mlp::Mlp;
+use crate::generate::rms_norm::RmsNorm;
+use crate::generate::rope::Rope;
+use crate::generate::tensor;
+use crate::generate::weights::TensorSource;
+use candle_core::Tensor;
+
+impl Decoder {
+    /// Takes the tensors that `config` asks for.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) naming the first tensor that is missing or has another shape.
+    pub(in crate::generate) fn new(config: ModelConfig, weights: &mut dyn TensorSource) -> Result<Self> {
+        let mut source = Source { config: &config, weights };
+        let (vocab, width) = (config.vocab_size, config.hidden_size);
+        let embedding = source.tensor("model.embed_tokens.weight", &[vocab, width])?;
+        let layers = (0..config.layers.len()).map(|i| source.layer(i)).collect::<Result<_>>()?;
+        let norm = source.norm("model.norm", width)?;
+        let head = match config.tied_embeddings {
+            true => Linear { weight: embedding.clone(), bias: None },
+            false => source.linear("lm_head", [width, vocab], false)?,
+        };
+        Ok(Self { rope: Rope::new(&config.rope, config.head_dim), embedding, layers, norm, head, config })
+    }
+}
+
+struct Source<'a> {
+    config: &'a ModelConfig,
+    weights: &'a mut dyn TensorSource,
+}
+
+impl Source<'_> {
+    fn layer(&mut self, layer: usize) -> Result<Layer> {
+        let prefix = format!("model.layers.{layer}");
+        let width = self.config.hidden_size;
+        Ok(Layer {
+            attention_norm: self.norm(&format!("{prefix}.input_layernorm"), width)?,
+            attention: self.attention(layer, &format!("{prefix}.self_attn"))?,
+            mlp_norm: self.norm(&format!("{prefix}.post_attention_layernorm"), width)?,
+            mlp: self.mlp(&format!("{prefix}.mlp"))?,
+        })
+    }
+
+    fn attention(&mut self, layer: usize, prefix: &str) -> Result<Attention> {
+        let &ModelConfig { hidden_size, n_heads, n_kv_heads, head_dim, bias, .. } = self.config;
+        let (all, shared) = (n_heads * head_dim, n_kv_heads * head_dim);
+        Ok(Attention {
+            query: self.linear(&format!("{prefix}.q_proj"), [hidden_size, all], bias.qkv)?,
+            key: self.linear(&format!("{prefix}.k_proj"), [hidden_size, shared], bias.qkv)?,
+            value: self.linear(&format!("{prefix}.v_proj"), [hidden_size, shared], bias.qkv)?,
+            output: self.linear(&format!("{prefix}.o_proj"), [all, hidden_size], bias.output)?,
+            norms: self.config.qk_norm.then(|| self.qk_norm(prefix)).transpose()?,
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            rope: self.config.layers[layer].rope,
+            windowed: self.config.layers[layer].window.is_some(),
+        })
+    }
+
+    fn qk_norm(&mut self, prefix: &str) -> Result<QkNorm> {
+        let head_dim = self.config.head_dim;
+        Ok(QkNorm {
+            query: self.norm(&format!("{prefix}.q_norm"), head_dim)?,
+            key: self.norm(&format!("{prefix}.k_norm"), head_dim)?,
+        })
+    }
+
+    fn mlp(&mut self, prefix: &str) -> Result<Mlp> {
+        let &ModelConfig { hidden_size, intermediate_size, bias, .. } = self.config;
+        Ok(Mlp {
+            gate: self.linear(&format!("{prefix}.gate_proj"), [hidden_size, intermediate_size], bias.mlp)?,
+            up: self.linear(&format!("{prefix}.up_proj"), [hidden_size, intermediate_size], bias.mlp)?,
+            down: self.linear(&format!("{prefix}.down_proj"), [intermediate_size, hidden_size], bias.mlp)?,
+        })
+    }
+
+    fn linear(&mut self, name: &str, [n_in, n_out]: [usize; 2], bias: bool) -> Result<Linear> {
+        let weight = self.tensor(&format!("{name}.weight"), &[n_out, n_in])?;
+        let bias = bias.then(|| self.tensor(&format!("{name}.bias"), &[n_out])).transpose()?;
+        Ok(Linear { weight, bias })
+    }
+
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        Ok(tensor::own(self.weights.numbers(name, shape)?, shape)?)
+    }
+
+    fn norm(&mut self, name: &str, width: usize) -> Result<RmsNorm> {
+        let weight = self.weights.numbers(&format!("{name}.weight"), &[width])?;
+        Ok(RmsNorm { weight, eps: self.config.rms_norm_eps as f32 })
+    }
+}

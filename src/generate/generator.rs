@@ -1,0 +1,110 @@
+//! The generator: a loaded model, its tokenizer and its fingerprint, shared by any number of sessions.
+
+use super::config::ModelConfig;
+use super::decoder::Decoder;
+use super::fingerprint::fingerprint;
+use super::model_files::{ModelFiles, Parts, read_dir};
+use super::session::{Session, SessionOptions};
+use super::tokenizer::Tokenizer;
+use crate::error::{Error, Result};
+use lagdb_format::{Digest, ModelFingerprint};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A loaded model. Cloning shares the weights; sessions on several threads share them too.
+#[derive(Clone, Debug)]
+pub struct Generator(Arc<Model>);
+
+#[derive(Debug)]
+struct Model {
+    decoder: Decoder,
+    tokenizer: Option<Tokenizer>,
+    fingerprint: ModelFingerprint,
+}
+
+impl Generator {
+    /// Loads a model directory as published for transformers: `config.json`, `model.safetensors` or the shards of
+    /// `model.safetensors.index.json`, and where they exist `tokenizer.json` and `generation_config.json`.
+    ///
+    /// Weights stored as f32, f16 or bf16 are computed in f32 on the CPU.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the file that is missing, damaged or not understood; [`Error::Io`] when the operating
+    /// system refuses.
+    pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::build(read_dir(dir.as_ref())?, dir.as_ref().join("tokenizer.json"))
+    }
+
+    /// Loads a model from bytes, such as those of `include_bytes!`.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_files(files: ModelFiles<'_>) -> Result<Self> {
+        Self::build(files.read()?, PathBuf::from("tokenizer.json"))
+    }
+
+    fn build(parts: Parts, tokenizer_path: PathBuf) -> Result<Self> {
+        let Parts { config, mut weights, tokenizer } = parts;
+        let decoder = Decoder::new(config, &mut weights)?;
+        let fingerprint = fingerprint(decoder.config(), weights.digest(), tokenizer.as_deref());
+        let vocab_size = decoder.config().vocab_size;
+        let tokenizer = tokenizer.map(|json| Tokenizer::from_json(&json, vocab_size, &tokenizer_path)).transpose()?;
+        Ok(Self(Arc::new(Model { decoder, tokenizer, fingerprint })))
+    }
+
+    /// A model without a tokenizer whose weights say nothing.
+    pub(super) fn of_random_weights(decoder: Decoder, weights: Digest) -> Self {
+        let fingerprint = fingerprint(decoder.config(), weights, None);
+        Self(Arc::new(Model { decoder, tokenizer: None, fingerprint }))
+    }
+
+    /// A new session; `options` says what comes first and what is kept for capture.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] and [`Error::ContextLimit`] when the preamble does not fit the model.
+    pub fn session(&self, options: SessionOptions) -> Result<Session> {
+        Session::new(self.clone(), options)
+    }
+
+    /// Which KV logs this model can read.
+    pub fn fingerprint(&self) -> &ModelFingerprint {
+        &self.0.fingerprint
+    }
+
+    /// What the model is.
+    pub fn config(&self) -> &ModelConfig {
+        self.0.decoder.config()
+    }
+
+    /// Token ids of `text`; `special` adds what the tokenizer puts around a text, such as a beginning-of-text token.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the model has no tokenizer.
+    pub fn encode(&self, text: &str, special: bool) -> Result<Vec<u32>> {
+        self.tokenizer()?.encode(text, special)
+    }
+
+    /// Text of `ids`; `special` keeps tokens such as the end-of-text token.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the model has no tokenizer.
+    pub fn decode(&self, ids: &[u32], special: bool) -> Result<String> {
+        self.tokenizer()?.decode(ids, special)
+    }
+
+    /// Whether text can be given and asked for.
+    pub fn has_tokenizer(&self) -> bool {
+        self.0.tokenizer.is_some()
+    }
+
+    pub(super) fn decoder(&self) -> &Decoder {
+        &self.0.decoder
+    }
+
+    pub(super) fn tokenizer(&self) -> Result<&Tokenizer> {
+        self.0.tokenizer.as_ref().ok_or_else(|| Error::Model {
+            path: PathBuf::from("tokenizer.json"),
+            problem: "is needed for text and was not loaded; this model takes token ids only".to_owned(),
+        })
+    }
+}

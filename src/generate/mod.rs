@@ -1,0 +1,62 @@
+//! The generator: one decoder described by data, whose layers attend to stored KV logs.
+//!
+//! ```no_run
+//! use lagdb::format::ElementType;
+//! use lagdb::generate::{Generator, Sampling, Selection, SessionOptions};
+//! use std::ops::ControlFlow;
+//!
+//! let generator = Generator::load("models/SmolLM2-135M-Instruct")?;
+//! let mut session = generator.session(SessionOptions::default())?;
+//! session.generate("Which city is Nova in?", &Sampling::greedy(64), |_| ControlFlow::Continue(()))?;
+//! let log = session.capture(Selection::LastResponse, ElementType::F16)?;
+//!
+//! let mut later = generator.session(SessionOptions::default())?;
+//! later.attach(&log)?; // positions 0.., without computing one token
+//! let response = later.generate("And who works there?", &Sampling::greedy(64), |_| ControlFlow::Continue(()))?;
+//! println!("{} ({} tokens attached)", response.text, response.attached_tokens);
+//! # Ok::<(), lagdb::Error>(())
+//! ```
+//!
+//! | question | file |
+//! |---|---|
+//! | what can the model be? | [`config`], `config/json.rs` for the spellings |
+//! | where do its weights come from? | `model_files`, `weights`, `decoder/load.rs` |
+//! | which KV logs fit it? | `fingerprint` |
+//! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `product`, `vector`, [`rope`], `visibility` (the mask) |
+//! | where do keys and values lie? | `kv_cache`, `heads` |
+//! | what does a user hold? | [`generator`], [`session`] with attach, capture and generation, [`sampling`] |
+//!
+//! Nothing here knows of the store: both sides speak [`KvLog`](lagdb_format::KvLog),
+//! [`KvRead`](lagdb_format::KvRead) and [`ModelFingerprint`](lagdb_format::ModelFingerprint).
+//!
+//! Large products run on candle's thread pool. Set `RAYON_NUM_THREADS` before the program starts: 1 keeps everything on
+//! the calling thread, which is fastest for small models and for many sessions at once; unset, candle counts the
+//! processors anew for every product.
+
+mod attention;
+pub mod config;
+mod decoder;
+mod fingerprint;
+pub mod generator;
+mod heads;
+mod kv_cache;
+mod linear;
+mod mlp;
+pub mod model_files;
+mod product;
+mod random;
+mod rms_norm;
+pub mod rope;
+pub mod sampling;
+pub mod session;
+mod tensor;
+mod tokenizer;
+mod vector;
+mod visibility;
+mod weights;
+
+pub use config::ModelConfig;
+pub use generator::Generator;
+pub use model_files::ModelFiles;
+pub use sampling::Sampling;
+pub use session::{Attachment, FinishReason, Layout, NewToken, Prompt, Response, Selection, Session, SessionOptions};

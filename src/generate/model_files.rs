@@ -1,0 +1,118 @@
+//! The files of a model, on disk as published or in memory.
+
+use super::config::ModelConfig;
+use super::weights::Weights;
+use crate::error::{Error, Result};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The most bytes of a JSON file that are read; a tokenizer of 250,000 tokens has about 35 MB.
+const MAX_JSON_BYTES: u64 = 256 << 20;
+
+/// The bytes of a model's files, for a model that is part of a program.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ModelFiles<'a> {
+    /// `config.json`.
+    pub config: &'a [u8],
+    /// `model.safetensors`, or its shards in any order.
+    pub weights: &'a [&'a [u8]],
+    /// `tokenizer.json`; without it the generator takes and gives token ids only.
+    pub tokenizer: Option<&'a [u8]>,
+    /// `generation_config.json`.
+    pub generation_config: Option<&'a [u8]>,
+}
+
+/// What is read from files before a decoder is built.
+pub(super) struct Parts {
+    pub(super) config: ModelConfig,
+    pub(super) weights: Weights,
+    pub(super) tokenizer: Option<Vec<u8>>,
+}
+
+impl ModelFiles<'_> {
+    /// Reads the bytes; errors name the usual file names.
+    pub(super) fn read(&self) -> Result<Parts> {
+        let config = config(Path::new("."), self.config, self.generation_config)?;
+        let mut weights = Weights::new("model.safetensors");
+        for (i, bytes) in self.weights.iter().enumerate() {
+            let name = if self.weights.len() == 1 { "model.safetensors".to_owned() } else { format!("shard {i}") };
+            weights.add(Path::new(&name), bytes)?;
+        }
+        Ok(Parts { config, weights, tokenizer: self.tokenizer.map(<[u8]>::to_vec) })
+    }
+}
+
+/// Reads a model directory, one shard in memory at a time.
+pub(super) fn read_dir(dir: &Path) -> Result<Parts> {
+    let generation_config = read_if_there(&dir.join("generation_config.json"))?;
+    let config = config(dir, &read_json(&dir.join("config.json"))?, generation_config.as_deref())?;
+    let tokenizer = read_if_there(&dir.join("tokenizer.json"))?;
+    Ok(Parts { config, weights: read_weights(dir)?, tokenizer })
+}
+
+fn config(dir: &Path, json: &[u8], generation_config: Option<&[u8]>) -> Result<ModelConfig> {
+    let mut config = ModelConfig::from_json(json, &dir.join("config.json"))?;
+    if let Some(json) = generation_config {
+        config.add_eos_of(json, &dir.join("generation_config.json"))?;
+    }
+    Ok(config)
+}
+
+fn read_weights(dir: &Path) -> Result<Weights> {
+    let single = dir.join("model.safetensors");
+    if single.is_file() {
+        let mut weights = Weights::new(&single);
+        weights.add(&single, &read(&single)?)?;
+        return Ok(weights);
+    }
+    let index = dir.join("model.safetensors.index.json");
+    if !index.is_file() {
+        let problem = "is missing, and so is model.safetensors.index.json".to_owned();
+        return Err(Error::Model { path: single, problem });
+    }
+    let mut weights = Weights::new(&index);
+    for shard in shards(&index)? {
+        let path = dir.join(shard);
+        weights.add(&path, &read(&path)?)?;
+    }
+    Ok(weights)
+}
+
+/// The file names in `weight_map`, which must lie in the directory of the index itself.
+fn shards(index: &Path) -> Result<BTreeSet<String>> {
+    let problem = |problem: String| Error::Model { path: index.to_path_buf(), problem };
+    let json: Value = serde_json::from_slice(&read_json(index)?).map_err(|e| problem(format!("no JSON: {e}")))?;
+    let map = json.get("weight_map").and_then(Value::as_object);
+    let files = map.ok_or_else(|| problem("weight_map is missing".to_owned()))?.values();
+    files
+        .map(|file| match file.as_str() {
+            Some(name) if Path::new(name).file_name().is_some_and(|own| own == name) => Ok(name.to_owned()),
+            _ => Err(problem(format!("{file} is no file name"))),
+        })
+        .collect()
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    path.is_file().then(|| read_json(path)).transpose()
+}
+
+fn read_json(path: &Path) -> Result<Vec<u8>> {
+    let n_bytes = std::fs::metadata(path).map(|m| m.len()).unwrap_or(0);
+    if n_bytes > MAX_JSON_BYTES {
+        let problem = format!("{n_bytes} bytes; at most {MAX_JSON_BYTES} are read");
+        return Err(Error::Model { path: path.to_path_buf(), problem });
+    }
+    read(path)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => missing(path),
+        _ => Error::io("read", path, source),
+    })
+}
+
+fn missing(path: &Path) -> Error {
+    Error::Model { path: PathBuf::from(path), problem: "is missing".to_owned() }
+}

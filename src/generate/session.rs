@@ -1,0 +1,229 @@
+//! A session: one sequence of rows, some attached from KV logs, some computed here.
+//!
+//! A row is one token's keys and values at every layer; rows are numbered from 0 and never change. Row `r` has the
+//! position `first_position + r`, whether it was attached or computed, so attached logs close up without gaps as in
+//! [LAG](https://arxiv.org/abs/2505.14398). Logs do not see each other; every token computed after them sees them
+//! all (within the sliding window, where the model has one).
+//!
+//! Invariant: `ids` names every row of the cache in order, and beyond them at most the tokens that are still to be
+//! computed, such as the last one generated. They are computed when something needs them.
+
+mod attach;
+mod capture;
+mod generation;
+mod raw_keys;
+
+pub use attach::Attachment;
+pub use capture::Selection;
+pub use generation::{FinishReason, NewToken, Prompt, Response};
+
+use super::generator::Generator;
+use super::kv_cache::KvCache;
+use crate::error::{Error, Result};
+use candle_core::Tensor;
+use raw_keys::RawKeys;
+use std::ops::Range;
+
+/// The most scores, `n_heads * n_new * n_rows`, that one chunk of prefill computes: 128 MiB as f32.
+const MAX_SCORES: usize = 1 << 25;
+
+/// The most tokens that [`SessionOptions::chunk`] may ask for.
+const MAX_CHUNK: usize = 1 << 13;
+
+/// What comes first in a session, and what it keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOptions {
+    /// What stands before the attached logs.
+    pub layout: Layout,
+    /// Keep keys before RoPE, so that own tokens can be captured; costs half of the KV cache's memory again.
+    pub capture: bool,
+    /// RoPE position of row 0.
+    pub first_position: u32,
+    /// The most rows; `None` is all that the model has positions for.
+    pub context_limit: Option<usize>,
+    /// Tokens computed at once in prefill, 1 to 8192; fewer where their scores would take much memory.
+    pub chunk: usize,
+}
+
+/// Where attached logs stand relative to the beginning of the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// `[logs | prompt]`: the order of LAG. The first prompt brings its own beginning-of-text token.
+    #[default]
+    LogsFirst,
+    /// `[preamble | logs | prompt]`: these tokens are computed first, such as a beginning-of-text token and a system
+    /// prompt; prompts get no beginning-of-text token of their own.
+    PreambleFirst(Vec<u32>),
+}
+
+/// One running sequence.
+#[derive(Debug)]
+pub struct Session {
+    generator: Generator,
+    cache: KvCache,
+    ids: Vec<u32>,
+    attached: Vec<Range<usize>>,
+    raw_keys: Option<RawKeys>,
+    /// Hidden state of the last row if that was computed, `[1, hidden_size]`.
+    hidden: Option<Tensor>,
+    last_response: Option<Range<usize>>,
+    begun: bool,
+    first_position: u32,
+    chunk: usize,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self { layout: Layout::LogsFirst, capture: true, first_position: 0, context_limit: None, chunk: 256 }
+    }
+}
+
+impl Session {
+    pub(super) fn new(generator: Generator, options: SessionOptions) -> Result<Self> {
+        let config = generator.config();
+        let positions = config.max_positions.saturating_sub(options.first_position as usize);
+        let limit = options.context_limit.map_or(positions, |limit| limit.min(positions));
+        let mut session = Self {
+            cache: KvCache::new(config.geometry(), limit),
+            ids: Vec::new(),
+            attached: Vec::new(),
+            raw_keys: options.capture.then(RawKeys::default),
+            hidden: None,
+            last_response: None,
+            begun: false,
+            first_position: options.first_position,
+            chunk: options.chunk.clamp(1, MAX_CHUNK),
+            generator,
+        };
+        if let Layout::PreambleFirst(preamble) = options.layout {
+            session.begun = true;
+            session.push(&preamble)?;
+        }
+        Ok(session)
+    }
+
+    /// Computes `ids` after what is there and returns the logits after the last of them, `[vocab_size]`.
+    ///
+    /// # Errors
+    /// [`Error::ContextLimit`] before anything is computed; [`Error::Invalid`] when an id is not in the vocabulary,
+    /// or when there is no token to predict from.
+    pub fn feed(&mut self, ids: &[u32]) -> Result<Vec<f32>> {
+        self.push(ids)?;
+        self.logits()
+    }
+
+    /// As [`feed`](Self::feed), with the logits after each of `ids`, `[ids.len(), vocab_size]`.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn feed_for_logits(&mut self, ids: &[u32]) -> Result<Vec<f32>> {
+        self.compute(|_| Ok(()))?;
+        self.push(ids)?;
+        let mut logits = Vec::with_capacity(ids.len() * self.generator.config().vocab_size);
+        let generator = self.generator.clone();
+        self.compute(|hidden| {
+            logits.extend(generator.decoder().logits(hidden)?.flatten_all()?.to_vec1::<f32>()?);
+            Ok(())
+        })?;
+        Ok(logits)
+    }
+
+    /// A session of its own with the same rows; neither sees what the other does from here on.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when the KV cache cannot be copied.
+    pub fn fork(&self) -> Result<Self> {
+        Ok(Self {
+            generator: self.generator.clone(),
+            cache: self.cache.fork()?,
+            ids: self.ids.clone(),
+            attached: self.attached.clone(),
+            raw_keys: self.raw_keys.clone(),
+            hidden: self.hidden.clone(),
+            last_response: self.last_response.clone(),
+            ..*self
+        })
+    }
+
+    /// The token of each row, attached ones included.
+    pub fn token_ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    /// Rows so far.
+    pub fn n_tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Rows attached from KV logs.
+    pub fn n_attached(&self) -> usize {
+        self.attached.iter().map(Range::len).sum()
+    }
+
+    /// The most rows.
+    pub fn context_limit(&self) -> usize {
+        self.cache.limit()
+    }
+
+    /// The generator it belongs to.
+    pub fn generator(&self) -> &Generator {
+        &self.generator
+    }
+
+    /// Appends tokens that are computed later.
+    fn push(&mut self, ids: &[u32]) -> Result<()> {
+        self.check_room(ids.len())?;
+        self.check_vocabulary(ids)?;
+        self.begun |= !ids.is_empty();
+        self.ids.extend_from_slice(ids);
+        Ok(())
+    }
+
+    fn check_room(&self, n_new: usize) -> Result<()> {
+        let (n_tokens, limit) = (self.ids.len() + n_new, self.cache.limit());
+        if n_tokens > limit { Err(Error::ContextLimit { n_tokens, limit }) } else { Ok(()) }
+    }
+
+    fn check_vocabulary(&self, ids: &[u32]) -> Result<()> {
+        let vocab_size = self.generator.config().vocab_size;
+        match ids.iter().find(|&&id| id as usize >= vocab_size) {
+            None => Ok(()),
+            Some(id) => Err(Error::invalid("token id", format!("{id} is not below {vocab_size}"))),
+        }
+    }
+
+    /// Computes the tokens that have no row yet, chunk by chunk; `each` gets the hidden states of every chunk.
+    fn compute(&mut self, mut each: impl FnMut(&Tensor) -> Result<()>) -> Result<()> {
+        while self.cache.n_rows() < self.ids.len() {
+            let start = self.cache.n_rows();
+            let chunk = start..self.ids.len().min(start + self.chunk_size());
+            let positions = self.positions(chunk.clone());
+            let forward = self.generator.decoder().forward(&self.ids[chunk.clone()], &positions, &mut self.cache)?;
+            if let Some(raw_keys) = &mut self.raw_keys {
+                raw_keys.push(chunk.clone(), forward.raw_keys);
+            }
+            self.hidden = Some(forward.hidden.narrow(0, chunk.len() - 1, 1)?);
+            each(&forward.hidden)?;
+        }
+        Ok(())
+    }
+
+    /// Logits after the last row.
+    fn logits(&mut self) -> Result<Vec<f32>> {
+        self.compute(|_| Ok(()))?;
+        let Some(hidden) = &self.hidden else {
+            return Err(Error::invalid("prompt", "it is empty and no own token comes last"));
+        };
+        Ok(self.generator.decoder().logits(hidden)?.flatten_all()?.to_vec1()?)
+    }
+
+    fn chunk_size(&self) -> usize {
+        let scores_per_token = self.generator.config().n_heads * (self.cache.n_rows() + self.chunk);
+        self.chunk.min(MAX_SCORES / scores_per_token).max(1)
+    }
+
+    /// The positions of `rows`; below the limit, so they fit.
+    fn positions(&self, rows: Range<usize>) -> Vec<u32> {
+        rows.map(|row| self.first_position + row as u32).collect()
+    }
+}

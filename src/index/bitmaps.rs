@@ -1,0 +1,143 @@
+//! Bitmaps: for each value of each field, the set of records that have it.
+//!
+//! A bitmap is kept in rows of at most 65,536 ids (the upper half of an id is part of the key), so that one more record
+//! costs one small row however many there are. A text value is filed under its 128-bit digest.
+//!
+//! A deleted record may leave its id in bitmaps of other records' properties ([`Field::Task`], [`Field::Group`],
+//! [`Field::Evidence`]); whoever asks intersects with [`Field::Live`].
+
+use crate::catalog::{Key, Rows, ScopeId, Table, value};
+use crate::record::{Outcome, RecordKind, StrategyKind, Trajectory};
+use crate::{Error, Id, Result};
+use roaring::RoaringBitmap;
+
+const SCHEMA: u16 = 1;
+
+/// What a bitmap is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field<'a> {
+    /// All records of a kind.
+    Live(RecordKind),
+    /// Records that have an embedding.
+    Embedded,
+    /// Trajectories by their latest judgment; strategies by the polarity of their evidence.
+    Outcome(Outcome),
+    /// Records with a label.
+    Label(&'a str),
+    /// Strategies of a kind.
+    Kind(StrategyKind),
+    /// Trajectories of this task, and strategies with evidence from one.
+    Task(&'a str),
+    /// Trajectories of this rollout group, and strategies with evidence from one.
+    Group(&'a str),
+    /// Strategies with evidence from this trajectory.
+    Evidence(Id<Trajectory>),
+    /// Trajectories that have a KV log.
+    KvLog,
+}
+
+impl Field<'_> {
+    /// The beginning of the keys of its rows.
+    pub(crate) fn key(self, scope: ScopeId) -> Key {
+        let (code, value) = match self {
+            Self::Live(RecordKind::Trajectory) => (1, number(1)),
+            Self::Live(RecordKind::Strategy) => (1, number(2)),
+            Self::Embedded => (2, number(0)),
+            Self::Outcome(outcome) => (3, number(outcome as u64)),
+            Self::Label(label) => (4, digest(label)),
+            Self::Kind(kind) => (5, number(kind as u64)),
+            Self::Task(task) => (6, digest(task)),
+            Self::Group(group) => (7, digest(group)),
+            Self::Evidence(trajectory) => (8, number(trajectory.as_u64())),
+            Self::KvLog => (9, number(0)),
+        };
+        Key::scope(scope).then(&[code]).then(&value)
+    }
+}
+
+/// Whether the bitmap under this key says exactly what there is, and not at least that.
+pub(crate) fn is_exact(key: &[u8]) -> bool {
+    matches!(key.get(4), Some(1 | 2 | 3 | 9))
+}
+
+fn number(n: u64) -> [u8; 16] {
+    u128::from(n).to_be_bytes()
+}
+
+fn digest(text: &str) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.iter_mut().zip(blake3::hash(text.as_bytes()).as_bytes()).for_each(|(to, from)| *to = *from);
+    half
+}
+
+/// The number of a record as bitmaps hold it.
+pub(crate) fn document(id: u64) -> Result<u32> {
+    u32::try_from(id).map_err(|_| Error::invalid("id", "the database has given out all 2^32 ids"))
+}
+
+/// All ids with `field`.
+pub(crate) fn load(rows: &Rows, scope: ScopeId, field: Field<'_>) -> Result<RoaringBitmap> {
+    let mut all = RoaringBitmap::new();
+    rows.scan(Table::Bitmaps, &field.key(scope), &mut |key, opened| {
+        all |= parse(key, opened)?;
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+/// Whether `id` has `field`.
+pub(crate) fn contains(rows: &Rows, scope: ScopeId, field: Field<'_>, id: u64) -> Result<bool> {
+    let document = document(id)?;
+    let key = chunk_key(scope, field, document);
+    let found = rows.get(Table::Bitmaps, &key, |opened| parse(key.as_bytes(), opened))?;
+    Ok(found.is_some_and(|chunk| chunk.contains(document)))
+}
+
+/// Notes that `id` has `field`.
+pub(crate) fn insert(rows: &Rows, scope: ScopeId, field: Field<'_>, id: u64) -> Result<()> {
+    change(rows, scope, field, id, RoaringBitmap::insert)
+}
+
+/// Notes that `id` does not have `field`.
+pub(crate) fn remove(rows: &Rows, scope: ScopeId, field: Field<'_>, id: u64) -> Result<()> {
+    change(rows, scope, field, id, RoaringBitmap::remove)
+}
+
+fn change(
+    rows: &Rows,
+    scope: ScopeId,
+    field: Field<'_>,
+    id: u64,
+    apply: fn(&mut RoaringBitmap, u32) -> bool,
+) -> Result<()> {
+    let document = document(id)?;
+    let key = chunk_key(scope, field, document);
+    let found = rows.get(Table::Bitmaps, &key, |opened| parse(key.as_bytes(), opened))?;
+    let mut chunk = found.unwrap_or_default();
+    if !apply(&mut chunk, document) {
+        return Ok(());
+    }
+    if chunk.is_empty() {
+        return rows.remove(Table::Bitmaps, &key).map(drop);
+    }
+    let mut bytes = Vec::with_capacity(chunk.serialized_size());
+    chunk.serialize_into(&mut bytes).map_err(|error| Error::invalid("bitmap", error))?;
+    rows.put(Table::Bitmaps, &key, SCHEMA, &bytes)
+}
+
+fn chunk_key(scope: ScopeId, field: Field<'_>, document: u32) -> Key {
+    field.key(scope).then(&((document >> 16) as u16).to_be_bytes())
+}
+
+/// The ids in a row, all of which must belong to its key.
+pub(crate) fn parse(key: &[u8], opened: value::Opened<'_>) -> Result<RoaringBitmap> {
+    let corrupt = |what: String| value::corrupt(Table::Bitmaps, key, what);
+    if opened.schema != SCHEMA {
+        let what = format!("schema {} of bitmaps", opened.schema);
+        return Err(Error::Unsupported { file: crate::catalog::CATALOG.into(), what });
+    }
+    let chunk = RoaringBitmap::deserialize_from(opened.payload).map_err(|error| corrupt(error.to_string()))?;
+    let upper = key.last_chunk::<2>().map(|bytes| u32::from(u16::from_be_bytes(*bytes)));
+    let fits = |id: Option<u32>| id.map(|id| id >> 16) == upper;
+    if fits(chunk.min()) && fits(chunk.max()) { Ok(chunk) } else { Err(corrupt("ids of another row".to_owned())) }
+}

@@ -1,0 +1,168 @@
+//! Files of the operating system under one directory.
+//!
+//! The lock is the system's own on the file `lock` (`flock` or `LockFileEx`), which goes when the process does, however
+//! it ends; the text in the file is only for people.
+
+use super::{LOCK, Lock, LockError, Medium, MediumFile};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Longest owner text that is read from a lock file.
+const OWNER_BYTES: u64 = 512;
+
+/// The files below one directory.
+#[derive(Clone, Debug)]
+pub struct FileMedium {
+    root: PathBuf,
+}
+
+impl FileMedium {
+    /// The files below `root`, which need not exist yet.
+    pub fn new(root: impl AsRef<Path>) -> Self {
+        Self { root: root.as_ref().to_path_buf() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        if name.is_empty() { self.root.clone() } else { self.root.join(name) }
+    }
+}
+
+impl Medium for FileMedium {
+    fn root(&self) -> PathBuf {
+        self.root.clone()
+    }
+
+    fn create_dirs(&self, dirs: &[&str]) -> io::Result<()> {
+        for dir in std::iter::once(&"").chain(dirs) {
+            fs::create_dir_all(self.path(dir))?;
+        }
+        self.sync_dir("")?;
+        match self.root.canonicalize()?.parent() {
+            Some(parent) => sync_dir(parent),
+            None => Ok(()),
+        }
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        Ok(Arc::new(OsFile(OpenOptions::new().read(true).write(true).open(self.path(name))?)))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(name));
+        Ok(Arc::new(OsFile(options?)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path(from), self.path(to))
+    }
+
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path(name))
+    }
+
+    fn list(&self, dir: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.path(dir))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn sync_dir(&self, dir: &str) -> io::Result<()> {
+        sync_dir(&self.path(dir))
+    }
+
+    fn lock(&self, owner: &str) -> Result<Box<dyn Lock>, LockError> {
+        let path = self.path(LOCK);
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LockError::Held(read_owner(&mut file))),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        file.set_len(0)?;
+        file.write_all(owner.as_bytes())?;
+        Ok(Box::new(FileLock { _file: file }))
+    }
+}
+
+/// Directories cannot be opened as files on Windows, where names are durable without.
+fn sync_dir(path: &Path) -> io::Result<()> {
+    if cfg!(windows) {
+        return Ok(());
+    }
+    File::open(path)?.sync_all()
+}
+
+fn read_owner(file: &mut File) -> String {
+    let mut text = Vec::new();
+    let read = file.rewind().and_then(|()| file.take(OWNER_BYTES).read_to_end(&mut text));
+    match read {
+        Ok(n) if n > 0 => String::from_utf8_lossy(&text).into_owned(),
+        _ => "another process".to_owned(),
+    }
+}
+
+#[derive(Debug)]
+struct FileLock {
+    /// Closing it releases the lock.
+    _file: File,
+}
+
+impl Lock for FileLock {}
+
+#[derive(Debug)]
+struct OsFile(File);
+
+impl MediumFile for OsFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    #[cfg(unix)]
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.0, out, offset)
+    }
+
+    #[cfg(unix)]
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, mut offset: u64, mut out: &mut [u8]) -> io::Result<()> {
+        while !out.is_empty() {
+            let n = std::os::windows::fs::FileExt::seek_read(&self.0, out, offset)?;
+            if n == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            out = &mut out[n..];
+            offset += n as u64;
+        }
+        Ok(())
+    }
+
+    #[cfg(windows)]
+    fn write_at(&self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let n = std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset)?;
+            bytes = &bytes[n..];
+            offset += n as u64;
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}

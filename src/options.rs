@@ -1,0 +1,70 @@
+//! What can be chosen when a database is opened. Few things, checked once.
+
+use crate::record::EmbeddingSpace;
+use lagdb_format::Encoding;
+
+/// Longest owner text.
+const OWNER_BYTES: usize = 256;
+
+/// What can be chosen when a database is opened; `Database::options()` begins with the defaults.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) create: bool,
+    pub(crate) space: Option<EmbeddingSpace>,
+    pub(crate) encoding: Encoding,
+    pub(crate) owner: String,
+    pub(crate) check_pages: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { create: true, space: None, encoding: Encoding::ByteSplitZstd, owner: this_process(), check_pages: false }
+    }
+}
+
+impl Options {
+    /// Whether a database that is not there is made. It is by default.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// The one embedding space of the database. Otherwise the first embedding decides.
+    #[must_use]
+    pub fn embedding_space(mut self, space: EmbeddingSpace) -> Self {
+        self.space = Some(space);
+        self
+    }
+
+    /// How new KV logs are written: [`Encoding::ByteSplitZstd`] (lossless and smaller) unless said otherwise.
+    #[must_use]
+    pub fn kv_encoding(mut self, encoding: Encoding) -> Self {
+        self.encoding = encoding;
+        self
+    }
+
+    /// Whether every page of the catalog is checked at the open. It takes about two seconds per GiB, and it finds all
+    /// damage. Without, damage is found when a row is read, except where it hides a row that a filter needs: then a
+    /// search can return too little until [`verify`](crate::Database::verify) says why.
+    #[must_use]
+    pub fn check_pages(mut self, check: bool) -> Self {
+        self.check_pages = check;
+        self
+    }
+
+    /// What others are told who find the database locked; the program's name and process id unless said otherwise.
+    #[must_use]
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = owner.into().chars().filter(|c| !c.is_control()).collect();
+        let end = (0..=OWNER_BYTES.min(self.owner.len())).rev().find(|&end| self.owner.is_char_boundary(end));
+        self.owner.truncate(end.unwrap_or(0));
+        self
+    }
+}
+
+fn this_process() -> String {
+    let program = std::env::current_exe().ok();
+    let name = program.as_deref().and_then(|path| path.file_stem()).map(|name| name.to_string_lossy().into_owned());
+    format!("{} (process {})", name.as_deref().unwrap_or("a program"), std::process::id())
+}

@@ -1,0 +1,79 @@
+//! What is remembered, as plain data: trajectories, judgments, strategies with their provenance, embeddings.
+//!
+//! A record is checked once, by [`check`](Record::check) when it is put; how it becomes bytes is [`codec`]'s business
+//! alone. Nothing here knows of files or tables.
+
+pub mod codec;
+pub mod embedding;
+pub mod judgment;
+pub mod limits;
+pub mod strategy;
+pub mod trajectory;
+
+pub use embedding::{Embedding, EmbeddingSpace};
+pub use judgment::{Judgment, Outcome};
+pub use strategy::{Evidence, Polarity, Provenance, Strategy, StrategyKind};
+pub use trajectory::{Rollout, Step, Trajectory};
+
+use crate::Result;
+use codec::{Undecodable, Versioned};
+
+/// The kinds of records that have an [`Id`](crate::Id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordKind {
+    /// [`Trajectory`].
+    Trajectory,
+    /// [`Strategy`].
+    Strategy,
+}
+
+impl RecordKind {
+    /// One lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trajectory => "trajectory",
+            Self::Strategy => "strategy",
+        }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Trajectory {}
+    impl Sealed for super::Strategy {}
+}
+
+/// A record that can be put, found and got by id: [`Trajectory`] or [`Strategy`].
+pub trait Record: sealed::Sealed + Clone + Send + Sync + Sized + 'static {
+    /// Which of the kinds this type is.
+    const KIND: RecordKind;
+
+    /// Whether the record may be stored.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) naming the field that is empty, too long or contradictory.
+    fn check(&self) -> Result<()>;
+
+    /// Labels for filters.
+    fn labels(&self) -> &[String];
+
+    /// Bytes in the newest version of the codec.
+    #[doc(hidden)]
+    fn encode(&self) -> Versioned;
+
+    /// The record in bytes of any version.
+    #[doc(hidden)]
+    fn decode(schema: u16, bytes: &[u8]) -> std::result::Result<Self, Undecodable>;
+
+    /// The record as a strategy, if it is one.
+    #[doc(hidden)]
+    fn as_strategy(&self) -> Option<&Strategy> {
+        None
+    }
+
+    /// The record as a trajectory, if it is one.
+    #[doc(hidden)]
+    fn as_trajectory(&self) -> Option<&Trajectory> {
+        None
+    }
+}

@@ -1,0 +1,162 @@
+//! What was learned: a title, when it applies, what to do, and from which trajectories it was distilled.
+//!
+//! The three texts are those of a memory item in ReasoningBank (Ouyang et al., 2025,
+//! <https://arxiv.org/abs/2509.25140>). Provenance is part of the strategy, so that a lesson whose evidence is deleted
+//! or judged anew can be found.
+
+use super::codec::{self, Undecodable, Versioned};
+use super::{Record, RecordKind, Trajectory, limits};
+use crate::{Error, Id, Result};
+
+/// One lesson.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Strategy {
+    /// What it is about, in a few words.
+    pub title: String,
+    /// One sentence.
+    pub description: String,
+    /// What to do, and why.
+    pub content: String,
+    /// How it is meant.
+    pub kind: StrategyKind,
+    /// Words to filter by.
+    pub labels: Vec<String>,
+    /// The action it speaks about, in the agent's own normal form; a guardrail is looked up by it.
+    pub action_signature: Option<String>,
+    /// Where it comes from.
+    pub provenance: Provenance,
+}
+
+/// How a strategy is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum StrategyKind {
+    /// Do this.
+    Procedure = 1,
+    /// Do not do that.
+    Guardrail = 2,
+    /// What the solved attempts did and the others did not.
+    Contrast = 3,
+}
+
+impl StrategyKind {
+    /// The kind with this code in the catalog, if there is one.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Procedure, Self::Guardrail, Self::Contrast].into_iter().find(|kind| *kind as u8 == code)
+    }
+
+    /// One lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Procedure => "procedure",
+            Self::Guardrail => "guardrail",
+            Self::Contrast => "contrast",
+        }
+    }
+}
+
+/// Who distilled a strategy, and from what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// The program, model and prompt that wrote the strategy.
+    pub distiller: String,
+    /// What it was distilled from.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Some steps of a trajectory, and what they speak for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// Whose steps.
+    pub trajectory: Id<Trajectory>,
+    /// The first step, counted from 0.
+    pub first_step: u32,
+    /// The last step, itself included.
+    pub last_step: u32,
+    /// Whether the steps speak for the advice or against it.
+    pub polarity: Polarity,
+}
+
+/// Whether a piece of evidence speaks for a strategy.
+///
+/// Not whether the trajectory succeeded: a failed run that shows the mistake a strategy warns of supports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Polarity {
+    /// For it.
+    Support = 1,
+    /// Against it: a run that ignored it and succeeded, or followed it and failed.
+    Contradict = 2,
+}
+
+impl Polarity {
+    /// The polarity with this code in the catalog, if there is one.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Support, Self::Contradict].into_iter().find(|polarity| *polarity as u8 == code)
+    }
+}
+
+impl Strategy {
+    /// A procedure with these texts, without labels and evidence.
+    pub fn new(title: impl Into<String>, description: impl Into<String>, content: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            description: description.into(),
+            content: content.into(),
+            kind: StrategyKind::Procedure,
+            labels: Vec::new(),
+            action_signature: None,
+            provenance: Provenance::default(),
+        }
+    }
+
+    /// Whether some of its evidence has this polarity.
+    pub fn has_evidence(&self, polarity: Polarity) -> bool {
+        self.provenance.evidence.iter().any(|evidence| evidence.polarity == polarity)
+    }
+}
+
+impl Record for Strategy {
+    const KIND: RecordKind = RecordKind::Strategy;
+
+    fn check(&self) -> Result<()> {
+        if self.title.is_empty() && self.content.is_empty() {
+            return Err(Error::invalid("strategy", "neither title nor content"));
+        }
+        limits::check_labels(&self.labels)?;
+        check_provenance(&self.provenance)?;
+        let signature = self.action_signature.as_ref().map_or(0, String::len);
+        limits::check_size("strategy", self.title.len() + self.description.len() + self.content.len() + signature)
+    }
+
+    fn labels(&self) -> &[String] {
+        &self.labels
+    }
+
+    fn encode(&self) -> Versioned {
+        codec::encode_strategy(self)
+    }
+
+    fn decode(schema: u16, bytes: &[u8]) -> std::result::Result<Self, Undecodable> {
+        codec::decode_strategy(schema, bytes)
+    }
+
+    fn as_strategy(&self) -> Option<&Strategy> {
+        Some(self)
+    }
+}
+
+fn check_provenance(provenance: &Provenance) -> Result<()> {
+    if provenance.distiller.len() > limits::NAME_BYTES {
+        return Err(Error::invalid("distiller", format!("{} bytes", provenance.distiller.len())));
+    }
+    if provenance.evidence.len() > limits::N_EVIDENCE {
+        return Err(Error::invalid("evidence", format!("{} pieces", provenance.evidence.len())));
+    }
+    match provenance.evidence.iter().find(|evidence| evidence.first_step > evidence.last_step) {
+        Some(evidence) => {
+            Err(Error::invalid("evidence", format!("step {} after {}", evidence.first_step, evidence.last_step)))
+        }
+        None => Ok(()),
+    }
+}

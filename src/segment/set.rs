@@ -1,0 +1,152 @@
+//! All segments of a database: opened when first read, unlinked when no commit names them.
+
+use super::{SEGMENTS, file_name, id_of};
+use crate::catalog::row::SegmentRow;
+use crate::medium::{Medium, MediumFile};
+use crate::{Error, Result, SegmentId};
+use lagdb_format::{Footer, KvLogView, RowGroupIndex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The segments under [`SEGMENTS`].
+#[derive(Debug)]
+pub(crate) struct SegmentSet {
+    medium: Arc<dyn Medium>,
+    open: Mutex<BTreeMap<SegmentId, Arc<OpenSegment>>>,
+}
+
+/// Which KV log, and what the catalog says of its segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Located {
+    pub(crate) segment: SegmentId,
+    pub(crate) row: SegmentRow,
+    pub(crate) row_group: RowGroupIndex,
+}
+
+#[derive(Debug)]
+struct OpenSegment {
+    file: Arc<dyn MediumFile>,
+    footer: Footer,
+}
+
+impl SegmentSet {
+    pub(crate) fn new(medium: Arc<dyn Medium>) -> Self {
+        Self { medium, open: Mutex::default() }
+    }
+
+    /// Reads a KV log. Its pages are checked when they are read from it.
+    pub(crate) fn read(&self, located: Located) -> Result<KvLogView<'static>> {
+        let name = file_name(located.segment);
+        let segment = self.open(located.segment, &located.row)?;
+        let missing = |error| corrupt(&name, 0, format!("the catalog names a row group that is not there: {error}"));
+        let row_group = segment.footer.row_group(located.row_group).map_err(missing)?;
+        let range = row_group.range();
+        let bytes = read_range(&*segment.file, &name, range.start, range.end - range.start)?;
+        KvLogView::new(row_group, bytes).map_err(|error| Error::from_format(error, &name))
+    }
+
+    fn open(&self, id: SegmentId, row: &SegmentRow) -> Result<Arc<OpenSegment>> {
+        if let Some(segment) = self.opened().get(&id) {
+            return Ok(segment.clone());
+        }
+        let segment = Arc::new(open_file(&*self.medium, id, row)?);
+        self.opened().insert(id, segment.clone());
+        Ok(segment)
+    }
+
+    /// Takes the names of segments away that no commit names. Errors are left to the next open.
+    pub(crate) fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
+        let mut any = false;
+        for id in ids {
+            self.opened().remove(&id);
+            match self.medium.unlink(&file_name(id)) {
+                Ok(()) => any = true,
+                Err(error) => tracing::warn!(segment = id.as_u64(), %error, "a dead segment was not unlinked"),
+            }
+        }
+        if any && let Err(error) = self.medium.sync_dir(SEGMENTS) {
+            tracing::warn!(%error, "unlinked segments may come back");
+        }
+    }
+
+    /// Unlinks every file that `living` does not name, and returns the highest id that any file had.
+    ///
+    /// Only for the open, under the lock of the directory: nobody else is writing.
+    pub(crate) fn sweep(&self, living: &BTreeSet<SegmentId>) -> Result<Option<SegmentId>> {
+        let io = |action| move |source| Error::io(action, SEGMENTS, source);
+        let names = self.medium.list(SEGMENTS).map_err(io("list"))?;
+        let is_dead = |name: &&String| id_of(name).is_some_and(|id| name.ends_with(".tmp") || !living.contains(&id));
+        let dead: Vec<_> = names.iter().filter(is_dead).collect();
+        for name in &dead {
+            tracing::info!(file = name.as_str(), "unlinking what a crash left");
+            self.medium.unlink(&format!("{SEGMENTS}/{name}")).map_err(io("unlink in"))?;
+        }
+        if !dead.is_empty() {
+            self.medium.sync_dir(SEGMENTS).map_err(io("sync the directory"))?;
+        }
+        Ok(names.iter().filter_map(|name| id_of(name)).max())
+    }
+
+    fn opened(&self) -> MutexGuard<'_, BTreeMap<SegmentId, Arc<OpenSegment>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All bytes of a segment, if it has the length and the footer that the catalog says.
+pub(crate) fn read_whole(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<Vec<u8>> {
+    let segment = open_file(medium, id, row)?;
+    read_range(&*segment.file, &file_name(id), 0, row.len)
+}
+
+/// All bytes of a segment's file, whatever they are.
+pub(crate) fn read_file(medium: &dyn Medium, id: SegmentId) -> Result<Vec<u8>> {
+    let name = file_name(id);
+    let file = medium.open(&name).map_err(|source| Error::io("open", &name, source))?;
+    let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
+    read_range(&*file, &name, 0, len)
+}
+
+fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
+    let name = file_name(id);
+    let file = medium.open(&name).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => corrupt(&name, 0, "the file is missing".to_owned()),
+        _ => Error::io("open", &name, source),
+    })?;
+    let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
+    if len != row.len {
+        return Err(corrupt(&name, len.min(row.len), format!("{len} bytes; {} were written", row.len)));
+    }
+    let end = read_range(&*file, &name, len.saturating_sub(row.footer_bytes), row.footer_bytes)?;
+    if blake3::hash(&end).as_bytes() != &row.footer {
+        let offset = len.saturating_sub(row.footer_bytes);
+        return Err(corrupt(&name, offset, "the footer is not the one that was written".to_owned()));
+    }
+    let footer = parse_footer(&end, len, id).map_err(|error| Error::from_format(error, &name))?;
+    Ok(OpenSegment { file, footer })
+}
+
+fn parse_footer(end: &[u8], len: u64, id: SegmentId) -> lagdb_format::Result<Footer> {
+    let split = end.len().saturating_sub(Footer::tail_bytes());
+    let (footer, tail) = end.split_at(split);
+    let located = Footer::locate(tail, len)?;
+    Footer::parse(footer, &located, id.as_u64())
+}
+
+fn read_range(file: &dyn MediumFile, name: &str, offset: u64, n_bytes: u64) -> Result<Vec<u8>> {
+    let n_bytes =
+        usize::try_from(n_bytes).map_err(|_| corrupt(name, offset, "too long for this machine".to_owned()))?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(n_bytes).map_err(|_| Error::io("read", name, std::io::ErrorKind::OutOfMemory.into()))?;
+    bytes.resize(n_bytes, 0);
+    match file.read_at(offset, &mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
+            Err(corrupt(name, offset, "the file ends before".to_owned()))
+        }
+        Err(source) => Err(Error::io("read", name, source)),
+    }
+}
+
+fn corrupt(name: &str, offset: u64, what: String) -> Error {
+    Error::Corrupt { file: name.into(), offset, what }
+}

@@ -1,0 +1,83 @@
+//! Which commits are being read, so that the segments they name stay.
+
+use crate::catalog::Rows;
+use crate::{CommitId, Result, SegmentId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The commits that snapshots read, and the segments that wait for them to end.
+#[derive(Debug, Default)]
+pub(super) struct Pins {
+    state: Mutex<Pinned>,
+}
+
+#[derive(Debug, Default)]
+struct Pinned {
+    /// Snapshots per commit.
+    snapshots: BTreeMap<CommitId, usize>,
+    /// Segments that no commit from this one on names.
+    retired: Vec<(CommitId, SegmentId)>,
+}
+
+/// Keeps the segments of one commit until it is released.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    pins: Arc<Pins>,
+    commit: Option<CommitId>,
+}
+
+impl Pins {
+    /// Begins to read under the lock, so that no segment can be retired between the read and its pin.
+    pub(super) fn pin(
+        self: &Arc<Self>,
+        begin: impl FnOnce() -> Result<(Rows, CommitId)>,
+    ) -> Result<(Rows, CommitId, Pin)> {
+        let mut state = self.state();
+        let (rows, commit) = begin()?;
+        *state.snapshots.entry(commit).or_default() += 1;
+        Ok((rows, commit, Pin { pins: self.clone(), commit: Some(commit) }))
+    }
+
+    /// Notes that `dead` are not named from `commit` on; which of all such segments can go now.
+    pub(super) fn retire(&self, commit: CommitId, dead: Vec<SegmentId>) -> Vec<SegmentId> {
+        let mut state = self.state();
+        state.retired.extend(dead.into_iter().map(|segment| (commit, segment)));
+        state.take_free()
+    }
+
+    fn state(&self) -> MutexGuard<'_, Pinned> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pinned {
+    fn take_free(&mut self) -> Vec<SegmentId> {
+        let oldest = self.snapshots.keys().next().copied();
+        let is_free = |commit: CommitId| oldest.is_none_or(|oldest| oldest >= commit);
+        let (free, kept): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(|(commit, _)| is_free(*commit));
+        self.retired = kept;
+        free.into_iter().map(|(_, segment)| segment).collect()
+    }
+}
+
+impl Pin {
+    /// Ends the pin; which segments can go now. Once only.
+    pub(super) fn release(&mut self) -> Vec<SegmentId> {
+        let Some(commit) = self.commit.take() else { return Vec::new() };
+        let mut state = self.pins.state();
+        if let Some(n) = state.snapshots.get_mut(&commit) {
+            *n -= 1;
+            if *n == 0 {
+                state.snapshots.remove(&commit);
+            }
+        }
+        state.take_free()
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        // Whoever holds a pin releases it; this only keeps a lost one from pinning for ever.
+        drop(self.release());
+    }
+}

@@ -1,0 +1,298 @@
+//! The one writer: a snapshot that can be written to, and becomes a commit or never happened.
+
+use super::Snapshot;
+use super::records::{latest_judgment, lineage, own_fields, table_of};
+use crate::catalog::row::{KvLogRow, ScopeRow, SpaceRow, State};
+use crate::catalog::{Key, ScopeId, Table};
+use crate::index::bitmaps::{self, Field};
+use crate::record::{Embedding, Judgment, Outcome, Record, Trajectory, codec, codec::Versioned};
+use crate::segment::PendingSegment;
+use crate::store::{Store, WriterTurn, find_scope};
+use crate::{CommitId, Error, Id, Result, SegmentId};
+use lagdb_format::{KvLog, KvRead};
+use std::ops::Deref;
+use std::sync::Arc;
+
+const EMBEDDING_SCHEMA: u16 = 1;
+
+/// A snapshot that can be written to. It sees its own writes; nobody else does before [`commit`](Self::commit).
+///
+/// Dropped, it never happened. There is one at a time: to begin one is to wait for the one before, so a thread that
+/// holds one and begins another waits for ever.
+#[must_use = "a transaction that is not committed never happened"]
+pub struct Transaction {
+    view: Snapshot,
+    scope_name: Arc<str>,
+    numbers: State,
+    segment: Option<PendingSegment>,
+    /// After the view: redb's transaction ends before the next one may begin.
+    _turn: WriterTurn,
+}
+
+impl Deref for Transaction {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.view
+    }
+}
+
+impl Transaction {
+    pub(crate) fn begin(store: Arc<Store>, scope_name: Arc<str>) -> Result<Self> {
+        store.check_running()?;
+        let turn = store.writer_turn();
+        store.check_running()?;
+        let rows = store.catalog().begin_write()?;
+        let numbers = store.next_numbers(&rows)?;
+        let scope = find_scope(&rows, &scope_name)?;
+        let commit = CommitId::from_u64(numbers.commit - 1);
+        let view = Snapshot { rows, store, scope, commit, pin: None, pending: None };
+        Ok(Self { view, scope_name, numbers, segment: None, _turn: turn })
+    }
+
+    /// Adds a record and returns its id, which no other record of the database has or had.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a field is empty, too long or contradictory, or when a strategy names a trajectory that
+    /// this scope does not have.
+    pub fn put<R: Record>(&mut self, record: &R) -> Result<Id<R>> {
+        record.check()?;
+        self.check_evidence(record)?;
+        let scope = self.writable_scope()?;
+        let id = self.next_id()?;
+        let (schema, bytes) = archived(record.encode())?;
+        self.rows.put(table_of(R::KIND), &Key::record(scope, id), schema, &bytes)?;
+        for field in own_fields(record) {
+            bitmaps::insert(&self.rows, scope, field, id)?;
+        }
+        if record.as_trajectory().is_some() {
+            bitmaps::insert(&self.rows, scope, Field::Outcome(Outcome::Unknown), id)?;
+        }
+        self.inherit_lineage(scope, record, id)?;
+        Ok(Id::from_u64(id))
+    }
+
+    /// Adds a judgment; from now on it is the latest.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is no such trajectory or the judgment may not be stored.
+    pub fn judge(&mut self, id: Id<Trajectory>, judgment: &Judgment) -> Result<()> {
+        judgment.check()?;
+        let scope = self.scope_of(id)?;
+        let latest = latest_judgment(&self.rows, scope, id)?;
+        let number = match &latest {
+            Some((number, _)) => number.checked_add(1).ok_or_else(|| Error::invalid("judgment", "too many"))?,
+            None => 0,
+        };
+        let before = latest.map(|(_, judgment)| judgment.outcome).unwrap_or_default();
+        let (schema, bytes) = archived(codec::encode_judgment(judgment))?;
+        self.rows.put(Table::Judgments, &Key::judgment(scope, id.as_u64(), number), schema, &bytes)?;
+        if before != judgment.outcome {
+            bitmaps::remove(&self.rows, scope, Field::Outcome(before), id.as_u64())?;
+            bitmaps::insert(&self.rows, scope, Field::Outcome(judgment.outcome), id.as_u64())?;
+        }
+        Ok(())
+    }
+
+    /// Gives a record its embedding, once.
+    ///
+    /// # Errors
+    /// [`Error::SpaceMismatch`] when the database has embeddings of another space; [`Error::Invalid`] when there is no
+    /// such record or it has another embedding already.
+    pub fn embed<R: Record>(&mut self, id: Id<R>, embedding: &Embedding) -> Result<()> {
+        let scope = self.scope_of(id)?;
+        self.settle_space(embedding)?;
+        let key = Key::record(scope, id.as_u64());
+        match self.embedding(id)? {
+            Some(present) if present == *embedding => return Ok(()),
+            Some(_) => return Err(Error::invalid("embedding", format!("record {id} has one already"))),
+            None => {}
+        }
+        let bytes: Vec<u8> = embedding.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
+        self.rows.put(Table::Embeddings, &key, EMBEDDING_SCHEMA, &bytes)?;
+        bitmaps::insert(&self.rows, scope, Field::Embedded, id.as_u64())
+    }
+
+    /// Adds the KV log of a trajectory, in place of the one that the same model made before.
+    ///
+    /// All KV logs of a transaction go into one segment. It is written now and counts from the commit on.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is no such trajectory or the log is too large; [`Error::Io`] when the segment
+    /// cannot be written: the transaction can then only be dropped.
+    pub fn put_kv_log(&mut self, id: Id<Trajectory>, log: &KvLog) -> Result<()> {
+        let scope = self.scope_of(id)?;
+        let encoding = self.store.options.encoding;
+        let n_tokens = u32::try_from(log.n_tokens()).map_err(|_| Error::invalid("KV log", "too many tokens"))?;
+        let segment = self.pending_segment()?;
+        let (segment_id, pushed) = (segment.id(), segment.push(log, encoding)?);
+        let row = KvLogRow {
+            fingerprint: log.fingerprint().id().0,
+            segment: segment_id.as_u64(),
+            row_group: pushed.row_group.0,
+            n_tokens,
+            n_bytes: pushed.n_bytes,
+        };
+        let mut rows = self.kv_log_rows(id)?;
+        rows.logs.retain(|other| other.fingerprint != row.fingerprint);
+        rows.logs.push(row);
+        self.rows.put_row(Table::KvLogs, &Key::record(scope, id.as_u64()), &rows)?;
+        bitmaps::insert(&self.rows, scope, Field::KvLog, id.as_u64())
+    }
+
+    /// Removes a record with everything that belongs to it: embedding, judgments, KV logs. Whether there was one.
+    ///
+    /// Strategies keep the id of a removed trajectory in their evidence. KV logs are out of reach at once; their bytes
+    /// go with the next compaction.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the record is damaged.
+    pub fn delete<R: Record>(&mut self, id: Id<R>) -> Result<bool> {
+        let Some(record) = self.get(id)? else { return Ok(false) };
+        let scope = self.scope_of(id)?;
+        let key = Key::record(scope, id.as_u64());
+        for field in own_fields(&record) {
+            bitmaps::remove(&self.rows, scope, field, id.as_u64())?;
+        }
+        self.rows.remove(table_of(R::KIND), &key)?;
+        self.rows.remove(Table::Embeddings, &key)?;
+        bitmaps::remove(&self.rows, scope, Field::Embedded, id.as_u64())?;
+        if record.as_trajectory().is_some() {
+            self.delete_belongings(scope, Id::from_u64(id.as_u64()))?;
+        }
+        Ok(true)
+    }
+
+    /// Makes everything one durable commit. When it returns, a power cut cannot undo it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk refuses. If only the segment could not be written, nothing happened; if the catalog
+    /// or a sync failed, whether it happened is not known: the database stops ([`Error::Poisoned`]), and the next open
+    /// finds one or the other, whole.
+    pub fn commit(mut self) -> Result<CommitId> {
+        self.store.check_running()?;
+        self.publish_segment()?;
+        self.rows.put_row(Table::Meta, &Key::state(), &self.numbers)?;
+        let rows = std::mem::replace(&mut self.view.rows, crate::catalog::Rows::ended());
+        rows.commit().inspect_err(|error| self.view.store.stop(error))?;
+        Ok(CommitId::from_u64(self.numbers.commit))
+    }
+
+    fn publish_segment(&mut self) -> Result<()> {
+        let Some(segment) = self.segment.take() else { return Ok(()) };
+        let id = segment.id();
+        let row = segment.publish().inspect_err(|error| self.stop_if_unknown(error))?;
+        self.numbers.n_segments += 1;
+        self.rows.put_row(Table::Segments, &Key::segment(id), &row)
+    }
+
+    /// A sync that failed leaves bytes that nobody may rely on, nor write again.
+    fn stop_if_unknown(&self, error: &Error) {
+        if matches!(error, Error::Io { action, .. } if action.starts_with("sync")) {
+            self.store.stop(error);
+        }
+    }
+
+    fn pending_segment(&mut self) -> Result<&mut PendingSegment> {
+        let segment = match self.segment.take() {
+            Some(segment) => segment,
+            None => {
+                let id = SegmentId::from_u64(self.numbers.next_segment);
+                self.numbers.next_segment += 1;
+                self.store.burn(&self.numbers);
+                self.view.pending = Some(id);
+                PendingSegment::create(self.store.medium.clone(), id)?
+            }
+        };
+        Ok(self.segment.insert(segment))
+    }
+
+    fn next_id(&mut self) -> Result<u64> {
+        let id = self.numbers.next_id;
+        bitmaps::document(id)?;
+        self.numbers.next_id += 1;
+        self.store.burn(&self.numbers);
+        Ok(id)
+    }
+
+    /// The scope of an existing record.
+    fn scope_of<R: Record>(&self, id: Id<R>) -> Result<ScopeId> {
+        match self.scope {
+            Some(scope) if self.contains(id)? => Ok(scope),
+            _ => Err(Error::invalid("id", format!("there is no {} {id} in this scope", R::KIND.as_str()))),
+        }
+    }
+
+    /// The scope, given a number if this is its first commit.
+    fn writable_scope(&mut self) -> Result<ScopeId> {
+        if let Some(scope) = self.scope {
+            return Ok(scope);
+        }
+        let scope = ScopeId(self.numbers.next_scope);
+        let next = self.numbers.next_scope.checked_add(1).ok_or_else(|| Error::invalid("scope", "too many scopes"))?;
+        self.numbers.next_scope = next;
+        self.numbers.n_scopes += 1;
+        self.store.burn(&self.numbers);
+        self.rows.put_row(Table::Scopes, &Key::scope_name(&self.scope_name), &ScopeRow { id: scope.0 })?;
+        self.view.scope = Some(scope);
+        Ok(scope)
+    }
+
+    fn check_evidence<R: Record>(&self, record: &R) -> Result<()> {
+        let Some(strategy) = record.as_strategy() else { return Ok(()) };
+        strategy.provenance.evidence.iter().try_for_each(|evidence| self.scope_of(evidence.trajectory).map(drop))
+    }
+
+    fn inherit_lineage<R: Record>(&self, scope: ScopeId, record: &R, id: u64) -> Result<()> {
+        let Some(strategy) = record.as_strategy() else { return Ok(()) };
+        for evidence in &strategy.provenance.evidence {
+            let Some(trajectory) = self.get(evidence.trajectory)? else { continue };
+            for field in lineage(&trajectory) {
+                bitmaps::insert(&self.rows, scope, field, id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first embedding decides on the space of the database.
+    fn settle_space(&self, embedding: &Embedding) -> Result<()> {
+        if let Some(space) = self.space()? {
+            embedding.space().require(&space)?;
+        }
+        let key = Key::space();
+        if self.rows.get_row::<SpaceRow>(Table::Meta, &key)?.is_some() {
+            return Ok(());
+        }
+        let space = embedding.space();
+        let dim = u32::try_from(space.dim()).map_err(|_| Error::invalid("embedding dim", space.dim()))?;
+        self.rows.put_row(Table::Meta, &key, &SpaceRow { name: space.name().to_owned(), dim })
+    }
+
+    fn delete_belongings(&self, scope: ScopeId, id: Id<Trajectory>) -> Result<()> {
+        let outcome = self.outcome(id)?;
+        bitmaps::remove(&self.rows, scope, Field::Outcome(outcome), id.as_u64())?;
+        bitmaps::remove(&self.rows, scope, Field::KvLog, id.as_u64())?;
+        let key = Key::record(scope, id.as_u64());
+        self.rows.remove(Table::KvLogs, &key)?;
+        let mut judgments = Vec::new();
+        self.rows.scan_raw(Table::Judgments, &key, &mut |key, _| {
+            judgments.push(Key::of(key));
+            Ok(())
+        })?;
+        judgments.iter().try_for_each(|key| self.rows.remove(Table::Judgments, key).map(drop))
+    }
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transaction").field("scope", &self.scope_name).field("from", &self.view.commit).finish()
+    }
+}
+
+fn archived(versioned: Versioned) -> Result<(u16, rkyv::util::AlignedVec)> {
+    let bytes = versioned.bytes.map_err(|detail| Error::invalid("record", detail))?;
+    if bytes.len() > crate::record::limits::RECORD_BYTES {
+        return Err(Error::invalid("record", format!("{} bytes", bytes.len())));
+    }
+    Ok((versioned.schema, bytes))
+}

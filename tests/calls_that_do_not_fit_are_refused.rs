@@ -1,0 +1,96 @@
+//! A call that does not fit the data is a typed error, and a KV log of another model is not found.
+
+use crate::kit::{self, embed, kv_log, model, space};
+use lagdb::{Database, Embedding, Error, Id, Judgment, Outcome, Query, Strategy, Trajectory};
+
+fn is_invalid<T: std::fmt::Debug>(result: lagdb::Result<T>) -> bool {
+    matches!(result, Err(Error::Invalid { .. }))
+}
+
+#[test]
+fn a_kv_log_is_found_by_its_own_model_only() {
+    let (_database, scope) = kit::in_memory();
+    let id = kit::remember(&scope, "t", Some(&kv_log(&model(1), 10, 1)));
+    let mut tx = scope.begin().unwrap();
+    tx.put_kv_log(id, &kv_log(&model(2), 12, 2)).unwrap();
+    tx.commit().unwrap();
+    let snapshot = scope.snapshot().unwrap();
+    assert_eq!(snapshot.kv_log(id, &model(1)).unwrap().unwrap().to_log().unwrap(), kv_log(&model(1), 10, 1));
+    assert_eq!(snapshot.kv_log(id, &model(2)).unwrap().unwrap().to_log().unwrap(), kv_log(&model(2), 12, 2));
+    assert!(snapshot.kv_log(id, &model(3)).unwrap().is_none());
+    assert_eq!(snapshot.kv_logs(id).unwrap().len(), 2);
+}
+
+#[test]
+fn embeddings_of_two_spaces_do_not_mix() {
+    let (_database, scope) = kit::in_memory();
+    let id = kit::remember(&scope, "t", None);
+    let other = Embedding::new(&space("minilm/2", 4), vec![1.0, 0.0, 0.0, 0.0]).unwrap();
+    let mut tx = scope.begin().unwrap();
+    assert!(matches!(tx.embed(id, &other), Err(Error::SpaceMismatch { .. })));
+    drop(tx);
+    let found = scope.snapshot().unwrap().search::<Trajectory>(&Query::near(other.clone()));
+    assert!(matches!(found, Err(Error::SpaceMismatch { .. })));
+    assert!(matches!(other.similarity(&embed("t")), Err(Error::SpaceMismatch { .. })));
+}
+
+#[test]
+fn the_space_of_a_database_is_settled_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name| Database::options().embedding_space(space(name, 2)).open(dir.path());
+    let database = open("a").unwrap();
+    let scope = database.scope("s").unwrap();
+    let id = {
+        let mut tx = scope.begin().unwrap();
+        let id = tx.put(&kit::trajectory("t")).unwrap();
+        assert!(matches!(tx.embed(id, &embed("t")), Err(Error::SpaceMismatch { .. })));
+        tx.embed(id, &Embedding::new(&space("a", 2), vec![3.0, 4.0]).unwrap()).unwrap();
+        tx.commit().unwrap();
+        id
+    };
+    assert_eq!(scope.snapshot().unwrap().embedding(id).unwrap().unwrap().as_slice(), [0.6, 0.8]);
+    drop((scope, database));
+    assert!(matches!(open("b"), Err(Error::SpaceMismatch { .. })));
+    open("a").unwrap();
+}
+
+#[test]
+fn embeddings_are_finite_directions_and_given_once() {
+    let two = space("a", 2);
+    for wrong in [vec![], vec![1.0], vec![0.0, 0.0], vec![f32::NAN, 1.0], vec![f32::INFINITY, 1.0]] {
+        assert!(is_invalid(Embedding::new(&two, wrong)));
+    }
+    let large = Embedding::new(&two, vec![f32::MAX, f32::MAX]).unwrap();
+    assert!((large.similarity(&large).unwrap() - 1.0).abs() < 1e-6);
+
+    let (_database, scope) = kit::in_memory();
+    let id = kit::remember(&scope, "t", None);
+    let mut tx = scope.begin().unwrap();
+    tx.embed(id, &embed("t")).unwrap();
+    assert!(is_invalid(tx.embed(id, &embed("u"))), "an embedding is not changed");
+}
+
+#[test]
+fn records_are_checked_before_they_are_put() {
+    let (database, scope) = kit::in_memory();
+    let mut tx = scope.begin().unwrap();
+    let id = tx.put(&kit::trajectory("t")).unwrap();
+    assert!(is_invalid(tx.put(&Trajectory::new(""))));
+    assert!(is_invalid(tx.put(&Trajectory::new("t").label(""))));
+    assert!(is_invalid(tx.put(&Trajectory::new("t").label("x".repeat(256)))));
+    assert!(is_invalid(tx.put(&Trajectory::new("t").rollout("", 1))));
+    assert!(is_invalid(tx.put(&Strategy::new("", "", ""))));
+    let mut backwards = kit::strategy("s", id, lagdb::Polarity::Support);
+    backwards.provenance.evidence[0].first_step = 2;
+    assert!(is_invalid(tx.put(&backwards)));
+    let unknown = Id::from_u64(999);
+    assert!(is_invalid(tx.put(&kit::strategy("s", unknown, lagdb::Polarity::Support))));
+    assert!(is_invalid(tx.judge(unknown, &kit::success())));
+    assert!(is_invalid(tx.judge(id, &Judgment::new(Outcome::Success, ""))));
+    assert!(is_invalid(tx.judge(id, &kit::success().score(f64::NAN))));
+    assert!(is_invalid(tx.embed(unknown, &embed("t"))));
+    assert!(is_invalid(tx.put_kv_log(unknown, &kv_log(&model(1), 3, 1))));
+    assert!(!tx.delete(unknown).unwrap());
+    assert_eq!(tx.len::<Trajectory>().unwrap(), 1);
+    assert!(is_invalid(database.scope("")) && is_invalid(database.scope("a\nb")));
+}

@@ -1,0 +1,130 @@
+//! An attached KV log gives the logits of never having left memory.
+
+use crate::generate_support::*;
+use lagdb::format::{ElementType, Encoding, KvRead, Segment, SegmentWriter};
+use lagdb::generate::{Generator, Layout, Selection, SessionOptions};
+
+/// Logits of the rest after the first `n_prefix` tokens were attached as a log of `element`.
+fn reuse(generator: &Generator, ids: &[u32], n_prefix: usize, element: ElementType) -> Vec<f32> {
+    let mut session = session(generator);
+    session.attach(&log_of(generator, &ids[..n_prefix], element)).unwrap();
+    session.feed_for_logits(&ids[n_prefix..]).unwrap()
+}
+
+#[test]
+fn a_prefix_kept_as_f32_is_exact() {
+    for family in FAMILIES {
+        let (generator, ids) = (model(family), tokens(96, 0));
+        let whole = logits(&generator, &ids);
+        for n_prefix in [1, 7, 40, 95] {
+            let distance = distance(&reuse(&generator, &ids, n_prefix, ElementType::F32), &whole[n_prefix * N_VOCAB..]);
+            assert!(distance < 1e-5, "{family}, {n_prefix} tokens: {distance}");
+        }
+    }
+}
+
+#[test]
+fn a_prefix_kept_in_a_segment_is_exact() {
+    for encoding in Encoding::ALL {
+        let (generator, ids) = (model("qwen3"), tokens(96, 0));
+        let mut writer = SegmentWriter::new(1);
+        let row_group = writer.push(&log_of(&generator, &ids[..40], ElementType::F32), encoding).unwrap();
+        let bytes = writer.finish().unwrap();
+        let mut session = session(&generator);
+        session.attach(&Segment::open(&bytes).unwrap().kv_log(row_group).unwrap()).unwrap();
+        let stored = session.feed_for_logits(&ids[40..]).unwrap();
+        assert_eq!(stored, reuse(&generator, &ids, 40, ElementType::F32), "{encoding:?}");
+    }
+}
+
+#[test]
+fn a_damaged_segment_leaves_the_session_as_it_was() {
+    let (generator, ids) = (model("llama"), tokens(40, 0));
+    let mut writer = SegmentWriter::new(1);
+    let row_group = writer.push(&log_of(&generator, &ids, ElementType::F32), Encoding::Plain).unwrap();
+    let mut bytes = writer.finish().unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let mut session = session(&generator);
+    session.feed(&ids).unwrap();
+    let segment = Segment::open(&bytes).unwrap();
+    let error = session.attach(&segment.kv_log(row_group).unwrap()).unwrap_err();
+    assert!(matches!(error, lagdb::Error::Corrupt { .. }), "{error}");
+    assert_eq!((session.n_tokens(), session.n_attached()), (40, 0));
+    assert_eq!(session.feed(&[1]).unwrap(), {
+        let mut untouched = crate::generate_support::session(&generator);
+        untouched.feed(&ids).unwrap();
+        untouched.feed(&[1]).unwrap()
+    });
+}
+
+#[test]
+fn a_prefix_kept_as_f16_gives_the_same_choices() {
+    for family in FAMILIES {
+        let (generator, ids) = (model(family), tokens(96, 0));
+        let (whole, reused) =
+            (&logits(&generator, &ids)[40 * N_VOCAB..], reuse(&generator, &ids, 40, ElementType::F16));
+        let distance = distance(&reused, whole);
+        assert!(distance > 0.0 && distance < 0.02, "{family}: {distance}");
+        for (reused, whole) in reused.chunks(N_VOCAB).zip(whole.chunks(N_VOCAB)) {
+            assert_eq!(argmax(reused), argmax(whole), "{family}");
+        }
+    }
+}
+
+#[test]
+fn a_log_may_be_attached_at_any_position() {
+    for family in FAMILIES {
+        let (generator, ids) = (model(family), tokens(96, 1));
+        let log = log_of(&generator, &ids[..40], ElementType::F32);
+        let at = |position| {
+            let mut session = session_at(&generator, position);
+            session.attach(&log).unwrap();
+            session.feed_for_logits(&ids[40..]).unwrap()
+        };
+        let distance = distance(&at(0), &at(900));
+        assert!(distance < 5e-5, "{family}: {distance}");
+    }
+}
+
+#[test]
+fn two_blocks_of_a_log_are_one_block() {
+    for family in FAMILIES {
+        let (generator, ids) = (model(family), tokens(96, 2));
+        let mut source = session(&generator);
+        source.feed(&ids[..40]).unwrap();
+        let mut session = session(&generator);
+        for rows in [0..25, 25..40] {
+            let log = source.capture(Selection::Tokens(rows.clone()), ElementType::F32).unwrap();
+            assert_eq!(log.positions(), rows.clone().map(|row| row as u32).collect::<Vec<_>>());
+            assert_eq!(session.attach(&log).unwrap().tokens, rows);
+        }
+        let distance =
+            distance(&session.feed_for_logits(&ids[40..]).unwrap(), &reuse(&generator, &ids, 40, ElementType::F32));
+        assert!(distance < 1e-6, "{family}: {distance}");
+    }
+}
+
+#[test]
+fn logs_may_follow_a_preamble() {
+    let (generator, ids) = (model("qwen3"), tokens(60, 3));
+    let mut source = session(&generator);
+    source.feed(&ids[..40]).unwrap();
+    let log = source.capture(Selection::Tokens(5..40), ElementType::F32).unwrap();
+    let layout = Layout::PreambleFirst(ids[..5].to_vec());
+    let mut session = generator.session(SessionOptions { layout, ..Default::default() }).unwrap();
+    assert_eq!(session.attach(&log).unwrap().tokens, 5..40);
+    let distance = distance(&session.feed_for_logits(&ids[40..]).unwrap(), &logits(&generator, &ids)[40 * N_VOCAB..]);
+    assert!(distance < 1e-5, "{distance}");
+}
+
+#[test]
+fn logs_change_what_follows() {
+    let (generator, ids) = (model("llama"), tokens(20, 4));
+    let with = |seed| {
+        let mut session = session(&generator);
+        session.attach(&log_of(&generator, &tokens(20, seed), ElementType::F32)).unwrap();
+        session.feed(&ids).unwrap()
+    };
+    assert!(distance(&with(5), &with(6)) > 0.01);
+}

@@ -1,0 +1,39 @@
+//! A database that is open is locked: whoever comes second is told by whom, also in the same process.
+
+use crate::kit;
+use lagdb::{Database, Error, ErrorKind};
+
+#[test]
+fn the_second_opener_is_told_who_has_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.lagdb");
+    let first = Database::options().owner("the night shift").open(&path).unwrap();
+    let refused = Database::open(&path).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Retry);
+    let Error::Locked { path: locked, owner } = refused else { panic!("{refused}") };
+    assert_eq!((locked, owner.as_str()), (path.clone(), "the night shift"));
+    assert!(matches!(lagdb::maintenance::verify(&path, &mut |_| {}), Err(Error::Locked { .. })));
+    let scope = first.scope("s").unwrap();
+    drop(first);
+    assert!(Database::open(&path).is_err(), "a scope keeps it open");
+    kit::remember(&scope, "t", None);
+    drop(scope);
+    Database::open(&path).unwrap();
+}
+
+#[test]
+fn the_default_owner_names_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let _first = Database::open(dir.path()).unwrap();
+    let refused = Database::open(dir.path()).unwrap_err().to_string();
+    assert!(refused.contains(&std::process::id().to_string()), "{refused}");
+}
+
+#[test]
+fn a_database_that_is_not_there_is_not_made_unless_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("none.lagdb");
+    assert!(matches!(Database::options().create(false).open(&path), Err(Error::Io { .. })));
+    assert!(lagdb::maintenance::verify(&path, &mut |_| {}).is_err());
+    assert!(!path.exists());
+}

@@ -1,0 +1,91 @@
+//! What is committed is there after closing and opening again: records, judgments, embeddings, KV logs.
+
+use crate::kit::{self, embed, kv_log, model};
+use lagdb::format::Encoding;
+use lagdb::{Database, Outcome, Polarity, Query, Strategy, StrategyKind, Trajectory};
+
+#[test]
+fn everything_is_there_after_a_reopen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.lagdb");
+    let log = kv_log(&model(1), 300, 7);
+    let t = kit::trajectory("book a flight to Seattle").rollout("task-3", 1).started_at_ms(12);
+
+    let database = Database::open(&path).unwrap();
+    let scope = database.scope("tenant/agent").unwrap();
+    let mut tx = scope.begin().unwrap();
+    let id = tx.put(&t).unwrap();
+    tx.judge(id, &kit::failure()).unwrap();
+    tx.judge(id, &kit::success()).unwrap();
+    tx.embed(id, &embed(&t.task)).unwrap();
+    tx.put_kv_log(id, &log).unwrap();
+    let s = kit::strategy("ask for the date", id, Polarity::Support);
+    let strategy = tx.put(&s).unwrap();
+    tx.embed(strategy, &embed("ask for the date of a flight")).unwrap();
+    let commit = tx.commit().unwrap();
+    drop((scope, database));
+
+    let database = Database::open(&path).unwrap();
+    assert_eq!(database.scopes().unwrap(), ["tenant/agent"]);
+    let snapshot = database.scope("tenant/agent").unwrap().snapshot().unwrap();
+    assert_eq!(snapshot.commit_id(), commit);
+    assert_eq!(snapshot.get(id).unwrap().unwrap(), t);
+    assert_eq!(snapshot.get(strategy).unwrap().unwrap(), s);
+    assert_eq!(snapshot.outcome(id).unwrap(), Outcome::Success);
+    assert_eq!(snapshot.judgments(id).unwrap(), [kit::failure(), kit::success()]);
+    assert_eq!(snapshot.embedding(id).unwrap().unwrap(), embed(&t.task));
+    assert_eq!(snapshot.strategies_from(id).unwrap(), [strategy]);
+    assert_eq!(snapshot.ids::<Trajectory>().unwrap(), [id]);
+    assert_eq!(snapshot.len::<Strategy>().unwrap(), 1);
+    assert_eq!(snapshot.kv_log(id, &model(1)).unwrap().unwrap().to_log().unwrap(), log);
+
+    let near = Query::near(embed("a flight to Seattle"));
+    let hits = snapshot.search::<Trajectory>(&near.clone().outcome(Outcome::Success).label("test")).unwrap();
+    assert_eq!((hits.len(), hits[0].id, &hits[0].record), (1, id, &t));
+    assert!(hits[0].score > 0.5);
+    let hits = snapshot.search::<Strategy>(&near.clone().kind(StrategyKind::Procedure)).unwrap();
+    assert_eq!(hits[0].id, strategy);
+    for none in [
+        near.clone().outcome(Outcome::Failure),
+        near.clone().exclude_group("task-3"),
+        near.clone().exclude_task(&t.task),
+        near.clone().exclude(id),
+        near.clone().label("another"),
+        near.clone().floor(0.999),
+        near.limit(0),
+    ] {
+        assert!(snapshot.search::<Trajectory>(&none).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn strategies_of_an_excluded_task_are_left_out_too() {
+    let (_database, scope) = kit::in_memory();
+    let mut tx = scope.begin().unwrap();
+    let id = tx.put(&kit::trajectory("t").rollout("g", 0)).unwrap();
+    let strategy = tx.put(&kit::strategy("s", id, Polarity::Contradict)).unwrap();
+    tx.embed(strategy, &embed("s")).unwrap();
+    let near = Query::near(embed("s"));
+    assert_eq!(tx.search::<Strategy>(&near.clone().outcome(Outcome::Failure)).unwrap().len(), 1);
+    tx.commit().unwrap();
+
+    let snapshot = scope.snapshot().unwrap();
+    assert_eq!(snapshot.search::<Strategy>(&near).unwrap().len(), 1);
+    let without = [near.clone().exclude(id), near.clone().exclude_task("t"), near.exclude_group("g")];
+    for query in without {
+        assert!(snapshot.search::<Strategy>(&query).unwrap().is_empty());
+    }
+}
+
+#[test]
+fn plain_kv_logs_are_read_as_lossless_ones() {
+    let log = kv_log(&model(1), 65, 3);
+    for encoding in [Encoding::Plain, Encoding::ByteSplitZstd] {
+        let database = Database::options().kv_encoding(encoding).in_memory().unwrap();
+        let scope = database.scope("a").unwrap();
+        let id = kit::remember(&scope, "t", Some(&log));
+        let view = scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().unwrap();
+        drop((scope, database));
+        assert_eq!(view.to_log().unwrap(), log, "the view outlives the database");
+    }
+}

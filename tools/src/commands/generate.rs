@@ -1,0 +1,157 @@
+//! `lagdb generate`: text from a local model, token by token, with or without a memory.
+
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use lagdb::agent::{Agent, Attempt, Environment, Policy, Recall, Recollection, Task};
+use lagdb::generate::{Generator, Sampling};
+use lagdb::{Database, Judgment, Step};
+use serde_json::json;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What to generate.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Directory with config.json, safetensors and tokenizer.json; without it, the embedded demo model.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// The text to continue.
+    #[arg(long)]
+    prompt: String,
+    /// A database to remember in; created where there is none.
+    #[arg(long)]
+    db: Option<PathBuf>,
+    /// Whose memory it is.
+    #[arg(long, default_value = "default", requires = "db")]
+    scope: String,
+    /// KV logs to recall and attend to.
+    #[arg(long, default_value_t = 1, requires = "db")]
+    recall: usize,
+    /// What to look for in memory; without it, the prompt.
+    #[arg(long, requires = "db")]
+    query: Option<String>,
+    /// Do not store this generation and its KV log.
+    #[arg(long, requires = "db")]
+    forget: bool,
+    /// Most tokens to generate.
+    #[arg(long, default_value_t = 128)]
+    max_new_tokens: usize,
+    /// 0 takes the likeliest token; above, sample.
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f64,
+    /// Seed of the sampling.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+/// Generates and prints; with `--db`, attends to what it recalls and remembers what it did.
+///
+/// # Errors
+/// A missing or unknown model file, a prompt over the context limit, a database that is damaged or open elsewhere.
+pub fn run(options: &Options, output: Output) -> Outcome {
+    let generator = match &options.model {
+        Some(directory) => Generator::load(directory)?,
+        None => crate::demo::embedded_model()?,
+    };
+    // Without --db the same loop runs over a memory that ends with the command.
+    let database = match &options.db {
+        Some(path) => Database::open(path)?,
+        None => Database::in_memory()?,
+    };
+    let agent = Agent::new(generator, database.scope(&options.scope)?, options.policy());
+    let mut prompt = PlainPrompt::new(options);
+    let limit = if options.db.is_some() { options.recall } else { 0 };
+    let recollection = agent.recall(prompt.task(), Recall::KvLogs, limit, &[])?;
+    for (id, field) in &recollection.foreign {
+        output.say(format!("trajectory {id} was left out: its KV log was made by another model ({field} differs)"));
+    }
+    let attempt = generate(&agent, &mut prompt, &recollection, output)?;
+    let remembered = if options.db.is_some() && !options.forget {
+        let judgment = prompt.judge(&attempt.steps);
+        Some(agent.remember(prompt.task(), &attempt, &judgment, now_ms())?.as_u64())
+    } else {
+        None
+    };
+    report(&attempt, &recollection, remembered, output)
+}
+
+fn generate(
+    agent: &Agent,
+    prompt: &mut PlainPrompt,
+    recollection: &Recollection,
+    output: Output,
+) -> Result<Attempt, Failure> {
+    let mut written = Ok(());
+    let attempt = agent.solve_streaming(prompt, recollection, &mut |text| {
+        if !output.json && written.is_ok() {
+            let mut stdout = std::io::stdout().lock();
+            written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        }
+    })?;
+    written?;
+    Ok(attempt)
+}
+
+fn report(attempt: &Attempt, recollection: &Recollection, remembered: Option<u64>, output: Output) -> Outcome {
+    let ttft_ms = attempt.time_to_first_token.as_secs_f64() * 1e3;
+    let recalled: Vec<_> =
+        recollection.hits.iter().map(|(id, score)| json!({ "trajectory": id.as_u64(), "score": score })).collect();
+    let foreign: Vec<_> =
+        recollection.foreign.iter().map(|(id, field)| json!({ "trajectory": id.as_u64(), "differs": field })).collect();
+    let text = attempt.steps.last().map_or("", |step| step.action.as_str());
+    output.print(String::new, || {
+        json!({
+            "schema": "lagdb.generate/1", "text": text, "recalled": recalled, "foreign": foreign, "remembered": remembered,
+            "attached_tokens": attempt.attached_tokens, "prefill_tokens": attempt.prefill_tokens, "ttft_ms": ttft_ms,
+        })
+    })?;
+    output.say(format!(
+        "{} prompt tokens, {} attached from {} KV logs, first token after {ttft_ms:.1} ms{}",
+        attempt.prefill_tokens,
+        attempt.attached_tokens,
+        recollection.kv_logs.len(),
+        remembered.map_or_else(String::new, |id| format!(", remembered as trajectory {id}"))
+    ));
+    Ok(())
+}
+
+impl Options {
+    fn policy(&self) -> Policy {
+        let sampling = if self.temperature > 0.0 {
+            Sampling::random(self.temperature, self.seed, self.max_new_tokens)
+        } else {
+            Sampling::greedy(self.max_new_tokens)
+        };
+        // Nobody judges plain generations, so none of them is a success; only failures would be left out.
+        Policy { sampling, recall_outcome: None, ..Policy::default() }
+    }
+}
+
+/// A prompt that nobody answers and nobody judges.
+struct PlainPrompt(Task);
+
+impl PlainPrompt {
+    fn new(options: &Options) -> Self {
+        let query = options.query.clone().unwrap_or_else(|| options.prompt.clone());
+        Self(Task { name: options.prompt.clone(), prompt: options.prompt.clone(), query, labels: Vec::new() })
+    }
+}
+
+impl Environment for PlainPrompt {
+    fn task(&self) -> &Task {
+        &self.0
+    }
+
+    fn observe(&mut self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn judge(&self, _: &[Step]) -> Judgment {
+        Judgment::new(lagdb::Outcome::Unknown, "nobody")
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
+}

@@ -1,0 +1,59 @@
+//! `lagdb info`: what a database holds and what it costs.
+
+use super::DatabaseOptions;
+use crate::failure::Outcome;
+use crate::output::{Output, bytes};
+use lagdb::Stats;
+use serde_json::json;
+
+/// What to look at.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    database: DatabaseOptions,
+}
+
+/// Prints counts, sizes and scopes.
+///
+/// # Errors
+/// When the database cannot be opened or read.
+pub fn run(options: &Options, output: Output) -> Outcome {
+    let database = options.database.open()?;
+    let (stats, scopes) = (database.stats()?, database.scopes()?);
+    output.print(|| text(&stats, &scopes), || json(&stats, &scopes))?;
+    Ok(())
+}
+
+fn text(stats: &Stats, scopes: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let mut lines = vec![
+        format!("commit        {}", stats.commit.as_u64()),
+        format!("trajectories  {} ({} judgments)", stats.trajectories, stats.judgments),
+        format!("strategies    {}", stats.strategies),
+        format!("embeddings    {}", stats.embeddings),
+        format!("KV logs       {} in {} segments", stats.kv_logs, stats.segments),
+        format!("catalog       {}", bytes(stats.catalog_bytes)),
+        format!(
+            "segments      {} ({} live, {} to give back by compact)",
+            bytes(stats.segment_bytes),
+            bytes(stats.live_bytes),
+            bytes(stats.dead_bytes)
+        ),
+        format!("scopes        {}", scopes.len()),
+    ];
+    lines.extend(scopes.iter().take(SHOWN).map(|scope| format!("              {scope}")));
+    if scopes.len() > SHOWN {
+        lines.push(format!("              ... and {} more (--json lists all)", scopes.len() - SHOWN));
+    }
+    lines.join("\n")
+}
+
+fn json(stats: &Stats, scopes: &[String]) -> serde_json::Value {
+    json!({
+        "schema": "lagdb.info/1", "commit": stats.commit.as_u64(), "trajectories": stats.trajectories,
+        "judgments": stats.judgments, "strategies": stats.strategies, "embeddings": stats.embeddings,
+        "kv_logs": stats.kv_logs, "segments": stats.segments, "catalog_bytes": stats.catalog_bytes,
+        "segment_bytes": stats.segment_bytes, "live_bytes": stats.live_bytes, "dead_bytes": stats.dead_bytes,
+        "scopes": scopes,
+    })
+}

@@ -1,0 +1,130 @@
+//! The measuring phase: every follow-up under every arm, read from the reopened database.
+
+use super::live::exhausted;
+use super::table::LiveTable;
+use super::tasks::{FollowUpTask, N_LOGS, words};
+use super::{Arm, Options, Stream, agent};
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::output::Output;
+use crate::parallel;
+use crate::world::{FollowUp, Kind, Through, Word};
+use lagdb::agent::{Agent, Attempt, Environment};
+use lagdb::generate::Generator;
+use lagdb::{Database, Id, Outcome, Trajectory};
+
+/// What the agent did before anything was looked up for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It gave the right answer.
+    Correct,
+    /// It asked for a fact.
+    Lookup,
+    /// It gave a wrong answer, or none.
+    Wrong,
+}
+
+/// One follow-up under one arm.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What the agent was given of its past.
+    pub arm: Arm,
+    /// Where the needed fact can be found.
+    pub kind: Kind,
+    /// Trajectories asked of the search.
+    pub n_logs: usize,
+    /// Seed of the stream.
+    pub seed: u64,
+    /// First act.
+    pub verdict: Verdict,
+    /// Whether the answer was right in the end, look-ups included.
+    pub solved: bool,
+    /// Whether the search found the trajectory the question is about.
+    pub recalled: bool,
+    /// 1 + look-ups.
+    pub steps: usize,
+    /// Prompt tokens computed, over all steps.
+    pub prefill_tokens: usize,
+    /// From the start, attaching included, to the first generated token, in ms.
+    pub ttft_ms: f64,
+}
+
+/// Solves every follow-up of every stream under every arm.
+///
+/// # Errors
+/// When the database or the model fails, or on Ctrl-C.
+pub(super) fn measure(
+    options: &Options,
+    generator: &Generator,
+    database: &Database,
+    streams: &[Stream],
+    output: Output,
+) -> Result<Vec<Case>, Failure> {
+    let table = LiveTable::new(output, streams.len());
+    let cases = parallel::map(options.n_threads(), streams, |stream| {
+        let agent = agent(generator, database.scope(&stream.scope)?, None);
+        let cases = measure_stream(&agent, stream)?;
+        table.add(&cases);
+        Ok(cases)
+    })?;
+    table.finish();
+    Ok(cases.concat())
+}
+
+fn measure_stream(agent: &Agent, stream: &Stream) -> Result<Vec<Case>, Failure> {
+    let mut world = stream.world.clone();
+    let mut cases = Vec::new();
+    for (i, n_logs) in N_LOGS.into_iter().enumerate() {
+        for (j, kind) in Kind::ALL.into_iter().enumerate() {
+            // Spread over the tasks of the stream, old and recent alike, and over both ways of asking.
+            let turn = i * Kind::ALL.len() + j + stream.sources.len() * (stream.seed as usize);
+            let (source, id) = &stream.sources[turn % stream.sources.len()];
+            let through = if turn.is_multiple_of(2) { Through::Bridge } else { Through::SamePerson };
+            let follow_up = world.follow_up(source, kind, through).map_err(exhausted)?;
+            for arm in Arm::ALL {
+                if interrupt::requested() {
+                    return Err(Failure::Interrupted("what was committed stays".to_owned()));
+                }
+                let case = solve(agent, &follow_up, arm, n_logs, *id)?;
+                cases.push(Case { seed: stream.seed, ..case });
+            }
+        }
+    }
+    Ok(cases)
+}
+
+/// Solves one follow-up about the trajectory `relevant`.
+fn solve(
+    agent: &Agent,
+    follow_up: &FollowUp,
+    arm: Arm,
+    n_logs: usize,
+    relevant: Id<Trajectory>,
+) -> Result<Case, Failure> {
+    let mut environment = FollowUpTask::new(follow_up);
+    let exclude = if arm == Arm::KvOfAnotherTask { vec![relevant] } else { Vec::new() };
+    let recollection = agent.recall(environment.task(), arm.recall(), n_logs, &exclude)?;
+    let attempt = agent.solve(&mut environment, &recollection)?;
+    let judgment = environment.judge(&attempt.steps);
+    Ok(Case {
+        arm,
+        kind: follow_up.kind,
+        n_logs,
+        seed: 0,
+        verdict: verdict(&attempt, judgment.outcome),
+        solved: judgment.outcome == Outcome::Success,
+        recalled: recollection.hits.iter().any(|(id, _)| *id == relevant),
+        steps: attempt.steps.len(),
+        prefill_tokens: attempt.prefill_tokens,
+        ttft_ms: attempt.time_to_first_token.as_secs_f64() * 1e3,
+    })
+}
+
+fn verdict(attempt: &Attempt, outcome: Outcome) -> Verdict {
+    let first_act = attempt.steps.first().map(|step| words(&step.action)).unwrap_or_default();
+    match (first_act.last(), outcome) {
+        (Some(&Word::LOOKUP), _) => Verdict::Lookup,
+        (_, Outcome::Success) => Verdict::Correct,
+        _ => Verdict::Wrong,
+    }
+}

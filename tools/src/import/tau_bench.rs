@@ -1,0 +1,151 @@
+//! Recorded tool-agent conversations in the form of tau-bench's `historical_trajectories`: a JSON array of
+//! `{task_id, trial, reward, traj: [chat messages]}`.
+//!
+//! The four trials of a task become one rollout group; the reward becomes the judgment. The task is the user's first
+//! message. What the agent read since it last acted (system, user, tool) is the observation of a step; what it then
+//! said or called is the action.
+//!
+//! Yao et al., *tau-bench*, 2024, <https://arxiv.org/abs/2406.12045>.
+
+use super::{Entry, ImportedRecord, StepMap, at};
+use crate::failure::Failure;
+use lagdb::{Judgment, Outcome, Rollout, Step, Trajectory};
+use serde::Deserialize;
+use serde_json::Value;
+use std::path::Path;
+
+#[derive(Deserialize)]
+struct Conversation {
+    task_id: Value,
+    trial: u32,
+    reward: f64,
+    traj: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    role: String,
+    content: Option<String>,
+    tool_calls: Option<Vec<ToolCall>>,
+    name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ToolCall {
+    function: Function,
+}
+
+#[derive(Deserialize)]
+struct Function {
+    name: String,
+    arguments: String,
+}
+
+/// Reads a whole array of conversations.
+///
+/// # Errors
+/// [`Failure::Line`] with the number of the element that is not a conversation, or of the line that is not JSON.
+pub fn tau_bench(path: &Path, text: &str) -> Result<Vec<Entry>, Failure> {
+    let elements: Vec<Value> =
+        serde_json::from_str(text).map_err(|error| at(path, error.line(), format!("not JSON: {error}")))?;
+    let read = |(i, element): (usize, Value)| {
+        let conversation: Conversation =
+            serde_json::from_value(element).map_err(|error| at(path, i + 1, format!("not a conversation: {error}")))?;
+        Ok(Entry { line: i + 1, record: conversation.into_record() })
+    };
+    elements.into_iter().enumerate().map(read).collect()
+}
+
+impl Conversation {
+    fn into_record(self) -> ImportedRecord {
+        let first_message = self.traj.iter().find(|message| message.role == "user");
+        let task = first_message.and_then(|message| message.content.clone()).unwrap_or_default();
+        let (steps, map) = steps(&self.traj);
+        let group = match &self.task_id {
+            Value::String(group) => group.clone(),
+            other => other.to_string(),
+        };
+        let rollout = Some(Rollout { group, attempt: self.trial });
+        let trajectory = Trajectory { task, steps, rollout, ..Trajectory::default() };
+        let judgment = Judgment::new(outcome(self.reward), "tau-bench reward").score(self.reward);
+        ImportedRecord::Trajectory { trajectory, judgment: Some(judgment), steps: map }
+    }
+}
+
+fn outcome(reward: f64) -> Outcome {
+    if reward >= 1.0 {
+        Outcome::Success
+    } else if reward > 0.0 {
+        Outcome::Partial
+    } else {
+        Outcome::Failure
+    }
+}
+
+/// The conversation as steps, and which step each message went to.
+fn steps(messages: &[Message]) -> (Vec<Step>, StepMap) {
+    let (mut steps, mut map, mut observation) = (Vec::new(), StepMap::default(), String::new());
+    for message in messages {
+        map.push(steps.len());
+        if message.role == "assistant" {
+            steps.push(Step { observation: std::mem::take(&mut observation), action: message.text() });
+        } else {
+            if !observation.is_empty() {
+                observation.push('\n');
+            }
+            observation.push_str(&message.text());
+        }
+    }
+    if !observation.is_empty() {
+        // The conversation ended with what the agent did not answer.
+        steps.push(Step { observation, action: String::new() });
+    }
+    (steps, map)
+}
+
+impl Message {
+    /// `role: content`, with tool calls as `call name(arguments)`.
+    fn text(&self) -> String {
+        let calls = self.tool_calls.iter().flatten();
+        let calls = calls.map(|call| format!("call {}({})", call.function.name, call.function.arguments));
+        let said = self.content.iter().map(|content| match (self.role.as_str(), &self.name) {
+            ("assistant", _) => content.clone(),
+            (role, Some(name)) => format!("{role} {name}: {content}"),
+            (role, None) => format!("{role}: {content}"),
+        });
+        said.chain(calls).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn messages_pair_up_into_steps() {
+        let text = json!([{"task_id": 3, "trial": 1, "reward": 1.0, "info": {}, "traj": [
+            {"role": "system", "content": "rules"},
+            {"role": "user", "content": "hello"},
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": "x", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "name": "f", "content": "42"},
+            {"role": "assistant", "content": "it is 42"},
+            {"role": "user", "content": "bye"},
+        ]}])
+        .to_string();
+        let entries = tau_bench(Path::new("x.json"), &text).expect("a conversation");
+        let ImportedRecord::Trajectory { trajectory, judgment, steps } = &entries[0].record else {
+            panic!("not a trajectory")
+        };
+        assert_eq!(trajectory.task, "hello");
+        assert_eq!(trajectory.rollout, Some(Rollout { group: "3".into(), attempt: 1 }));
+        assert_eq!(judgment.as_ref().map(|j| j.outcome), Some(Outcome::Success));
+        let actions: Vec<&str> = trajectory.steps.iter().map(|step| step.action.as_str()).collect();
+        assert_eq!(actions, ["call f({})", "it is 42", ""]);
+        assert_eq!(trajectory.steps[1].observation, "tool f: 42");
+        // Messages 2 to 4: the call, what came back, and the answer.
+        assert_eq!(steps.steps(2, 4), Some((0, 1)));
+        assert_eq!(steps.steps(4, 6), None);
+    }
+}

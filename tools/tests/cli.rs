@@ -1,0 +1,224 @@
+//! The `lagdb` command as a user meets it: what it prints, where, and how it exits.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+fn lagdb(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_lagdb")).args(arguments).output().expect("the command runs")
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+        panic!("{error}: {}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A small recording: two attempts at each of two tasks, and a strategy that cites two of them.
+fn recordings(directory: &Path) -> std::io::Result<(PathBuf, PathBuf)> {
+    let line = |group: &str, attempt: u32, task: &str, outcome: &str| {
+        serde_json::json!({
+            "task": task, "group": group, "attempt": attempt, "outcome": outcome, "labels": ["test"],
+            "steps": [{"observation": "o", "action": "a"}, {"observation": "p", "action": "b"}],
+        })
+        .to_string()
+    };
+    let trajectories = [
+        line("refund", 0, "I want a refund for my late flight to Oslo", "success"),
+        line("refund", 1, "please refund my late flight to Oslo", "failure"),
+        line("bags", 0, "add two checked bags to my reservation", "success"),
+        line("bags", 1, "I need two more checked bags on my reservation", "success"),
+    ];
+    let strategy = serde_json::json!({
+        "title": "Check the delay first", "description": "Before refunding", "content": "Look the flight up.",
+        "kind": "contrast", "labels": ["policy"], "action_signature": "refund(flight)",
+        "evidence": [
+            {"group": "refund", "attempt": 0, "first_step": 0, "last_step": 1, "polarity": "support"},
+            {"group": "refund", "attempt": 1, "first_step": 1, "last_step": 1, "polarity": "contradict"},
+        ],
+    });
+    let (a, b) = (directory.join("trajectories.jsonl"), directory.join("strategies.jsonl"));
+    std::fs::write(&a, trajectories.join("\n"))?;
+    std::fs::write(&b, strategy.to_string())?;
+    Ok((a, b))
+}
+
+/// A database with the recordings imported.
+fn imported(directory: &Path) -> std::io::Result<String> {
+    let (trajectories, strategies) = recordings(directory)?;
+    let db = directory.join("agent.lagdb").display().to_string();
+    let output =
+        lagdb(&["import", "--db", &db, &trajectories.display().to_string(), &strategies.display().to_string()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    Ok(db)
+}
+
+#[test]
+fn what_was_imported_is_found_again() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let db = imported(directory.path())?;
+    let hits = json(&lagdb(&["search", "--db", &db, "--json", "refund", "late", "flight"]));
+    assert_eq!(hits["schema"], "lagdb.search/1");
+    assert_eq!(hits["hits"][0]["group"], "refund");
+    let only = json(&lagdb(&["search", "--db", &db, "--json", "--outcome", "failure", "flight"]));
+    assert_eq!(only["hits"].as_array().map(Vec::len), Some(1));
+    let siblings = json(&lagdb(&["search", "--db", &db, "--json", "--leave-one-out"]));
+    assert_eq!((&siblings["n"], &siblings["first"]), (&4.into(), &1.0.into()));
+    let strategies = json(&lagdb(&["search", "--db", &db, "--json", "--what", "strategies", "refund"]));
+    let id = strategies["hits"][0]["strategy"].to_string();
+    let strategy = json(&lagdb(&["inspect", "strategy", "--db", &db, "--json", &id]));
+    assert_eq!(strategy["evidence"][0]["outcome"], "success");
+    assert_eq!(strategy["evidence"][1]["polarity"], "contradict");
+    Ok(())
+}
+
+#[test]
+fn a_malformed_line_is_named_and_nothing_is_imported() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let file = directory.path().join("bad.jsonl");
+    std::fs::write(&file, "{\"task\":\"t\",\"steps\":[]}\n\n{\"task\": 3}\n")?;
+    let db = directory.path().join("agent.lagdb").display().to_string();
+    let output = lagdb(&["import", "--db", &db, &file.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("bad.jsonl:3:"), "{}", stderr(&output));
+    assert!(!Path::new(&db).exists(), "nothing was created");
+    Ok(())
+}
+
+#[test]
+fn evidence_of_a_missing_trajectory_is_refused_with_its_line() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let (_, strategies) = recordings(directory.path())?;
+    let db = directory.path().join("agent.lagdb").display().to_string();
+    let output = lagdb(&["import", "--db", &db, &strategies.display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("strategies.jsonl:1:"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("group refund, attempt 0"), "{}", stderr(&output));
+    Ok(())
+}
+
+#[test]
+fn a_missing_database_is_named_not_created() {
+    for command in ["info", "verify", "compact"] {
+        let output = lagdb(&[command, "--db", "/nowhere/agent.lagdb"]);
+        assert!(!output.status.success(), "{command}");
+        assert!(stderr(&output).contains("/nowhere/agent.lagdb"), "{command}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_database_open_elsewhere_is_refused_with_its_owner() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let db = imported(directory.path())?;
+    let _open = lagdb::Database::open(&db)?;
+    let output = lagdb(&["info", "--db", &db]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert!(stderr(&output).contains(&std::process::id().to_string()), "{}", stderr(&output));
+    Ok(())
+}
+
+#[test]
+fn an_unknown_model_file_is_named() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let empty = directory.path().display().to_string();
+    let output = lagdb(&["generate", "--model", &empty, "--prompt", "x"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("config.json"), "{}", stderr(&output));
+    Ok(())
+}
+
+#[test]
+fn generate_remembers_recalls_and_refuses_what_does_not_fit() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("agent.lagdb").display().to_string();
+    let facts = "<bos> Nova city Lagos Chen employer Nova Nova product chips Ada employer Orbit Orbit city Oslo Nova boss Cruz";
+    let first = format!("{facts} question city employer Chen think");
+    let output = json(&lagdb(&["generate", "--json", "--db", &db, "--prompt", &first, "--query", "Chen Nova"]));
+    assert_eq!(output["remembered"].as_u64(), Some(1));
+    let second = json(&lagdb(&["generate", "--json", "--db", &db, "--prompt", &first, "--query", "Nova", "--forget"]));
+    assert_eq!(second["recalled"][0]["trajectory"], output["remembered"]);
+    assert!(second["attached_tokens"].as_u64() > Some(0));
+    assert!(second["remembered"].is_null());
+    let endless = "Nova ".repeat(5000);
+    let output = lagdb(&["generate", "--prompt", &endless]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("exceed the context limit"), "{}", stderr(&output));
+    Ok(())
+}
+
+/// The main job, small: memory-off fails on unspelled facts, the KV log carries them, the control fails.
+#[test]
+fn the_demo_shows_what_it_claims() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("demo.lagdb").display().to_string();
+    let output = lagdb(&["demo", "--json", "--quiet", "--seeds", "11,12", "--streams", "4", "--db", &db]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = json(&output);
+    assert_eq!(report["schema"], "lagdb.demo/1");
+    assert_eq!(report["verify"]["ok"], true);
+    let cells = report["cells"].as_array().expect("cells");
+    assert_eq!(cells.len(), 5 * 4 * 4, "arms x kinds x numbers of logs");
+    let correct = |arm: &str, kind: &str| {
+        let found = cells.iter().find(|c| c["arm"] == arm && c["kind"] == kind && c["n_logs"] == 1);
+        found.and_then(|cell| cell["correct"].as_f64()).expect("a cell")
+    };
+    assert_eq!(correct("none", "unspelled"), 0.0);
+    assert_eq!(correct("text", "unspelled"), 0.0);
+    assert!(correct("kv", "unspelled") >= 0.75, "{}", correct("kv", "unspelled"));
+    assert!(correct("kv_of_another_task", "unspelled") <= 0.25);
+    assert!(correct("text", "spelled") >= 0.75);
+
+    // What it left behind is a sound database, and a damaged copy of it is told apart.
+    assert!(lagdb(&["verify", "--db", &db]).status.success());
+    let segment = first_segment(Path::new(&db))?;
+    let sound = json(&lagdb(&["inspect", "segment", "--json", "--pages", &segment.display().to_string()]));
+    assert_eq!(sound["segments"][0]["row_groups"][0]["tokens"], 7);
+    let mut bytes = std::fs::read(&segment)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes)?;
+    let output = lagdb(&["verify", "--json", "--db", &db]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let problem = &json(&output)["problems"][0];
+    let name = segment.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    assert!(problem["file"].as_str().is_some_and(|file| file.ends_with(&name)), "{problem}");
+    assert!(problem["offset"].as_u64() > Some(0), "{problem}");
+    Ok(())
+}
+
+/// Ctrl-C stops the demo at once; the tasks it finished are still there, and sound.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_keeps_what_was_committed() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("demo.lagdb");
+    let name = db.display().to_string();
+    let demo = Command::new(env!("CARGO_BIN_EXE_lagdb"))
+        .args(["demo", "--json", "--quiet", "--streams", "500", "--db", &name])
+        .stdout(std::process::Stdio::null())
+        .spawn()?;
+    let segments = || std::fs::read_dir(db.join("segments")).map_or(0, Iterator::count);
+    while segments() < 5 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &demo.id().to_string()]).status()?.success());
+    assert_eq!(demo.wait_with_output()?.status.code(), Some(130));
+    assert!(lagdb(&["verify", "--db", &name]).status.success());
+    let info = json(&lagdb(&["info", "--json", "--db", &name]));
+    assert!(info["trajectories"].as_u64() >= Some(5), "{info}");
+    assert_eq!(info["trajectories"], info["kv_logs"]);
+    Ok(())
+}
+
+fn first_segment(db: &Path) -> std::io::Result<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(db.join("segments"))?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.sort();
+    files.into_iter().next().ok_or_else(|| std::io::Error::other("no segment"))
+}
