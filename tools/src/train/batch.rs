@@ -5,19 +5,14 @@
 //! questions in turn, each answered in place, and what was looked up for one is known for the next.
 
 use crate::world::{
-    Exhausted, FollowUpDocuments, Kind, Known, MarkedWords, Pairs, Question, Relation, Rng,
-    SourceTask, TaskSize, Through, Word, World, expected_response,
+    Exhausted, FollowUpDocuments, Kind, Known, MarkedWords, Pairs, Question, Relation, Rng, SourceTask, TaskSize,
+    Through, Word, World, expected_response,
 };
 use candle_core::{Device, Result, Tensor};
 use std::ops::Range;
 
 /// How often a question is of each kind.
-const KINDS: [(Kind, f64); 4] = [
-    (Kind::Own, 2.0),
-    (Kind::Spelled, 2.0),
-    (Kind::Unspelled, 5.0),
-    (Kind::Absent, 1.0),
-];
+const KINDS: [(Kind, f64); 4] = [(Kind::Own, 2.0), (Kind::Spelled, 2.0), (Kind::Unspelled, 5.0), (Kind::Absent, 1.0)];
 const MAX_BRIDGES: usize = 3;
 
 /// What a follow-up is given of the source tasks.
@@ -93,24 +88,14 @@ struct Example {
 impl Batch {
     /// Draws a batch.
     pub(crate) fn draw(plan: &Plan, rng: &mut Rng) -> std::result::Result<Self, Exhausted> {
-        let examples = (0..plan.n_rows)
-            .map(|_| Example::draw(plan, rng))
-            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let examples =
+            (0..plan.n_rows).map(|_| Example::draw(plan, rng)).collect::<std::result::Result<Vec<_>, _>>()?;
         let prompt_len = examples[0].sources[0].prompt().len();
         let log = prompt_len - 1..prompt_len + 6;
         let is_full = plan.arm == Arm::Full;
         let mut follow_ups = Rows::new(examples.iter().map(|example| example.follow_up.as_slice()));
-        let mut sources = Rows::new(
-            examples
-                .iter()
-                .flat_map(|example| &example.source_rows)
-                .map(Vec::as_slice),
-        );
-        for (row, source) in examples
-            .iter()
-            .flat_map(|e| e.sources.iter().take(plan.n_logs.max(1)))
-            .enumerate()
-        {
+        let mut sources = Rows::new(examples.iter().flat_map(|example| &example.source_rows).map(Vec::as_slice));
+        for (row, source) in examples.iter().flat_map(|e| e.sources.iter().take(plan.n_logs.max(1))).enumerate() {
             match is_full {
                 true => {
                     let (row, nth) = (row / plan.n_logs, row % plan.n_logs);
@@ -120,11 +105,7 @@ impl Batch {
             }
         }
         let log = log.start + plan.trim.0..log.end - plan.trim.1;
-        Ok(Self {
-            sources: (!is_full).then_some(sources),
-            follow_ups,
-            log,
-        })
+        Ok(Self { sources: (!is_full).then_some(sources), follow_ups, log })
     }
 }
 
@@ -132,59 +113,30 @@ impl Example {
     fn draw(plan: &Plan, rng: &mut Rng) -> std::result::Result<Self, Exhausted> {
         let mut world = World::with_rng(Rng::new(rng.bits()), Pairs::Training);
         let n_sources = (plan.n_logs + usize::from(plan.hidden)).max(1);
-        let sources = (0..n_sources)
-            .map(|_| world.source_task(plan.size))
-            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let sources =
+            (0..n_sources).map(|_| world.source_task(plan.size)).collect::<std::result::Result<Vec<_>, _>>()?;
         let given = &sources[..plan.n_logs];
         let mut order: Vec<usize> = (0..n_sources).collect();
         rng.shuffle(&mut order);
-        let bridged: Vec<&SourceTask> = order
-            .iter()
-            .take(MAX_BRIDGES)
-            .map(|&i| &sources[i])
-            .collect();
+        let bridged: Vec<&SourceTask> = order.iter().take(MAX_BRIDGES).map(|&i| &sources[i]).collect();
         let documents = world.follow_up_documents(&bridged)?;
 
         let mut follow_up: MarkedWords = match plan.arm {
-            Arm::Text => given
-                .iter()
-                .flat_map(|source| source.log())
-                .map(|word| (word, false))
-                .collect(),
-            Arm::Full => given
-                .iter()
-                .flat_map(|source| source_row(&world, source, 0, rng))
-                .collect(),
+            Arm::Text => given.iter().flat_map(|source| source.log()).map(|word| (word, false)).collect(),
+            Arm::Full => given.iter().flat_map(|source| source_row(&world, source, 0, rng)).collect(),
             Arm::Kv | Arm::None => Vec::new(),
         };
         follow_up.push((Word::BOS, false));
-        follow_up.extend(
-            documents
-                .facts
-                .iter()
-                .flat_map(|fact| fact.words())
-                .map(|word| (word, false)),
-        );
+        follow_up.extend(documents.facts.iter().flat_map(|fact| fact.words()).map(|word| (word, false)));
         let mut known = known(plan.arm, given, &documents);
         for _ in 0..plan.n_questions {
             let question = draw_question(&documents, &sources, &bridged, rng);
             follow_up.extend(question.words().map(|word| (word, false)));
             follow_up.extend(expected_response(&world, question, &mut known, rng));
         }
-        let shown = if plan.arm == Arm::Full {
-            0
-        } else {
-            plan.n_logs.max(1)
-        };
-        let source_rows = sources[..shown]
-            .iter()
-            .map(|source| source_row(&world, source, plan.n_extra, rng))
-            .collect();
-        Ok(Self {
-            sources,
-            source_rows,
-            follow_up,
-        })
+        let shown = if plan.arm == Arm::Full { 0 } else { plan.n_logs.max(1) };
+        let source_rows = sources[..shown].iter().map(|source| source_row(&world, source, plan.n_extra, rng)).collect();
+        Ok(Self { sources, source_rows, follow_up })
     }
 }
 
@@ -223,19 +175,12 @@ fn known(arm: Arm, given: &[SourceTask], documents: &FollowUpDocuments) -> Known
 
 /// A source task's trajectory, and `n_extra` more questions about the people it shows.
 fn source_row(world: &World, source: &SourceTask, n_extra: usize, rng: &mut Rng) -> MarkedWords {
-    let mut row: MarkedWords = source
-        .prompt()
-        .into_iter()
-        .map(|word| (word, false))
-        .collect();
+    let mut row: MarkedWords = source.prompt().into_iter().map(|word| (word, false)).collect();
     row.extend(source.response().into_iter().map(|word| (word, true)));
     let mut known = Known::new();
     known.documents(source.facts.iter().copied());
     for _ in 0..n_extra {
-        let question = Question {
-            person: rng.pick(&source.people),
-            attribute: rng.pick(&Relation::OF_ORGS),
-        };
+        let question = Question { person: rng.pick(&source.people), attribute: rng.pick(&Relation::OF_ORGS) };
         row.extend(question.words().map(|word| (word, false)));
         row.extend(expected_response(world, question, &mut known, rng));
     }
@@ -251,13 +196,8 @@ impl Rows {
             let first = out.ids.len();
             out.ids.extend(row.iter().map(|(word, _)| word.id()));
             out.ids.resize(first + len, Word::PAD.id());
-            let said = row
-                .iter()
-                .enumerate()
-                .skip(1)
-                .filter(|(_, (_, said))| *said);
-            out.said
-                .extend(said.map(|(i, (word, _))| ((first + i - 1) as u32, word.id())));
+            let said = row.iter().enumerate().skip(1).filter(|(_, (_, said))| *said);
+            out.said.extend(said.map(|(i, (word, _))| ((first + i - 1) as u32, word.id())));
             out.n_rows += 1;
         }
         out
@@ -274,11 +214,7 @@ impl Rows {
 
     /// Token ids, `[n_rows, len]`.
     pub(crate) fn tokens(&self) -> Result<Tensor> {
-        Tensor::from_slice(
-            &self.ids,
-            (self.n_rows, self.ids.len() / self.n_rows),
-            &Device::Cpu,
-        )
+        Tensor::from_slice(&self.ids, (self.n_rows, self.ids.len() / self.n_rows), &Device::Cpu)
     }
 
     /// Where the model speaks and what it should say next, `[n]` each.
@@ -290,10 +226,7 @@ impl Rows {
     /// Where logs name their organisation and the values to be found there, `[n]` each, by relation.
     pub(crate) fn written(&self) -> Result<(Tensor, [Vec<u32>; 3])> {
         let at = indices(self.written.iter().map(|(at, _)| *at).collect())?;
-        Ok((
-            at,
-            std::array::from_fn(|i| self.written.iter().map(|(_, values)| values[i]).collect()),
-        ))
+        Ok((at, std::array::from_fn(|i| self.written.iter().map(|(_, values)| values[i]).collect())))
     }
 
     /// The words the model should say, row by row.

@@ -22,11 +22,7 @@ pub(crate) struct Curve {
 
 impl Curve {
     pub(crate) fn create(path: &Path) -> Result<Self, TrainError> {
-        Ok(Self {
-            file: File::create(path)?,
-            began: Instant::now(),
-            averages: BTreeMap::new(),
-        })
+        Ok(Self { file: File::create(path)?, began: Instant::now(), averages: BTreeMap::new() })
     }
 
     /// Takes in the losses of one step.
@@ -45,21 +41,13 @@ impl Curve {
     }
 
     /// Writes one line, with `checks` at its end, and returns it.
-    pub(crate) fn point(
-        &mut self,
-        step: usize,
-        stage: &str,
-        checks: Map<String, Value>,
-    ) -> Result<String, TrainError> {
+    pub(crate) fn point(&mut self, step: usize, stage: &str, checks: Map<String, Value>) -> Result<String, TrainError> {
         let mut line = Map::new();
         line.insert("step".into(), json!(step));
         line.insert("stage".into(), json!(stage));
         line.insert("seconds".into(), json!(self.began.elapsed().as_secs()));
         for (name, loss) in &self.averages {
-            line.insert(
-                (*name).into(),
-                json!((f64::from(*loss) * 1e4).round() / 1e4),
-            );
+            line.insert((*name).into(), json!((f64::from(*loss) * 1e4).round() / 1e4));
         }
         line.extend(checks);
         let line = Value::Object(line).to_string();

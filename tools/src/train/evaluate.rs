@@ -9,8 +9,7 @@ use super::batch::{Arm, Rows};
 use super::loss::memory_of;
 use super::model::Model;
 use crate::world::{
-    Exhausted, FollowUp, Kind, LOG_LEN, MarkedWords, Pairs, Rng, SourceTask, TaskSize, Through,
-    Word, World,
+    Exhausted, FollowUp, Kind, LOG_LEN, MarkedWords, Pairs, Rng, SourceTask, TaskSize, Through, Word, World,
 };
 use candle_core::D;
 
@@ -51,16 +50,9 @@ struct Case {
 }
 
 /// Counts one cell over `n` cases of a seed. The same seed gives the same cases in every arm.
-pub(crate) fn evaluate(
-    model: &Model,
-    cell: Cell,
-    seed: u64,
-    n: usize,
-) -> Result<Counts, TrainError> {
+pub(crate) fn evaluate(model: &Model, cell: Cell, seed: u64, n: usize) -> Result<Counts, TrainError> {
     let mut rng = Rng::new(seed);
-    let cases: Vec<Case> = (0..n)
-        .map(|_| draw_case(cell, &mut rng))
-        .collect::<Result<_, _>>()?;
+    let cases: Vec<Case> = (0..n).map(|_| draw_case(cell, &mut rng)).collect::<Result<_, _>>()?;
     let mut counts = Counts::default();
     for some in cases.chunks(32) {
         counts.add(run_cases(model, cell, some)?);
@@ -89,26 +81,17 @@ fn run_cases(model: &Model, cell: Cell, cases: &[Case]) -> Result<Counts, TrainE
     let rows = Rows::new(rows.iter().map(Vec::as_slice));
     let memory = match cell.arm {
         Arm::Kv => {
-            let trajectories = cases
-                .iter()
-                .flat_map(|case| &case.logs)
-                .map(|log| unmarked(log.trajectory()));
+            let trajectories = cases.iter().flat_map(|case| &case.logs).map(|log| unmarked(log.trajectory()));
             let trajectories: Vec<MarkedWords> = trajectories.collect();
             let len = trajectories[0].len();
-            let pass = model.forward(
-                &Rows::new(trajectories.iter().map(Vec::as_slice)).tokens()?,
-                None,
-            )?;
+            let pass = model.forward(&Rows::new(trajectories.iter().map(Vec::as_slice)).tokens()?, None)?;
             Some(memory_of(&pass, len - LOG_LEN..len, cases.len())?)
         }
         Arm::None | Arm::Text | Arm::Full => None,
     };
     let pass = model.forward(&rows.tokens()?, memory.as_deref())?;
     let (at, _) = rows.said()?;
-    let chosen = model
-        .logits(&pass.hidden.index_select(&at, 0)?)?
-        .argmax(D::Minus1)?
-        .to_vec1::<u32>()?;
+    let chosen = model.logits(&pass.hidden.index_select(&at, 0)?)?.argmax(D::Minus1)?.to_vec1::<u32>()?;
     let mut chosen = chosen.into_iter();
     let mut counts = Counts::default();
     for said in rows.said_by_row() {

@@ -40,11 +40,7 @@ pub(crate) fn losses(model: &Model, batch: &Batch, arm: Arm) -> Result<Losses> {
     let Some(rows) = &batch.sources else {
         let pass = model.forward(&batch.follow_ups.tokens()?, None)?;
         let write = write_loss(model, &pass, &batch.follow_ups)?;
-        return Ok(Losses {
-            source: None,
-            follow_up: response_loss(model, &pass, &batch.follow_ups)?,
-            write,
-        });
+        return Ok(Losses { source: None, follow_up: response_loss(model, &pass, &batch.follow_ups)?, write });
     };
     let pass = model.forward(&rows.tokens()?, None)?;
     let tokens = batch.follow_ups.tokens()?;
@@ -64,19 +60,9 @@ pub(crate) fn losses(model: &Model, batch: &Batch, arm: Arm) -> Result<Losses> {
 pub(crate) fn memory_of(pass: &Pass, log: Range<usize>, n_follow_ups: usize) -> Result<Vec<Kv>> {
     let side_by_side = |x: &Tensor| {
         let width = x.dim(2)?;
-        x.narrow(1, log.start, log.len())?
-            .contiguous()?
-            .reshape((n_follow_ups, (), width))
+        x.narrow(1, log.start, log.len())?.contiguous()?.reshape((n_follow_ups, (), width))
     };
-    pass.kv
-        .iter()
-        .map(|kv| {
-            Ok(Kv {
-                k: side_by_side(&kv.k)?,
-                v: side_by_side(&kv.v)?,
-            })
-        })
-        .collect()
+    pass.kv.iter().map(|kv| Ok(Kv { k: side_by_side(&kv.k)?, v: side_by_side(&kv.v)? })).collect()
 }
 
 fn response_loss(model: &Model, pass: &Pass, rows: &Rows) -> Result<Tensor> {
@@ -88,15 +74,9 @@ fn write_loss(model: &Model, pass: &Pass, rows: &Rows) -> Result<Tensor> {
     let (at, values) = rows.written()?;
     let reader = &model.blocks[WRITE_BLOCK + 1];
     let head_dim = model.sizes.head_dim;
-    let state = rms_norm(
-        &pass.after_block[WRITE_BLOCK].index_select(&at, 0)?,
-        &reader.input_norm,
-    )?;
+    let state = rms_norm(&pass.after_block[WRITE_BLOCK].index_select(&at, 0)?, &reader.input_norm)?;
     let read = linear(&state, &reader.v.narrow(0, 0, head_dim)?)?;
-    let copied = rms_norm(
-        &linear(&read, &reader.o.narrow(1, 0, head_dim)?)?,
-        &model.norm,
-    )?;
+    let copied = rms_norm(&linear(&read, &reader.o.narrow(1, 0, head_dim)?)?, &model.norm)?;
     let mut sum = Tensor::zeros((), candle_core::DType::F32, &Device::Cpu)?;
     for (relation, values) in Relation::OF_ORGS.into_iter().zip(values) {
         let class = relation.value_class().ids();

@@ -85,24 +85,14 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(sizes: Sizes, embed: Var, blocks: Vec<Block>, norm: Var) -> Self {
         let angles = Arc::new(Angles::new(N_POSITIONS, sizes.head_dim, sizes.theta));
-        Self {
-            sizes,
-            embed,
-            blocks,
-            norm,
-            angles,
-        }
+        Self { sizes, embed, blocks, norm, angles }
     }
 
     /// Every weight, under its Hugging Face name.
     pub(crate) fn named(&self) -> Vec<(String, &Var)> {
         let mut all = vec![("model.embed_tokens.weight".to_owned(), &self.embed)];
         for (i, block) in self.blocks.iter().enumerate() {
-            all.extend(
-                block
-                    .named()
-                    .map(|(name, var)| (format!("model.layers.{i}.{name}.weight"), var)),
-            );
+            all.extend(block.named().map(|(name, var)| (format!("model.layers.{i}.{name}.weight"), var)));
         }
         all.push(("model.norm.weight".to_owned(), &self.norm));
         all
@@ -116,15 +106,8 @@ impl Model {
         for (i, block) in self.blocks.iter().enumerate() {
             let h = rms_norm(&x, &block.input_norm)?;
             let token_major = |w: &Var| linear(&h, w)?.reshape((n_batch, n_tokens, ()));
-            let own = Kv {
-                k: token_major(&block.k)?,
-                v: token_major(&block.v)?,
-            };
-            let attended = self.attend(
-                &token_major(&block.q)?,
-                &own,
-                memory.map(|memory| &memory[i]),
-            )?;
+            let own = Kv { k: token_major(&block.k)?, v: token_major(&block.v)? };
+            let attended = self.attend(&token_major(&block.q)?, &own, memory.map(|memory| &memory[i]))?;
             x = (x + linear(&attended.flatten_to(1)?, &block.o)?)?;
             let h = rms_norm(&x, &block.post_norm)?;
             let wide = swiglu(&linear(&h, &block.gate)?, &linear(&h, &block.up)?)?;
@@ -132,11 +115,7 @@ impl Model {
             after_block.push(x.clone());
             kv.push(own);
         }
-        Ok(Pass {
-            hidden: rms_norm(&x, &self.norm)?,
-            after_block,
-            kv,
-        })
+        Ok(Pass { hidden: rms_norm(&x, &self.norm)?, after_block, kv })
     }
 
     /// Scores of all words, `[n, n_words]`, from normed hidden states `[n, d]`: the embedding is tied.
@@ -146,37 +125,20 @@ impl Model {
 
     /// Attention of the tokens' queries over memory and the tokens themselves; `[n_batch, n_tokens, n_heads · head_dim]`.
     fn attend(&self, q: &Tensor, own: &Kv, memory: Option<&Kv>) -> Result<Tensor> {
-        let Sizes {
-            n_heads,
-            n_kv_heads,
-            head_dim,
-            ..
-        } = self.sizes;
+        let Sizes { n_heads, n_kv_heads, head_dim, .. } = self.sizes;
         let (n_batch, n_tokens, _) = q.dims3()?;
         let all = match memory {
-            Some(memory) => Kv {
-                k: Tensor::cat(&[&memory.k, &own.k], 1)?,
-                v: Tensor::cat(&[&memory.v, &own.v], 1)?,
-            },
+            Some(memory) => Kv { k: Tensor::cat(&[&memory.k, &own.k], 1)?, v: Tensor::cat(&[&memory.v, &own.v], 1)? },
             None => own.clone(),
         };
         let n_memory = all.k.dim(1)? - n_tokens;
         // The query heads that share a key-value head become rows of one product.
-        let grouped = (
-            n_batch,
-            n_kv_heads,
-            n_heads / n_kv_heads * n_tokens,
-            head_dim,
-        );
+        let grouped = (n_batch, n_kv_heads, n_heads / n_kv_heads * n_tokens, head_dim);
         let q = split_heads(q, n_heads, Some((&self.angles, n_memory)))?.reshape(grouped)?;
         let k = split_heads(&all.k, n_kv_heads, Some((&self.angles, 0)))?;
         let v = split_heads(&all.v, n_kv_heads, None)?;
         let weights = causal_softmax(&q.matmul(&k.t()?)?, n_tokens, (head_dim as f32).powf(-0.5))?;
-        merge_heads(
-            &weights
-                .matmul(&v)?
-                .reshape((n_batch, n_heads, n_tokens, head_dim))?,
-        )
+        merge_heads(&weights.matmul(&v)?.reshape((n_batch, n_heads, n_tokens, head_dim))?)
     }
 }
 

@@ -39,11 +39,7 @@ impl Optimizer {
                 others.push((var.clone(), zeros.clone(), zeros));
             }
         }
-        Ok(Self {
-            matrices,
-            others,
-            n_steps: 0,
-        })
+        Ok(Self { matrices, others, n_steps: 0 })
     }
 
     /// One step along `grads`; a weight without a gradient is an error. Returns the gradient's norm before clipping.
@@ -56,18 +52,14 @@ impl Optimizer {
             *momentum = ((&*momentum * MOMENTUM)? + &grad)?;
             let (n_out, n_in) = var.dims2()?;
             let stretch = (n_out as f64 / n_in as f64).max(1.0).sqrt();
-            let update =
-                (orthogonal(&(grad + (&*momentum * MOMENTUM)?)?)? * (stretch * rates.muon))?;
+            let update = (orthogonal(&(grad + (&*momentum * MOMENTUM)?)?)? * (stretch * rates.muon))?;
             var.set(&((var.as_tensor() * (1.0 - rates.muon * DECAY))? - update)?)?;
         }
         for (var, first, second) in &mut self.others {
             let grad = (gradient(grads, var)? * clip)?;
             *first = ((&*first * BETAS.0)? + (&grad * (1.0 - BETAS.0))?)?;
             *second = ((&*second * BETAS.1)? + (grad.sqr()? * (1.0 - BETAS.1))?)?;
-            let (unbias1, unbias2) = (
-                1.0 - BETAS.0.powi(self.n_steps),
-                1.0 - BETAS.1.powi(self.n_steps),
-            );
+            let (unbias1, unbias2) = (1.0 - BETAS.0.powi(self.n_steps), 1.0 - BETAS.1.powi(self.n_steps));
             let scale = ((&*second / unbias2)?.sqrt()? + ADAM_EPS)?;
             var.set(&(var.as_tensor() - ((&*first * (rates.adam / unbias1))? / scale)?)?)?;
         }
@@ -75,11 +67,7 @@ impl Optimizer {
     }
 
     fn gradient_norm(&self, grads: &GradStore) -> Result<f64> {
-        let vars = self
-            .matrices
-            .iter()
-            .map(|(var, _)| var)
-            .chain(self.others.iter().map(|(var, ..)| var));
+        let vars = self.matrices.iter().map(|(var, _)| var).chain(self.others.iter().map(|(var, ..)| var));
         let mut sum = 0.0;
         for var in vars {
             sum += f64::from(gradient(grads, var)?.sqr()?.sum_all()?.to_scalar::<f32>()?);

@@ -29,55 +29,33 @@ pub(crate) fn fresh(sizes: Sizes, rng: &mut Rng) -> Result<Model> {
     let Sizes { n_words, d, .. } = sizes;
     let shared: Vec<f32> = (0..d).map(|_| rng.normal()).collect();
     let mut embed = Matrix::normal(n_words, d, EMBED_STD, rng);
-    embed.each_row(|row| {
-        row.iter_mut()
-            .zip(&shared)
-            .for_each(|(x, c)| *x += EMBED_STD * c)
-    });
-    let mut blocks: Vec<RawBlock> = (0..sizes.n_layers)
-        .map(|_| RawBlock::random(sizes, rng))
-        .collect();
+    embed.each_row(|row| row.iter_mut().zip(&shared).for_each(|(x, c)| *x += EMBED_STD * c));
+    let mut blocks: Vec<RawBlock> = (0..sizes.n_layers).map(|_| RawBlock::random(sizes, rng)).collect();
     preset_heads(&mut blocks, sizes, &shared, rng);
-    let blocks = blocks
-        .iter()
-        .map(|block| block.to_block(d))
-        .collect::<Result<_>>()?;
+    let blocks = blocks.iter().map(|block| block.to_block(d)).collect::<Result<_>>()?;
     Ok(Model::new(sizes, embed.to_var()?, blocks, ones(d)?))
 }
 
 fn preset_heads(blocks: &mut [RawBlock], sizes: Sizes, shared: &[f32], rng: &mut Rng) {
-    let Sizes {
-        d, head_dim, theta, ..
-    } = sizes;
+    let Sizes { d, head_dim, theta, .. } = sizes;
     let half = head_dim / 2;
     let length = shared.iter().map(|c| c * c).sum::<f32>().sqrt();
     let shared: Vec<f32> = shared.iter().map(|c| c / length).collect();
 
     // Block 0: key of angle 0, query of angle -back: their product peaks `back` tokens ago.
-    let key: Vec<f32> = (0..head_dim)
-        .map(|i| if i < half { SHARPNESS } else { 0.0 })
-        .collect();
+    let key: Vec<f32> = (0..head_dim).map(|i| if i < half { SHARPNESS } else { 0.0 }).collect();
     blocks[0].k.set_rows(0, &Matrix::outer(&key, &shared));
     for (head, back) in [(0, 1.0), (1, 2.0)] {
         let angle = |i: usize| back * theta.powf(-((i % half) as f64) / half as f64);
         let query = |i: usize| {
-            if i < half {
-                angle(i).cos()
-            } else {
-                -angle(i).sin()
-            }
+            if i < half { angle(i).cos() } else { -angle(i).sin() }
         };
         let query: Vec<f32> = (0..head_dim).map(|i| SHARPNESS * query(i) as f32).collect();
-        blocks[0]
-            .q
-            .set_rows(head * head_dim, &Matrix::outer(&query, &shared));
+        blocks[0].q.set_rows(head * head_dim, &Matrix::outer(&query, &shared));
     }
 
     let subspaces = Matrix::orthonormal_rows(2 * head_dim, d, rng);
-    let (a0, a1) = (
-        subspaces.rows_of(0, head_dim),
-        subspaces.rows_of(head_dim, head_dim),
-    );
+    let (a0, a1) = (subspaces.rows_of(0, head_dim), subspaces.rows_of(head_dim, head_dim));
     let reduce = || (d as f32).powf(-0.5);
     let mut name = Matrix::normal(head_dim, d, reduce(), rng);
     name.each_row(|row| remove_direction(row, &shared));
@@ -86,9 +64,7 @@ fn preset_heads(blocks: &mut [RawBlock], sizes: Sizes, shared: &[f32], rng: &mut
     blocks[0].o.set_columns(head_dim, &a1.scaled(COPY));
 
     // The matching heads use only the pairs that RoPE turns slowly.
-    let slow: Vec<usize> = (0..head_dim)
-        .filter(|i| i % half >= half * 7 / 16)
-        .collect();
+    let slow: Vec<usize> = (0..head_dim).filter(|i| i % half >= half * 7 / 16).collect();
     let on_slow = |m: Matrix| {
         let mut out = Matrix::zeros(head_dim, d);
         for (from, &to) in slow.iter().enumerate() {
@@ -119,9 +95,7 @@ fn preset_heads(blocks: &mut [RawBlock], sizes: Sizes, shared: &[f32], rng: &mut
 
 fn remove_direction(row: &mut [f32], direction: &[f32]) {
     let along: f32 = row.iter().zip(direction).map(|(x, c)| x * c).sum();
-    row.iter_mut()
-        .zip(direction)
-        .for_each(|(x, c)| *x -= along * c);
+    row.iter_mut().zip(direction).for_each(|(x, c)| *x -= along * c);
 }
 
 fn ones(d: usize) -> Result<Var> {
@@ -140,29 +114,13 @@ struct RawBlock {
 
 impl RawBlock {
     fn random(sizes: Sizes, rng: &mut Rng) -> Self {
-        let Sizes {
-            d,
-            n_heads,
-            n_kv_heads,
-            head_dim,
-            d_ff,
-            ..
-        } = sizes;
+        let Sizes { d, n_heads, n_kv_heads, head_dim, d_ff, .. } = sizes;
         let (width, kv_width) = (n_heads * head_dim, n_kv_heads * head_dim);
         let mut inner = |out| Matrix::normal(out, d, (d as f32).powf(-0.5), rng);
         let (q, k, v) = (inner(width), inner(kv_width), inner(kv_width));
         let (gate, up) = (inner(d_ff), inner(d_ff));
-        let mut outer =
-            |input: usize| Matrix::normal(d, input, 0.2 * (input as f32).powf(-0.5), rng);
-        Self {
-            q,
-            k,
-            v,
-            o: outer(width),
-            gate,
-            up,
-            down: outer(d_ff),
-        }
+        let mut outer = |input: usize| Matrix::normal(d, input, 0.2 * (input as f32).powf(-0.5), rng);
+        Self { q, k, v, o: outer(width), gate, up, down: outer(d_ff) }
     }
 
     fn to_block(&self, d: usize) -> Result<Block> {
@@ -189,19 +147,11 @@ struct Matrix {
 
 impl Matrix {
     fn zeros(n_rows: usize, n_columns: usize) -> Self {
-        Self {
-            n_columns,
-            values: vec![0.0; n_rows * n_columns],
-        }
+        Self { n_columns, values: vec![0.0; n_rows * n_columns] }
     }
 
     fn normal(n_rows: usize, n_columns: usize, std: f32, rng: &mut Rng) -> Self {
-        Self {
-            n_columns,
-            values: (0..n_rows * n_columns)
-                .map(|_| std * rng.normal())
-                .collect(),
-        }
+        Self { n_columns, values: (0..n_rows * n_columns).map(|_| std * rng.normal()).collect() }
     }
 
     /// Random rows of length 1, at right angles to each other (Gram and Schmidt).
@@ -209,25 +159,15 @@ impl Matrix {
         let mut done: Vec<Vec<f32>> = Vec::new();
         for _ in 0..n_rows {
             let mut row: Vec<f32> = (0..n_columns).map(|_| rng.normal()).collect();
-            done.iter()
-                .for_each(|before| remove_direction(&mut row, before));
+            done.iter().for_each(|before| remove_direction(&mut row, before));
             let length = row.iter().map(|x| x * x).sum::<f32>().sqrt();
             done.push(row.iter().map(|x| x / length).collect());
         }
-        Self {
-            n_columns,
-            values: done.concat(),
-        }
+        Self { n_columns, values: done.concat() }
     }
 
     fn outer(column: &[f32], row: &[f32]) -> Self {
-        Self {
-            n_columns: row.len(),
-            values: column
-                .iter()
-                .flat_map(|a| row.iter().map(move |b| a * b))
-                .collect(),
-        }
+        Self { n_columns: row.len(), values: column.iter().flat_map(|a| row.iter().map(move |b| a * b)).collect() }
     }
 
     fn row(&self, i: usize) -> &[f32] {
@@ -239,37 +179,21 @@ impl Matrix {
     }
 
     fn each_row(&mut self, mut f: impl FnMut(&mut [f32])) {
-        self.values
-            .chunks_exact_mut(self.n_columns)
-            .for_each(&mut f);
+        self.values.chunks_exact_mut(self.n_columns).for_each(&mut f);
     }
 
     fn rows_of(&self, first: usize, n: usize) -> Self {
         let values = self.values[first * self.n_columns..][..n * self.n_columns].to_vec();
-        Self {
-            n_columns: self.n_columns,
-            values,
-        }
+        Self { n_columns: self.n_columns, values }
     }
 
     fn scaled(&self, by: f32) -> Self {
-        Self {
-            n_columns: self.n_columns,
-            values: self.values.iter().map(|x| x * by).collect(),
-        }
+        Self { n_columns: self.n_columns, values: self.values.iter().map(|x| x * by).collect() }
     }
 
     fn plus(&self, other: &Self) -> Self {
-        let values = self
-            .values
-            .iter()
-            .zip(&other.values)
-            .map(|(a, b)| a + b)
-            .collect();
-        Self {
-            n_columns: self.n_columns,
-            values,
-        }
+        let values = self.values.iter().zip(&other.values).map(|(a, b)| a + b).collect();
+        Self { n_columns: self.n_columns, values }
     }
 
     /// Replaces rows `first..` by `other`.

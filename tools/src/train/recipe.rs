@@ -1,7 +1,7 @@
-//! The recipe, as data: three stages, one run, no surgery in between.
+//! The recipe, as data: three stages, one run, nothing reset in between.
 //!
 //! 1. *recall*: one or two logs, short documents: find a value in what is shown.
-//! 2. *write*: up to three logs: put unspelled facts behind the words of the log.
+//! 2. *write*: up to four logs: put unspelled facts behind the words of the log.
 //! 3. *many*: up to eight logs at a time, the rate falling to nearly nothing: tell them apart.
 //!
 //! The plain recipe is the control: the same stages, steps, rates, presets and losses, without the KV arm.
@@ -26,10 +26,7 @@ pub(crate) const SIZES: Sizes = Sizes {
 /// Words a batch holds, about; it sets how many examples fit.
 const WORDS_A_BATCH: usize = 2600;
 /// The rates of the plateau.
-const RATES: Rates = Rates {
-    muon: 0.010,
-    adam: 3e-3,
-};
+const RATES: Rates = Rates { muon: 0.010, adam: 3e-3 };
 const WARM_UP_STEPS: usize = 50;
 /// The fraction of the run after which the rates fall.
 const PLATEAU_END: f64 = 0.25;
@@ -57,18 +54,8 @@ pub(crate) struct Recipe {
 impl Recipe {
     /// The recipe of the demo model, or of its plain control.
     pub(crate) fn new(plain: bool) -> Self {
-        let early = [
-            (Arm::Kv, 0.5),
-            (Arm::Text, 0.15),
-            (Arm::Full, 0.2),
-            (Arm::None, 0.15),
-        ];
-        let late = [
-            (Arm::Kv, 0.65),
-            (Arm::Text, 0.12),
-            (Arm::Full, 0.15),
-            (Arm::None, 0.08),
-        ];
+        let early = [(Arm::Kv, 0.5), (Arm::Text, 0.15), (Arm::Full, 0.2), (Arm::None, 0.15)];
+        let late = [(Arm::Kv, 0.65), (Arm::Text, 0.12), (Arm::Full, 0.15), (Arm::None, 0.08)];
         let stage = |name, n_steps, max_logs, max_size, write_weight, arms| Stage {
             name,
             n_steps,
@@ -104,13 +91,9 @@ impl Recipe {
     pub(crate) fn rates(&self, step: usize) -> Rates {
         let progress = step as f64 / self.n_steps() as f64;
         let fall = ((progress - PLATEAU_END) / (1.0 - PLATEAU_END)).clamp(0.0, 1.0);
-        let left =
-            LAST_RATE + (1.0 - LAST_RATE) * (1.0 + (std::f64::consts::PI * fall).cos()) / 2.0;
+        let left = LAST_RATE + (1.0 - LAST_RATE) * (1.0 + (std::f64::consts::PI * fall).cos()) / 2.0;
         let factor = left * ((step + 1) as f64 / WARM_UP_STEPS as f64).min(1.0);
-        Rates {
-            muon: RATES.muon * factor,
-            adam: RATES.adam * factor,
-        }
+        Rates { muon: RATES.muon * factor, adam: RATES.adam * factor }
     }
 }
 
@@ -127,9 +110,7 @@ impl Stage {
             Arm::None => 0,
             Arm::Text | Arm::Kv => rng.between(1, self.max_logs),
             // Whole trajectories are long: fewer of them more often.
-            Arm::Full => rng
-                .between(1, self.max_logs)
-                .min(rng.between(1, self.max_logs)),
+            Arm::Full => rng.between(1, self.max_logs).min(rng.between(1, self.max_logs)),
         };
         let hidden = arm == Arm::None || rng.chance(0.3);
         let max_size = self.max_size.min(42 / (n_logs + 1));
@@ -140,15 +121,6 @@ impl Stage {
         let follow_up_len = 34 + 14 * n_questions;
         let n_rows = (WORDS_A_BATCH / (n_logs.max(1) * source_len + follow_up_len)).max(3);
         let trim = (usize::from(rng.chance(0.15)), usize::from(rng.chance(0.15)));
-        Plan {
-            arm,
-            n_rows,
-            n_logs,
-            hidden,
-            size: TaskSize::new(orgs, people),
-            n_extra,
-            n_questions,
-            trim,
-        }
+        Plan { arm, n_rows, n_logs, hidden, size: TaskSize::new(orgs, people), n_extra, n_questions, trim }
     }
 }

@@ -49,11 +49,7 @@ pub fn train(options: &TrainOptions, mut progress: impl FnMut(&str)) -> Result<(
             checkpoint::save(&model, &options.out)?;
         }
         if step % CURVE_EVERY == 0 || step == last {
-            let checks = if is_checked {
-                check(&model)?
-            } else {
-                Map::new()
-            };
+            let checks = if is_checked { check(&model)? } else { Map::new() };
             progress(&curve.point(step, recipe.stage(step).name, checks)?);
         }
     }

@@ -17,23 +17,10 @@ const CASES_A_SEED: usize = 70;
 /// The share of unspelled facts recalled from KV logs.
 pub(crate) fn check(model: &Model) -> Result<Map<String, Value>, TrainError> {
     let mut checks = Map::new();
-    for (name, n_logs) in [
-        ("unspelled_kv_1", 1),
-        ("unspelled_kv_4", 4),
-        ("unspelled_kv_8", 8),
-    ] {
-        let cell = Cell {
-            kind: Kind::Unspelled,
-            through: Through::Bridge,
-            arm: Arm::Kv,
-            n_logs,
-            relevant: true,
-        };
+    for (name, n_logs) in [("unspelled_kv_1", 1), ("unspelled_kv_4", 4), ("unspelled_kv_8", 8)] {
+        let cell = Cell { kind: Kind::Unspelled, through: Through::Bridge, arm: Arm::Kv, n_logs, relevant: true };
         let counts = evaluate(model, cell, CHECK_SEED, 64)?;
-        checks.insert(
-            name.into(),
-            json!(counts.correct as f64 / counts.n() as f64),
-        );
+        checks.insert(name.into(), json!(counts.correct as f64 / counts.n() as f64));
     }
     Ok(checks)
 }
@@ -43,10 +30,7 @@ pub(crate) fn check(model: &Model) -> Result<Map<String, Value>, TrainError> {
 /// # Errors
 ///
 /// [`TrainError`] if the checkpoint cannot be read or the file cannot be written.
-pub fn evaluate_checkpoint(
-    folder: &Path,
-    mut progress: impl FnMut(&str),
-) -> Result<(), TrainError> {
+pub fn evaluate_checkpoint(folder: &Path, mut progress: impl FnMut(&str)) -> Result<(), TrainError> {
     let model = checkpoint::load(folder)?;
     let mut lines = Vec::new();
     for cell in cells() {
@@ -67,13 +51,7 @@ fn cells() -> Vec<Cell> {
             Kind::Own | Kind::Absent => &both[..1],
         };
         for &through in ways {
-            let cell = |arm, n_logs, relevant| Cell {
-                kind,
-                through,
-                arm,
-                n_logs,
-                relevant,
-            };
+            let cell = |arm, n_logs, relevant| Cell { kind, through, arm, n_logs, relevant };
             cells.push(cell(Arm::None, 0, false));
             for arm in [Arm::Text, Arm::Kv, Arm::Full] {
                 cells.extend([1, 2, 4, 8].map(|n_logs| cell(arm, n_logs, true)));

@@ -42,17 +42,8 @@ fn next_part(words: &[Word]) -> (Option<String>, usize) {
         }
         [subject, relation, value, ref rest @ ..] => match Relation::parse(relation) {
             Some(relation) => {
-                let goes_on = rest
-                    .first()
-                    .is_some_and(|word| Relation::parse(*word).is_some());
-                (
-                    Some(clause(Fact {
-                        subject,
-                        relation,
-                        value,
-                    })),
-                    if goes_on { 2 } else { 3 },
-                )
+                let goes_on = rest.first().is_some_and(|word| Relation::parse(*word).is_some());
+                (Some(clause(Fact { subject, relation, value })), if goes_on { 2 } else { 3 })
             }
             None => (Some(subject.to_string()), 1),
         },
@@ -61,13 +52,7 @@ fn next_part(words: &[Word]) -> (Option<String>, usize) {
     }
 }
 
-fn clause(
-    Fact {
-        subject,
-        relation,
-        value,
-    }: Fact,
-) -> String {
+fn clause(Fact { subject, relation, value }: Fact) -> String {
     match relation {
         Relation::Employer => format!("{subject} works for {value}"),
         Relation::City => format!("{subject} is in {value}"),

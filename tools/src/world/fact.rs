@@ -31,9 +31,7 @@ impl Relation {
 
     /// The relation a word stands for.
     pub fn parse(word: Word) -> Option<Relation> {
-        [Self::Employer, Self::City, Self::Product, Self::Boss]
-            .into_iter()
-            .find(|relation| relation.word() == word)
+        [Self::Employer, Self::City, Self::Product, Self::Boss].into_iter().find(|relation| relation.word() == word)
     }
 
     /// The class of the value.
@@ -77,13 +75,7 @@ pub struct Question {
 impl Question {
     /// `question city employer Chen think`; the last word opens the response.
     pub fn words(self) -> [Word; 5] {
-        [
-            Word::QUESTION,
-            self.attribute.word(),
-            Word::EMPLOYER,
-            self.person,
-            Word::THINK,
-        ]
+        [Word::QUESTION, self.attribute.word(), Word::EMPLOYER, self.person, Word::THINK]
     }
 }
 

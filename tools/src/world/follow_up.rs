@@ -56,32 +56,19 @@ pub struct FollowUp {
 impl FollowUp {
     /// `<bos> facts… question city employer Chen think`.
     pub fn prompt(&self) -> Vec<Word> {
-        [
-            vec![Word::BOS],
-            fact_words(&self.facts),
-            self.question.words().to_vec(),
-        ]
-        .concat()
+        [vec![Word::BOS], fact_words(&self.facts), self.question.words().to_vec()].concat()
     }
 
     /// The response where nothing has to be looked up: `Chen employer Nova city Lagos <end>`.
     pub fn response(&self) -> Vec<Word> {
         let Question { person, attribute } = self.question;
-        vec![
-            person,
-            Word::EMPLOYER,
-            self.org,
-            attribute.word(),
-            self.answer,
-            Word::END,
-        ]
+        vec![person, Word::EMPLOYER, self.org, attribute.word(), self.answer, Word::END]
     }
 
     /// Whether these generated words give the right answer: the asked value stands right before the first `<end>`.
     pub fn is_answered_by(&self, generated: &[Word]) -> bool {
         let end = generated.iter().position(|word| *word == Word::END);
-        end.and_then(|end| end.checked_sub(1))
-            .is_some_and(|last| generated[last] == self.answer)
+        end.and_then(|end| end.checked_sub(1)).is_some_and(|last| generated[last] == self.answer)
     }
 }
 
@@ -94,12 +81,7 @@ impl World {
     /// # Errors
     ///
     /// [`Exhausted`] when the world has too few unused names left.
-    pub fn follow_up(
-        &mut self,
-        source: &SourceTask,
-        kind: Kind,
-        through: Through,
-    ) -> Result<FollowUp, Exhausted> {
+    pub fn follow_up(&mut self, source: &SourceTask, kind: Kind, through: Through) -> Result<FollowUp, Exhausted> {
         self.rng.bits(); // the next follow-up differs
         let mut world = self.clone();
         let documents = world.follow_up_documents(&[source])?;
@@ -109,47 +91,23 @@ impl World {
         };
         let question = documents.question(kind, source, person, &mut world.rng);
         let (org, answer) = world.answer(question).unwrap_or((Word::PAD, Word::PAD));
-        Ok(FollowUp {
-            facts: documents.facts,
-            question,
-            kind,
-            org,
-            answer,
-            world,
-        })
+        Ok(FollowUp { facts: documents.facts, question, kind, org, answer, world })
     }
 
     /// Draws the documents of a follow-up with a bridge person to each of `bridged`.
-    pub(crate) fn follow_up_documents(
-        &mut self,
-        bridged: &[&SourceTask],
-    ) -> Result<FollowUpDocuments, Exhausted> {
-        let own_orgs = (0..OWN_ORGS)
-            .map(|_| self.new_org())
-            .collect::<Result<Vec<_>, _>>()?;
-        let own_people = own_orgs
-            .iter()
-            .map(|org| self.new_person(*org))
-            .collect::<Result<Vec<_>, _>>()?;
+    pub(crate) fn follow_up_documents(&mut self, bridged: &[&SourceTask]) -> Result<FollowUpDocuments, Exhausted> {
+        let own_orgs = (0..OWN_ORGS).map(|_| self.new_org()).collect::<Result<Vec<_>, _>>()?;
+        let own_people = own_orgs.iter().map(|org| self.new_person(*org)).collect::<Result<Vec<_>, _>>()?;
         let absent_org = self.new_org()?;
         let absent_person = self.new_person(absent_org)?;
         let mut bridges = Vec::with_capacity(bridged.len());
         for source in bridged {
             bridges.push((source.org, self.new_person(source.org)?));
         }
-        let shown = own_orgs
-            .iter()
-            .chain(&own_people)
-            .chain([&absent_person])
-            .chain(bridges.iter().map(|(_, p)| p));
+        let shown = own_orgs.iter().chain(&own_people).chain([&absent_person]).chain(bridges.iter().map(|(_, p)| p));
         let mut facts: Vec<Fact> = shown.flat_map(|entity| self.lookup(*entity)).collect();
         self.rng.shuffle(&mut facts);
-        Ok(FollowUpDocuments {
-            facts,
-            own_people,
-            bridges,
-            absent_person,
-        })
+        Ok(FollowUpDocuments { facts, own_people, bridges, absent_person })
     }
 }
 
@@ -164,35 +122,17 @@ pub(crate) struct FollowUpDocuments {
 
 impl FollowUpDocuments {
     /// A question of this kind about `source`; spelled and unspelled facts are asked for through `person`.
-    pub(crate) fn question(
-        &self,
-        kind: Kind,
-        source: &SourceTask,
-        person: Word,
-        rng: &mut super::Rng,
-    ) -> Question {
+    pub(crate) fn question(&self, kind: Kind, source: &SourceTask, person: Word, rng: &mut super::Rng) -> Question {
         let spelled = source.question.attribute;
         let any = rng.pick(&Relation::OF_ORGS);
         match kind {
-            Kind::Own => Question {
-                person: rng.pick(&self.own_people),
-                attribute: any,
-            },
-            Kind::Absent => Question {
-                person: self.absent_person,
-                attribute: any,
-            },
-            Kind::Spelled => Question {
-                person,
-                attribute: spelled,
-            },
+            Kind::Own => Question { person: rng.pick(&self.own_people), attribute: any },
+            Kind::Absent => Question { person: self.absent_person, attribute: any },
+            Kind::Spelled => Question { person, attribute: spelled },
             Kind::Unspelled => {
                 let mut others = Relation::OF_ORGS.to_vec();
                 others.retain(|relation| *relation != spelled);
-                Question {
-                    person,
-                    attribute: rng.pick(&others),
-                }
+                Question { person, attribute: rng.pick(&others) }
             }
         }
     }

@@ -39,10 +39,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod vocabulary;
-#[expect(
-    clippy::module_inception,
-    reason = "the folder is the subject, the file is the type"
-)]
+#[expect(clippy::module_inception, reason = "the folder is the subject, the file is the type")]
 mod world;
 
 pub use english::{english_fact, english_question, english_response};

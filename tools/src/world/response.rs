@@ -19,8 +19,7 @@ impl Known {
 
     /// Adds what these documents say.
     pub fn documents(&mut self, facts: impl IntoIterator<Item = super::Fact>) {
-        self.0
-            .extend(facts.into_iter().map(|fact| (fact.subject, fact.relation)));
+        self.0.extend(facts.into_iter().map(|fact| (fact.subject, fact.relation)));
     }
 
     /// Adds what the text of a source task's log spells out.
@@ -45,19 +44,11 @@ pub type MarkedWords = Vec<(Word, bool)>;
 /// becomes known. The environment's facts are shuffled by `rng`.
 ///
 /// Empty if the world has no answer to the question.
-pub fn expected_response(
-    world: &World,
-    question: Question,
-    known: &mut Known,
-    rng: &mut Rng,
-) -> MarkedWords {
+pub fn expected_response(world: &World, question: Question, known: &mut Known, rng: &mut Rng) -> MarkedWords {
     let Some((org, answer)) = world.answer(question) else {
         return Vec::new();
     };
-    let steps = [
-        (question.person, Relation::Employer, org),
-        (org, question.attribute, answer),
-    ];
+    let steps = [(question.person, Relation::Employer, org), (org, question.attribute, answer)];
     let mut words = vec![(question.person, true)];
     for (subject, relation, value) in steps {
         words.push((relation.word(), true));

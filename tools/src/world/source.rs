@@ -23,10 +23,7 @@ impl TaskSize {
     ///
     /// Panics if fewer than 2 of either are asked for.
     pub fn new(orgs: usize, people: usize) -> Self {
-        assert!(
-            orgs >= 2 && people >= 2,
-            "a source task shows at least 2 organisations and 2 people"
-        );
+        assert!(orgs >= 2 && people >= 2, "a source task shows at least 2 organisations and 2 people");
         Self { orgs, people }
     }
 }
@@ -58,14 +55,7 @@ impl SourceTask {
     /// `Chen employer Nova city Lagos <end>`.
     pub fn response(&self) -> Vec<Word> {
         let Question { person, attribute } = self.question;
-        vec![
-            person,
-            Word::EMPLOYER,
-            self.org,
-            attribute.word(),
-            self.answer,
-            Word::END,
-        ]
+        vec![person, Word::EMPLOYER, self.org, attribute.word(), self.answer, Word::END]
     }
 
     /// The log: the last word of the prompt and the response, [`LOG_LEN`] words.
@@ -82,25 +72,14 @@ impl SourceTask {
     pub fn spelled_facts(&self) -> [Fact; 2] {
         let Question { person, attribute } = self.question;
         [
-            Fact {
-                subject: person,
-                relation: Relation::Employer,
-                value: self.org,
-            },
-            Fact {
-                subject: self.org,
-                relation: attribute,
-                value: self.answer,
-            },
+            Fact { subject: person, relation: Relation::Employer, value: self.org },
+            Fact { subject: self.org, relation: attribute, value: self.answer },
         ]
     }
 
     /// The facts shown about the organisation the log names, spelled out in the log or not.
     pub fn org_facts(&self) -> impl Iterator<Item = Fact> {
-        self.facts
-            .iter()
-            .copied()
-            .filter(|fact| fact.subject == self.org)
+        self.facts.iter().copied().filter(|fact| fact.subject == self.org)
     }
 }
 
@@ -112,34 +91,17 @@ impl World {
     ///
     /// [`Exhausted`] when the world has too few unused names left.
     pub fn source_task(&mut self, size: TaskSize) -> Result<SourceTask, Exhausted> {
-        let orgs = (0..size.orgs)
-            .map(|_| self.new_org())
-            .collect::<Result<Vec<_>, _>>()?;
+        let orgs = (0..size.orgs).map(|_| self.new_org()).collect::<Result<Vec<_>, _>>()?;
         let mut people = vec![self.new_person(orgs[0])?];
         for _ in 1..size.people {
             let employer = self.rng.pick(&orgs[1..]);
             people.push(self.new_person(employer)?);
         }
-        let mut facts: Vec<Fact> = orgs
-            .iter()
-            .chain(&people)
-            .flat_map(|entity| self.lookup(*entity))
-            .collect();
+        let mut facts: Vec<Fact> = orgs.iter().chain(&people).flat_map(|entity| self.lookup(*entity)).collect();
         self.rng.shuffle(&mut facts);
-        let question = Question {
-            person: people[0],
-            attribute: self.rng.pick(&Relation::OF_ORGS),
-        };
-        let answer = facts
-            .iter()
-            .find(|fact| fact.subject == orgs[0] && fact.relation == question.attribute);
+        let question = Question { person: people[0], attribute: self.rng.pick(&Relation::OF_ORGS) };
+        let answer = facts.iter().find(|fact| fact.subject == orgs[0] && fact.relation == question.attribute);
         let answer = answer.map(|fact| fact.value).unwrap_or(Word::PAD);
-        Ok(SourceTask {
-            facts,
-            question,
-            org: orgs[0],
-            answer,
-            people,
-        })
+        Ok(SourceTask { facts, question, org: orgs[0], answer, people })
     }
 }

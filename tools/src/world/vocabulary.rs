@@ -45,15 +45,8 @@ pub const VOCABULARY_LEN: usize = N_SPECIAL + 5 * CLASS_LEN;
 
 static WORDS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let lists = [SPECIAL, PERSONS, ORGS, CITIES, PRODUCTS, BOSSES];
-    let words: Vec<_> = lists
-        .iter()
-        .flat_map(|list| list.split_whitespace())
-        .collect();
-    assert_eq!(
-        words.len(),
-        VOCABULARY_LEN,
-        "the word lists are of fixed length"
-    );
+    let words: Vec<_> = lists.iter().flat_map(|list| list.split_whitespace()).collect();
+    assert_eq!(words.len(), VOCABULARY_LEN, "the word lists are of fixed length");
     words
 });
 
@@ -90,10 +83,7 @@ impl Word {
 
     /// The word of a token id, or `None` where the vocabulary has none.
     pub fn from_id(id: u32) -> Option<Word> {
-        u8::try_from(id)
-            .ok()
-            .filter(|&id| usize::from(id) < VOCABULARY_LEN)
-            .map(Word)
+        u8::try_from(id).ok().filter(|&id| usize::from(id) < VOCABULARY_LEN).map(Word)
     }
 
     /// The word spelled `text`, or `None` if the vocabulary lacks it.
@@ -136,13 +126,7 @@ pub enum WordClass {
 }
 
 impl WordClass {
-    const ALL: [WordClass; 5] = [
-        Self::Person,
-        Self::Org,
-        Self::City,
-        Self::Product,
-        Self::Boss,
-    ];
+    const ALL: [WordClass; 5] = [Self::Person, Self::Org, Self::City, Self::Product, Self::Boss];
 
     /// The token ids of this class.
     pub fn ids(self) -> std::ops::Range<u32> {
@@ -158,20 +142,13 @@ impl WordClass {
 
 /// Words as a text that the tokenizer maps back to the same words.
 pub fn text(words: &[Word]) -> String {
-    words
-        .iter()
-        .map(|word| word.text())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.iter().map(|word| word.text()).collect::<Vec<_>>().join(" ")
 }
 
 /// The content of `tokenizer.json`, in the format of Hugging Face tokenizers: word level, split at white space.
 pub fn tokenizer_json() -> Value {
-    let vocab: Map<String, Value> = WORDS
-        .iter()
-        .enumerate()
-        .map(|(id, word)| ((*word).to_owned(), json!(id)))
-        .collect();
+    let vocab: Map<String, Value> =
+        WORDS.iter().enumerate().map(|(id, word)| ((*word).to_owned(), json!(id))).collect();
     let added_tokens = [Word::PAD, Word::BOS, Word::END].map(added_token);
     json!({
         "version": "1.0",

@@ -35,34 +35,20 @@ impl World {
             words
         };
         let (unused_people, unused_orgs) = (shuffled(WordClass::Person), shuffled(WordClass::Org));
-        Self {
-            rng,
-            pairs,
-            facts: BTreeMap::new(),
-            unused_people,
-            unused_orgs,
-        }
+        Self { rng, pairs, facts: BTreeMap::new(), unused_people, unused_orgs }
     }
 
     /// The fact about this subject and relation, if there is one.
     pub fn fact(&self, subject: Word, relation: Relation) -> Option<Fact> {
         let value = *self.facts.get(&(subject, relation))?;
-        Some(Fact {
-            subject,
-            relation,
-            value,
-        })
+        Some(Fact { subject, relation, value })
     }
 
     /// All facts about an entity: one of a person, three of an organisation, none of anything else.
     pub fn lookup(&self, entity: Word) -> Vec<Fact> {
         self.facts
             .range((entity, Relation::Employer)..=(entity, Relation::Boss))
-            .map(|(&(subject, relation), &value)| Fact {
-                subject,
-                relation,
-                value,
-            })
+            .map(|(&(subject, relation), &value)| Fact { subject, relation, value })
             .collect()
     }
 
@@ -96,15 +82,8 @@ impl World {
 
     /// Draws an unused person who works for `org`.
     pub(super) fn new_person(&mut self, org: Word) -> Result<Word, Exhausted> {
-        let last = self
-            .unused_people
-            .len()
-            .checked_sub(1)
-            .ok_or(Exhausted(WordClass::Person))?;
-        let fitting = self
-            .unused_people
-            .iter()
-            .rposition(|person| self.pairs.allow(*person, org));
+        let last = self.unused_people.len().checked_sub(1).ok_or(Exhausted(WordClass::Person))?;
+        let fitting = self.unused_people.iter().rposition(|person| self.pairs.allow(*person, org));
         let person = self.unused_people.remove(fitting.unwrap_or(last));
         self.facts.insert((person, Relation::Employer), org);
         Ok(person)
@@ -114,10 +93,6 @@ impl World {
         let values: Vec<Word> = relation.value_class().words().collect();
         let mut allowed = values.clone();
         allowed.retain(|value| self.pairs.allow(org, *value));
-        self.rng.pick(if allowed.is_empty() {
-            &values
-        } else {
-            &allowed
-        })
+        self.rng.pick(if allowed.is_empty() { &values } else { &allowed })
     }
 }

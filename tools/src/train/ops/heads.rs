@@ -21,34 +21,19 @@ impl Angles {
         let half = head_dim / 2;
         let angle = |i: usize| (i / half) as f64 * theta.powf(-((i % half) as f64) / half as f64);
         let table = |f: fn(f64) -> f64| (0..n_tokens * half).map(|i| f(angle(i)) as f32).collect();
-        Self {
-            cos: table(f64::cos),
-            sin: table(f64::sin),
-        }
+        Self { cos: table(f64::cos), sin: table(f64::sin) }
     }
 }
 
 /// Token-major to head-major; token `t` is turned to position `first + t`, or not at all without angles.
-pub(crate) fn split_heads(
-    x: &Tensor,
-    n_heads: usize,
-    turn: Option<(&Arc<Angles>, usize)>,
-) -> Result<Tensor> {
+pub(crate) fn split_heads(x: &Tensor, n_heads: usize, turn: Option<(&Arc<Angles>, usize)>) -> Result<Tensor> {
     let turn = turn.map(|(angles, first)| (angles.clone(), first));
-    x.contiguous()?.apply_op1(Heads {
-        n_heads,
-        turn,
-        split: true,
-    })
+    x.contiguous()?.apply_op1(Heads { n_heads, turn, split: true })
 }
 
 /// Head-major to token-major, unturned.
 pub(crate) fn merge_heads(x: &Tensor) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Heads {
-        n_heads: x.dim(1)?,
-        turn: None,
-        split: false,
-    })
+    x.contiguous()?.apply_op1(Heads { n_heads: x.dim(1)?, turn: None, split: false })
 }
 
 #[derive(Clone)]
@@ -73,11 +58,7 @@ impl CustomOp1 for Heads {
                 for token in 0..n_tokens {
                     let token_major = ((batch * n_tokens + token) * n_heads + head) * head_dim;
                     let head_major = ((batch * n_heads + head) * n_tokens + token) * head_dim;
-                    let (from, to) = if self.split {
-                        (token_major, head_major)
-                    } else {
-                        (head_major, token_major)
-                    };
+                    let (from, to) = if self.split { (token_major, head_major) } else { (head_major, token_major) };
                     self.turn_into(&x[from..from + head_dim], &mut y[to..to + head_dim], token);
                 }
             }
@@ -90,10 +71,7 @@ impl CustomOp1 for Heads {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        let back = Heads {
-            split: !self.split,
-            ..self.clone()
-        };
+        let back = Heads { split: !self.split, ..self.clone() };
         Ok(Some(dy.contiguous()?.apply_op1_no_bwd(&back)?))
     }
 }

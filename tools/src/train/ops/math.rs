@@ -6,12 +6,7 @@ const LANES: usize = 8;
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a_chunks
-        .remainder()
-        .iter()
-        .zip(b_chunks.remainder())
-        .map(|(x, y)| x * y)
-        .sum();
+    let rest: f32 = a_chunks.remainder().iter().zip(b_chunks.remainder()).map(|(x, y)| x * y).sum();
     for (x, y) in a_chunks.zip(b_chunks) {
         for lane in 0..LANES {
             lanes[lane] += x[lane] * y[lane];
@@ -24,18 +19,10 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 pub(super) fn max(x: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = x.chunks_exact(LANES);
-    let rest = chunks
-        .remainder()
-        .iter()
-        .copied()
-        .fold(f32::NEG_INFINITY, f32::max);
+    let rest = chunks.remainder().iter().copied().fold(f32::NEG_INFINITY, f32::max);
     for chunk in chunks {
         for lane in 0..LANES {
-            lanes[lane] = if chunk[lane] > lanes[lane] {
-                chunk[lane]
-            } else {
-                lanes[lane]
-            };
+            lanes[lane] = if chunk[lane] > lanes[lane] { chunk[lane] } else { lanes[lane] };
         }
     }
     lanes.iter().copied().fold(rest, f32::max)
@@ -50,13 +37,7 @@ pub(super) fn exp(x: f32) -> f32 {
     let n = rounded - ROUND;
     let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
     let mut p = 1.987_569_1e-4;
-    for c in [
-        1.398_199_9e-3,
-        8.333_452e-3,
-        4.166_579_6e-2,
-        1.666_666_5e-1,
-        0.5,
-    ] {
+    for c in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = p * r + c;
     }
     let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
@@ -75,10 +56,7 @@ mod tests {
         for i in -8000..8000 {
             let x = i as f32 * 0.01;
             let (want, got) = (x.exp(), super::exp(x));
-            assert!(
-                (want - got).abs() <= 4e-7 * want,
-                "e^{x} is {want}, not {got}"
-            );
+            assert!((want - got).abs() <= 4e-7 * want, "e^{x} is {want}, not {got}");
         }
     }
 }

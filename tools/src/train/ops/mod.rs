@@ -23,10 +23,7 @@ use candle_core::{CpuStorage, Layout, Result};
 /// The numbers of a contiguous `f32` tensor.
 fn floats<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     let Some((start, end)) = layout.contiguous_offsets() else {
-        candle_core::bail!(
-            "a contiguous tensor is needed, not one of strides {:?}",
-            layout.stride()
-        )
+        candle_core::bail!("a contiguous tensor is needed, not one of strides {:?}", layout.stride())
     };
     Ok(&storage.as_slice::<f32>()?[start..end])
 }

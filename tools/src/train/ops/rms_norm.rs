@@ -24,13 +24,7 @@ impl CustomOp2 for RmsNorm {
         "rms-norm"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        w: &CpuStorage,
-        wl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, w: &CpuStorage, wl: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, w) = (floats(x, xl)?, floats(w, wl)?);
         let mut y = Vec::with_capacity(x.len());
         for row in x.chunks_exact(w.len()) {
@@ -40,13 +34,7 @@ impl CustomOp2 for RmsNorm {
         Ok((CpuStorage::F32(y), xl.shape().clone()))
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        w: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dx = x.apply_op3_no_bwd(w, dy, &ByX)?;
         let dw = x.apply_op2_no_bwd(dy, &ByWeight { d: w.dims1()? })?;
         Ok((Some(dx), Some(dw)))
@@ -96,13 +84,7 @@ impl CustomOp2 for ByWeight {
         "rms-norm-by-weight"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        xl: &Layout,
-        dy: &CpuStorage,
-        dyl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, x: &CpuStorage, xl: &Layout, dy: &CpuStorage, dyl: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, dy) = (floats(x, xl)?, floats(dy, dyl)?);
         let mut dw = vec![0f32; self.d];
         for (x, dy) in x.chunks_exact(self.d).zip(dy.chunks_exact(self.d)) {

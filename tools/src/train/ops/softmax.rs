@@ -9,11 +9,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tenso
 
 /// Attention weights from raw scores, which are multiplied by `scale` first.
 pub(crate) fn causal_softmax(scores: &Tensor, n_queries: usize, scale: f32) -> Result<Tensor> {
-    scores.apply_op1(CausalSoftmax(Rows {
-        n_queries,
-        n_keys: scores.dim(candle_core::D::Minus1)?,
-        scale,
-    }))
+    scores.apply_op1(CausalSoftmax(Rows { n_queries, n_keys: scores.dim(candle_core::D::Minus1)?, scale }))
 }
 
 #[derive(Clone, Copy)]
@@ -40,11 +36,7 @@ impl CustomOp1 for CausalSoftmax {
         let scores = floats(scores, layout)?;
         let mut weights = vec![0f32; scores.len()];
         let n_keys = self.0.n_keys;
-        for (row, (s, w)) in scores
-            .chunks_exact(n_keys)
-            .zip(weights.chunks_exact_mut(n_keys))
-            .enumerate()
-        {
+        for (row, (s, w)) in scores.chunks_exact(n_keys).zip(weights.chunks_exact_mut(n_keys)).enumerate() {
             let visible = self.0.visible(row);
             softmax_row(&s[..visible], &mut w[..visible], self.0.scale);
         }
@@ -52,9 +44,7 @@ impl CustomOp1 for CausalSoftmax {
     }
 
     fn bwd(&self, _: &Tensor, weights: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
-        Ok(Some(
-            weights.apply_op2_no_bwd(&dy.contiguous()?, &Backward(self.0))?,
-        ))
+        Ok(Some(weights.apply_op2_no_bwd(&dy.contiguous()?, &Backward(self.0))?))
     }
 }
 
@@ -77,20 +67,11 @@ impl CustomOp2 for Backward {
         "causal-softmax-backward"
     }
 
-    fn cpu_fwd(
-        &self,
-        w: &CpuStorage,
-        wl: &Layout,
-        dy: &CpuStorage,
-        dyl: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, w: &CpuStorage, wl: &Layout, dy: &CpuStorage, dyl: &Layout) -> Result<(CpuStorage, Shape)> {
         let (weights, dy) = (floats(w, wl)?, floats(dy, dyl)?);
         let mut ds = vec![0f32; weights.len()];
         let n_keys = self.0.n_keys;
-        let rows = weights
-            .chunks_exact(n_keys)
-            .zip(dy.chunks_exact(n_keys))
-            .zip(ds.chunks_exact_mut(n_keys));
+        let rows = weights.chunks_exact(n_keys).zip(dy.chunks_exact(n_keys)).zip(ds.chunks_exact_mut(n_keys));
         for (row, ((w, dy), ds)) in rows.enumerate() {
             let visible = self.0.visible(row);
             let (w, dy) = (&w[..visible], &dy[..visible]);

@@ -17,29 +17,13 @@ impl CustomOp2 for SwiGlu {
         "swiglu"
     }
 
-    fn cpu_fwd(
-        &self,
-        g: &CpuStorage,
-        gl: &Layout,
-        u: &CpuStorage,
-        ul: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(&self, g: &CpuStorage, gl: &Layout, u: &CpuStorage, ul: &Layout) -> Result<(CpuStorage, Shape)> {
         let (gate, up) = (floats(g, gl)?, floats(u, ul)?);
-        let y = gate
-            .iter()
-            .zip(up)
-            .map(|(g, u)| g * sigmoid(*g) * u)
-            .collect();
+        let y = gate.iter().zip(up).map(|(g, u)| g * sigmoid(*g) * u).collect();
         Ok((CpuStorage::F32(y), gl.shape().clone()))
     }
 
-    fn bwd(
-        &self,
-        gate: &Tensor,
-        up: &Tensor,
-        _: &Tensor,
-        dy: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(&self, gate: &Tensor, up: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let dgate = gate.apply_op3_no_bwd(up, dy, &ByGate)?;
         let dup = gate.apply_op2_no_bwd(dy, &SwiGlu)?;
         Ok((Some(dgate), Some(dup)))
@@ -68,12 +52,7 @@ impl CustomOp3 for ByGate {
             let s = sigmoid(g);
             s * (1.0 + g * (1.0 - s))
         };
-        let dgate = gate
-            .iter()
-            .zip(up)
-            .zip(dy)
-            .map(|((g, u), dy)| dy * u * slope(*g))
-            .collect();
+        let dgate = gate.iter().zip(up).zip(dy).map(|((g, u), dy)| dy * u * slope(*g)).collect();
         Ok((CpuStorage::F32(dgate), gl.shape().clone()))
     }
 }
