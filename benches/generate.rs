@@ -51,7 +51,11 @@ fn captured(generator: &Generator, context: &[u32]) -> BenchResult<KvLog> {
 }
 
 /// A database with one KV log, closed and opened again.
-fn stored(log: &KvLog, encoding: Encoding, directory: &std::path::Path) -> BenchResult<(Database, Scope, Id<Trajectory>)> {
+fn stored(
+    log: &KvLog,
+    encoding: Encoding,
+    directory: &std::path::Path,
+) -> BenchResult<(Database, Scope, Id<Trajectory>)> {
     let path = directory.join(format!("{}.lagdb", encoding.name()));
     let id = {
         let scope = Database::options().kv_encoding(encoding).open(&path)?.scope("bench")?;
@@ -66,7 +70,13 @@ fn stored(log: &KvLog, encoding: Encoding, directory: &std::path::Path) -> Bench
     Ok((database, scope, id))
 }
 
-fn compare(name: &str, generator: &Generator, n_context: usize, n_prompt: usize, rounds: usize) -> BenchResult<Vec<Row>> {
+fn compare(
+    name: &str,
+    generator: &Generator,
+    n_context: usize,
+    n_prompt: usize,
+    rounds: usize,
+) -> BenchResult<Vec<Row>> {
     let vocab = generator.config().vocab_size;
     let (context, prompt) = (tokens(n_context, vocab), tokens(n_prompt, vocab));
     let directory = tempfile::tempdir()?;

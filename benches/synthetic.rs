@@ -14,7 +14,12 @@ pub(crate) const LLAMA_1B: KvGeometry = KvGeometry { n_layers: 16, n_kv_heads: 8
 ///
 /// # Errors
 /// Never for the geometries above.
-pub(crate) fn kv_log(geometry: KvGeometry, n_tokens: usize, element: ElementType, seed: u64) -> lagdb::format::Result<KvLog> {
+pub(crate) fn kv_log(
+    geometry: KvGeometry,
+    n_tokens: usize,
+    element: ElementType,
+    seed: u64,
+) -> lagdb::format::Result<KvLog> {
     let mut random = Random(seed);
     let layers = (0..geometry.n_layers).map(|_| {
         Ok(KvLayer {

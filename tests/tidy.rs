@@ -86,8 +86,8 @@ fn home_of(name: &str) -> &str {
     match name {
         "Error" | "ErrorKind" | "Result" => "error",
         "Id" | "SegmentId" | "CommitId" => "id",
-        "Record" | "RecordKind" | "Trajectory" | "Strategy" | "Embedding" | "EmbeddingSpace" | "Judgment" | "Outcome"
-        | "Step" => "record",
+        "Record" | "RecordKind" | "Trajectory" | "Strategy" | "Embedding" | "EmbeddingSpace" | "Judgment"
+        | "Outcome" | "Step" => "record",
         "LexicalEmbedder" => "embed",
         "Options" => "options",
         "Snapshot" | "Transaction" | "KvLogInfo" => "txn",

@@ -37,13 +37,7 @@ impl Agent {
     ///
     /// # Errors
     /// When the database cannot be read, or a recalled KV log is corrupt.
-    pub fn recall(
-        &self,
-        task: &Task,
-        how: Recall,
-        limit: usize,
-        exclude: &[Id<Trajectory>],
-    ) -> Result<Recollection> {
+    pub fn recall(&self, task: &Task, how: Recall, limit: usize, exclude: &[Id<Trajectory>]) -> Result<Recollection> {
         let mut recollection = Recollection::default();
         if how == Recall::Nothing || limit == 0 {
             return Ok(recollection);

@@ -50,9 +50,8 @@ mod tests {
 
     #[test]
     fn the_first_failure_is_the_result() {
-        let result = map(2, &[1, 2, 3], |x| {
-            if *x == 2 { Err(Failure::ProblemsFound("two".to_owned())) } else { Ok(*x) }
-        });
+        let result =
+            map(2, &[1, 2, 3], |x| if *x == 2 { Err(Failure::ProblemsFound("two".to_owned())) } else { Ok(*x) });
         assert!(matches!(result, Err(Failure::ProblemsFound(_))));
     }
 }

@@ -200,12 +200,15 @@ fn an_unknown_model_file_is_named() -> TestResult {
 fn generate_remembers_recalls_and_refuses_what_does_not_fit() -> TestResult {
     let directory = tempfile::tempdir()?;
     let db = directory.path().join("agent.lagdb").display().to_string();
-    let facts = "<bos> Nova city Lagos Chen employer Nova Nova product chips Ada employer Orbit Orbit city Oslo Nova boss Cruz";
+    let facts =
+        "<bos> Nova city Lagos Chen employer Nova Nova product chips Ada employer Orbit Orbit city Oslo Nova boss Cruz";
     let first = format!("{facts} question city employer Chen think");
     let output = json(&lagdb(&["generate", "--json", "--db", &db, "--prompt", &first, "--query", "Chen Nova"]));
     assert_eq!(output["remembered"].as_u64(), Some(1));
     let second = "<bos> Ada employer Nova question city employer Ada think";
-    let generate = |prompt: &str| json(&lagdb(&["generate", "--json", "--db", &db, "--prompt", prompt, "--query", "Nova", "--forget"]));
+    let generate = |prompt: &str| {
+        json(&lagdb(&["generate", "--json", "--db", &db, "--prompt", prompt, "--query", "Nova", "--forget"]))
+    };
     assert_eq!(generate(&first)["recalled"], serde_json::json!([]), "a task does not recall itself");
     let second = generate(second);
     assert_eq!(second["recalled"][0]["trajectory"], output["remembered"]);

@@ -48,7 +48,8 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     trajectories.iter().try_for_each(|(place, trajectory)| cited.add(place, trajectory))?;
     strategies.iter().try_for_each(|(place, strategy)| cited.check(place, strategy))?;
     let n = (trajectories.len() + strategies.len()) as u64;
-    let mut import = Import { scope: &scope, cited, embedder: LexicalEmbedder::default(), bar: output.progress(n, "importing") };
+    let mut import =
+        Import { scope: &scope, cited, embedder: LexicalEmbedder::default(), bar: output.progress(n, "importing") };
     import.in_batches(&trajectories, Import::put_trajectory)?;
     import.in_batches(&strategies, Import::put_strategy)?;
     import.bar.finish_and_clear();

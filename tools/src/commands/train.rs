@@ -33,10 +33,6 @@ pub fn run(args: Args, output: Output) -> Result<(), TrainError> {
     if args.evaluate_only {
         return evaluate_checkpoint(&args.out, progress);
     }
-    let options = TrainOptions {
-        seed: args.seed,
-        out: args.out,
-        plain: args.plain,
-    };
+    let options = TrainOptions { seed: args.seed, out: args.out, plain: args.plain };
     train(&options, progress)
 }

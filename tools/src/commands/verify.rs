@@ -40,11 +40,10 @@ pub fn require_ok(report: &VerifyReport) -> Outcome {
 }
 
 fn text(report: &VerifyReport) -> String {
-    let mut lines: Vec<String> =
-        report.problems.iter().map(line).collect();
-    lines.extend(report.orphans.iter().map(|file| {
-        format!("{}: no commit names it; the next open unlinks it", file.display())
-    }));
+    let mut lines: Vec<String> = report.problems.iter().map(line).collect();
+    lines.extend(
+        report.orphans.iter().map(|file| format!("{}: no commit names it; the next open unlinks it", file.display())),
+    );
     lines.push(format!(
         "{}: {} catalog rows, {} segments ({}) checked",
         if report.is_sound() { "ok" } else { "DAMAGED" },
@@ -62,8 +61,11 @@ fn line(Problem { file, offset, what }: &Problem) -> String {
 }
 
 fn json(report: &VerifyReport) -> serde_json::Value {
-    let problems: Vec<_> =
-        report.problems.iter().map(|p| json!({ "file": p.file.display().to_string(), "offset": p.offset, "what": p.what })).collect();
+    let problems: Vec<_> = report
+        .problems
+        .iter()
+        .map(|p| json!({ "file": p.file.display().to_string(), "offset": p.offset, "what": p.what }))
+        .collect();
     let orphans: Vec<String> = report.orphans.iter().map(|file| file.display().to_string()).collect();
     json!({
         "schema": "lagdb.verify/1", "ok": report.is_sound(), "problems": problems, "orphans": orphans, "rows": report.rows,

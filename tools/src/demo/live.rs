@@ -58,13 +58,7 @@ pub(super) fn live(
     Ok(streams)
 }
 
-fn live_stream(
-    scope: String,
-    seed: u64,
-    index: usize,
-    agent: &Agent,
-    tick: &dyn Fn(),
-) -> Result<Stream, Failure> {
+fn live_stream(scope: String, seed: u64, index: usize, agent: &Agent, tick: &dyn Fn()) -> Result<Stream, Failure> {
     let mut world = World::new(world_seed(seed, index), Pairs::HeldOut);
     let mut stream = Stream { scope, seed, index, world: world.clone(), sources: Vec::new(), n_solved: 0 };
     for i in 0..N_SOURCES {

@@ -24,8 +24,8 @@ pub use tasks::{FollowUpTask, N_LOGS, SourceTaskEnvironment};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use crate::{commands, interrupt};
 use crate::world::Word;
+use crate::{commands, interrupt};
 use lagdb::agent::{Agent, Capture, Policy};
 use lagdb::generate::{Generator, Sampling};
 use lagdb::{Database, Error, Scope};

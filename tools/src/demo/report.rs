@@ -5,10 +5,10 @@ use super::{Arm, Case, Options, Stream, Verdict};
 use crate::failure::Failure;
 use crate::output::bytes;
 use crate::world::Kind;
+use lagdb::Database;
 use lagdb::format::KvRead;
 use lagdb::generate::Generator;
 use lagdb::maintenance::VerifyReport;
-use lagdb::Database;
 use serde_json::{Value, json};
 
 /// The cases of one arm, kind and number of logs.
@@ -52,7 +52,8 @@ impl Cell {
         let n = cases.len();
         let count = |wanted: &dyn Fn(&Case) -> bool| cases.iter().filter(|case| wanted(case)).count();
         let share = |wanted: &dyn Fn(&Case) -> bool| count(wanted) as f64 / n.max(1) as f64;
-        let mean = |of: &dyn Fn(&Case) -> usize| cases.iter().map(|case| of(case)).sum::<usize>() as f64 / n.max(1) as f64;
+        let mean =
+            |of: &dyn Fn(&Case) -> usize| cases.iter().map(|case| of(case)).sum::<usize>() as f64 / n.max(1) as f64;
         let n_correct = count(&|case| case.verdict == Verdict::Correct);
         Self {
             arm,

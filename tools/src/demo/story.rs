@@ -29,17 +29,16 @@ pub(super) fn tell(agent: &Agent, stream: &Stream) -> Result<String, Failure> {
     let snapshot = agent.scope().snapshot()?;
     let answer = snapshot.get(*id)?.and_then(|trajectory| trajectory.steps.last().map(|step| words(&step.action)));
     let n_tokens = snapshot.kv_log(*id, agent.generator().fingerprint())?.map_or(0, |log| log.n_tokens());
-    let mut lines = vec![
-        "An earlier task".to_owned(),
-        format!("  read    {} facts, among them:", source.facts.len()),
-    ];
+    let mut lines = vec!["An earlier task".to_owned(), format!("  read    {} facts, among them:", source.facts.len())];
     lines.extend(source.org_facts().map(|fact| format!("          {}", english_fact(fact))));
     lines.push(format!("  asked   {}", english_question(source.question)));
     lines.push(format!("  said    {}", english_response(&answer.unwrap_or_default())));
-    lines.push(format!("  kept    keys and values of {n_tokens} tokens, {} layers", agent.generator().fingerprint().geometry.n_layers));
+    lines.push(format!(
+        "  kept    keys and values of {n_tokens} tokens, {} layers",
+        agent.generator().fingerprint().geometry.n_layers
+    ));
     let mut world = stream.world.clone();
-    let follow_up =
-        world.follow_up(source, Kind::Unspelled, Through::Bridge).map_err(super::live::exhausted)?;
+    let follow_up = world.follow_up(source, Kind::Unspelled, Through::Bridge).map_err(super::live::exhausted)?;
     let employer = follow_up.facts.iter().find(|fact| fact.subject == follow_up.question.person);
     lines.push("A later task, other documents".to_owned());
     lines.extend(employer.map(|fact| format!("  read    {}", english_fact(*fact))));

@@ -3,9 +3,7 @@
 //! The agent reads and writes words. When it says `lookup`, the world appends the facts of the entity just named; when
 //! it says `<end>`, the task is over. The world judges by the value it knows.
 
-use crate::world::{
-    Fact, FollowUp, Kind, SourceTask, Word, World, english_question, text,
-};
+use crate::world::{Fact, FollowUp, Kind, SourceTask, Word, World, english_question, text};
 use lagdb::agent::{Environment, Task};
 use lagdb::{Judgment, Outcome, Step};
 

@@ -45,7 +45,12 @@ fn text(trajectory: &Trajectory, judgments: &[Judgment], strategies: &[u64], log
     }
     lines.extend(logs.iter().map(|log| {
         let model = &log.fingerprint_id.to_string()[..16];
-        format!("KV log     {} tokens, {}, segment {}, model {model}", log.n_tokens, bytes(log.n_bytes), log.segment.as_u64())
+        format!(
+            "KV log     {} tokens, {}, segment {}, model {model}",
+            log.n_tokens,
+            bytes(log.n_bytes),
+            log.segment.as_u64()
+        )
     }));
     for (i, step) in trajectory.steps.iter().enumerate() {
         lines.push(format!("step {i}\n  read  {}\n  did   {}", indented(&step.observation), indented(&step.action)));
@@ -57,13 +62,7 @@ fn indented(text: &str) -> String {
     text.replace('\n', "\n        ")
 }
 
-fn json(
-    id: u64,
-    trajectory: &Trajectory,
-    judgments: &[Judgment],
-    strategies: &[u64],
-    logs: &[KvLogInfo],
-) -> Value {
+fn json(id: u64, trajectory: &Trajectory, judgments: &[Judgment], strategies: &[u64], logs: &[KvLogInfo]) -> Value {
     let steps = trajectory.steps.iter().map(|s| json!({ "observation": s.observation, "action": s.action }));
     let judgments = judgments.iter().map(|judgment| {
         json!({
