@@ -14,33 +14,49 @@ pub(super) struct HeadShape {
     pub(super) head_dim: usize,
 }
 
+/// Where rows go in a buffer of `capacity` rows per head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows {
+    pub(super) first: usize,
+    pub(super) capacity: usize,
+}
+
 impl HeadShape {
     /// `[n_tokens, n_heads, head_dim]` to `[n_heads, n_tokens, head_dim]`, turned by `angles` where given.
     pub(super) fn to_head_major(self, x: &[f32], angles: Option<&Angles>) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
-        let d = self.head_dim;
-        match angles {
-            None => self.each(|_, from, to| out[to..to + d].copy_from_slice(&x[from..from + d])),
-            Some(angles) => self.each(|token, from, to| angles.turn(token, &x[from..from + d], &mut out[to..to + d])),
-        }
+        self.write_rows(x, angles, &mut out, Rows { first: 0, capacity: self.n_tokens });
         out
+    }
+
+    /// As [`to_head_major`](Self::to_head_major), into rows of a larger `[n_heads, rows.capacity, head_dim]`.
+    pub(super) fn write_rows(self, x: &[f32], angles: Option<&Angles>, out: &mut [f32], rows: Rows) {
+        let d = self.head_dim;
+        let mut each = |copy: &mut dyn FnMut(usize, &[f32], &mut [f32])| {
+            for token in 0..self.n_tokens {
+                for head in 0..self.n_heads {
+                    let from = (token * self.n_heads + head) * d;
+                    let to = (head * rows.capacity + rows.first + token) * d;
+                    copy(token, &x[from..from + d], &mut out[to..to + d]);
+                }
+            }
+        };
+        match angles {
+            None => each(&mut |_, from, to| to.copy_from_slice(from)),
+            Some(angles) => each(&mut |token, from, to| angles.turn(token, from, to)),
+        }
     }
 
     /// `[n_heads, n_tokens, head_dim]` to `[n_tokens, n_heads, head_dim]`.
     pub(super) fn to_token_major(self, x: &[f32]) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
         let d = self.head_dim;
-        self.each(|_, to, from| out[to..to + d].copy_from_slice(&x[from..from + d]));
-        out
-    }
-
-    /// Calls `copy(token, token_major_start, head_major_start)` for every head of every token.
-    fn each(&self, mut copy: impl FnMut(usize, usize, usize)) {
-        let Self { n_tokens, n_heads, head_dim } = *self;
-        for token in 0..n_tokens {
-            for head in 0..n_heads {
-                copy(token, (token * n_heads + head) * head_dim, (head * n_tokens + token) * head_dim);
+        for token in 0..self.n_tokens {
+            for head in 0..self.n_heads {
+                let (from, to) = ((head * self.n_tokens + token) * d, (token * self.n_heads + head) * d);
+                out[to..to + d].copy_from_slice(&x[from..from + d]);
             }
         }
+        out
     }
 }

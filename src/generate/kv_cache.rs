@@ -6,6 +6,9 @@
 //! Rows are first written at every layer and then [committed](KvCache::commit) together: work that fails in between
 //! leaves the cache as it was, since rows beyond the committed ones are never read.
 
+use super::heads::{HeadShape, Rows};
+use super::rope::Angles;
+use super::tensor;
 use candle_core::{DType, Device, Result, Tensor};
 use lagdb_format::KvGeometry;
 
@@ -20,6 +23,15 @@ pub(super) struct KvCache {
     capacity: usize,
     limit: usize,
     positions: Vec<u32>,
+}
+
+/// One half of a log at one layer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LogPart<'a> {
+    /// Keys before RoPE, and the angles to turn them by (none at a layer without RoPE).
+    Keys(&'a [f32], Option<&'a Angles>),
+    /// Values.
+    Values(&'a [f32]),
 }
 
 /// Two buffers, `[n_kv_heads, capacity, head_dim]`.
@@ -73,6 +85,19 @@ impl KvCache {
         cache.keys.slice_set(keys, 1, self.n_rows())?;
         cache.values.slice_set(values, 1, self.n_rows())?;
         Ok((cache.keys.narrow(1, 0, n_rows)?, cache.values.narrow(1, 0, n_rows)?))
+    }
+
+    /// Writes token-major `keys` or `values` of a log, `[n_tokens, n_kv_heads, head_dim]`, after the committed rows of
+    /// `layer`: straight to their place, since a log can be hundreds of megabytes.
+    pub(super) fn write_log(&mut self, layer: usize, shape: HeadShape, part: LogPart<'_>) -> Result<()> {
+        let rows = Rows { first: self.n_rows(), capacity: self.capacity };
+        let cache = &self.layers[layer];
+        match part {
+            LogPart::Keys(keys, angles) => {
+                tensor::change(&cache.keys, &|out| shape.write_rows(keys, angles, out, rows))
+            }
+            LogPart::Values(values) => tensor::change(&cache.values, &|out| shape.write_rows(values, None, out, rows)),
+        }
     }
 
     /// Makes the rows written at every layer part of the cache.

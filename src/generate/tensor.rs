@@ -2,7 +2,7 @@
 //!
 //! Elementwise steps on slices need no thread pool, which costs more than the work at the size of a decode step.
 
-use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor};
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Result, Shape, Storage, Tensor};
 
 /// Runs `f` on the numbers of `x`, which must be contiguous f32 on the CPU.
 pub(super) fn read<R>(x: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
@@ -32,6 +32,29 @@ fn with_storage<R>(x: &Tensor, f: impl FnOnce(&[f32], &Layout) -> Result<R>) -> 
     match &*storage {
         Storage::Cpu(CpuStorage::F32(numbers)) => f(numbers, layout),
         _ => candle_core::bail!("f32 on the CPU is needed, found {:?} on {:?}", x.dtype(), x.device()),
+    }
+}
+
+/// Runs `f` on the numbers of `x`, a whole contiguous f32 tensor on the CPU, and changes them in place.
+///
+/// Clones and views of `x` change with it, so this is for buffers that have one owner.
+pub(super) fn change(x: &Tensor, f: &dyn Fn(&mut [f32])) -> Result<()> {
+    x.inplace_op1(&Change(f))
+}
+
+struct Change<'a>(&'a dyn Fn(&mut [f32]));
+
+impl InplaceOp1 for Change<'_> {
+    fn name(&self) -> &'static str {
+        "change"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        match (storage, layout.contiguous_offsets()) {
+            (CpuStorage::F32(numbers), Some((start, end))) => (self.0)(&mut numbers[start..end]),
+            _ => candle_core::bail!("a contiguous f32 tensor is needed, found {layout:?}"),
+        }
+        Ok(())
     }
 }
 

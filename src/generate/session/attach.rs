@@ -6,8 +6,8 @@
 use super::Session;
 use crate::error::{Error, Result};
 use crate::generate::heads::HeadShape;
+use crate::generate::kv_cache::LogPart;
 use crate::generate::rope::Angles;
-use crate::generate::tensor;
 use lagdb_format::{FormatError, KvRead};
 use std::ops::Range;
 
@@ -59,13 +59,11 @@ impl Session {
     fn attach_layer(&mut self, log: &dyn KvRead, layer: usize, angles: &Angles, numbers: &mut [f32]) -> Result<()> {
         let config = self.generator.config();
         let shape = HeadShape { n_tokens: log.n_tokens(), n_heads: config.n_kv_heads, head_dim: config.head_dim };
-        let in_cache = (shape.n_heads, shape.n_tokens, shape.head_dim);
         log.read_keys(layer as u32, numbers).map_err(corrupt)?;
         let angles = config.layers[layer].rope.then_some(angles);
-        let keys = tensor::own(shape.to_head_major(numbers, angles), in_cache)?;
+        self.cache.write_log(layer, shape, LogPart::Keys(numbers, angles))?;
         log.read_values(layer as u32, numbers).map_err(corrupt)?;
-        let values = tensor::own(shape.to_head_major(numbers, None), in_cache)?;
-        self.cache.write(layer, &keys, &values)?;
+        self.cache.write_log(layer, shape, LogPart::Values(numbers))?;
         Ok(())
     }
 }
