@@ -16,13 +16,23 @@ mod store_ops;
 mod the_kept_corpus_is_replayed;
 mod tidy;
 
+#[cfg(feature = "generate")]
 mod generate_attach;
+#[cfg(feature = "generate")]
 mod generate_config;
+#[cfg(feature = "generate")]
 mod generate_context_limit;
+#[cfg(feature = "generate")]
 mod generate_damaged_files;
+#[cfg(feature = "generate")]
 mod generate_matches_transformers;
+#[cfg(feature = "generate")]
 mod generate_model_mismatch;
+#[cfg(feature = "generate")]
 mod generate_sampling;
+#[cfg(feature = "generate")]
 mod generate_sessions;
+#[cfg(feature = "generate")]
 mod generate_sliding_window;
+#[cfg(feature = "generate")]
 mod generate_support;
