@@ -10,6 +10,7 @@ mod calls_that_do_not_fit_are_refused;
 mod compaction_keeps_what_lives;
 mod damage_is_noticed;
 mod one_opener_at_a_time;
+mod open_files_stay_few;
 mod orphans_are_unlinked;
 mod round_trip;
 mod store_ops;

@@ -1,4 +1,8 @@
-//! All segments of a database: opened when first read, unlinked when no commit names them.
+//! All segments of a database: footers are kept once read, files are open only while they are read, and unlinked when
+//! no commit names them.
+//!
+//! A process may have few files open (256 on some systems), a database has as many segments as commits with KV logs.
+//! So no file stays open between two reads: a pin keeps the *name* of a segment, and the name is enough to read it.
 
 use super::{SEGMENTS, file_name, id_of};
 use crate::catalog::row::SegmentRow;
@@ -12,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct SegmentSet {
     medium: Arc<dyn Medium>,
-    open: Mutex<BTreeMap<SegmentId, Arc<OpenSegment>>>,
+    /// A few hundred bytes per row group, of segments that were read.
+    footers: Mutex<BTreeMap<SegmentId, Arc<Footer>>>,
 }
 
 /// Which KV log, and what the catalog says of its segment.
@@ -23,15 +28,15 @@ pub(crate) struct Located {
     pub(crate) row_group: RowGroupIndex,
 }
 
-#[derive(Debug)]
+/// A segment's file, found to be the one that was written.
 struct OpenSegment {
     file: Arc<dyn MediumFile>,
-    footer: Footer,
+    footer: Arc<Footer>,
 }
 
 impl SegmentSet {
     pub(crate) fn new(medium: Arc<dyn Medium>) -> Self {
-        Self { medium, open: Mutex::default() }
+        Self { medium, footers: Mutex::default() }
     }
 
     /// Reads a KV log. Its pages are checked when they are read from it.
@@ -45,12 +50,13 @@ impl SegmentSet {
         KvLogView::new(row_group, bytes).map_err(|error| Error::from_format(error, &name))
     }
 
-    fn open(&self, id: SegmentId, row: &SegmentRow) -> Result<Arc<OpenSegment>> {
-        if let Some(segment) = self.opened().get(&id) {
-            return Ok(segment.clone());
+    fn open(&self, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
+        let known = self.footers().get(&id).cloned();
+        if let Some(footer) = known {
+            return Ok(OpenSegment { file: open_named(&*self.medium, id)?, footer });
         }
-        let segment = Arc::new(open_file(&*self.medium, id, row)?);
-        self.opened().insert(id, segment.clone());
+        let segment = open_file(&*self.medium, id, row)?;
+        self.footers().insert(id, segment.footer.clone());
         Ok(segment)
     }
 
@@ -58,7 +64,7 @@ impl SegmentSet {
     pub(crate) fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
         let mut any = false;
         for id in ids {
-            self.opened().remove(&id);
+            self.footers().remove(&id);
             match self.medium.unlink(&file_name(id)) {
                 Ok(()) => any = true,
                 Err(error) => tracing::warn!(segment = id.as_u64(), %error, "a dead segment was not unlinked"),
@@ -87,8 +93,8 @@ impl SegmentSet {
         Ok(names.iter().filter_map(|name| id_of(name)).max())
     }
 
-    fn opened(&self) -> MutexGuard<'_, BTreeMap<SegmentId, Arc<OpenSegment>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn footers(&self) -> MutexGuard<'_, BTreeMap<SegmentId, Arc<Footer>>> {
+        self.footers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,10 +114,7 @@ pub(crate) fn read_file(medium: &dyn Medium, id: SegmentId) -> Result<Vec<u8>> {
 
 fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
     let name = file_name(id);
-    let file = medium.open(&name).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => corrupt(&name, 0, "the file is missing".to_owned()),
-        _ => Error::io("open", &name, source),
-    })?;
+    let file = open_named(medium, id)?;
     let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
     if len != row.len {
         return Err(corrupt(&name, len.min(row.len), format!("{len} bytes; {} were written", row.len)));
@@ -122,7 +125,15 @@ fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<Ope
         return Err(corrupt(&name, offset, "the footer is not the one that was written".to_owned()));
     }
     let footer = parse_footer(&end, len, id).map_err(|error| Error::from_format(error, &name))?;
-    Ok(OpenSegment { file, footer })
+    Ok(OpenSegment { file, footer: Arc::new(footer) })
+}
+
+fn open_named(medium: &dyn Medium, id: SegmentId) -> Result<Arc<dyn MediumFile>> {
+    let name = file_name(id);
+    medium.open(&name).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => corrupt(&name, 0, "the file is missing".to_owned()),
+        _ => Error::io("open", &name, source),
+    })
 }
 
 fn parse_footer(end: &[u8], len: u64, id: SegmentId) -> lagdb_format::Result<Footer> {
