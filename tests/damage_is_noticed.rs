@@ -209,3 +209,26 @@ fn verify_finds_damage_also_where_open_fails() {
         assert!(!verify(flipped(&files, SEGMENT, bit)).is_sound(), "bit {bit} of the segment");
     }
 }
+
+/// A put whose row was written and whose bitmaps were not, because one of them is damaged, could still be committed: a
+/// record that no filter finds.
+#[test]
+fn a_call_that_failed_half_way_is_not_committed() {
+    without_redbs_panic_messages();
+    let files = database();
+    let schema_and_cookie_of_a_bitmap = [1, 0, 0x3a, 0x30, 0, 0];
+    let bitmaps = files[CATALOG].windows(6).enumerate().filter(|(_, window)| *window == schema_and_cookie_of_a_bitmap);
+    let mut n_refused = 0;
+    for (at, _) in bitmaps {
+        let medium = MemoryMedium::from_dump(flipped(&files, CATALOG, at * 8));
+        let Ok(database) = Database::options().open_on(Arc::new(medium)) else { continue };
+        let Ok(mut tx) = database.scope("s").unwrap().begin() else { continue };
+        if let Err(error) = tx.put(&kit::trajectory("one more")) {
+            assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+            assert!(matches!(tx.put(&kit::trajectory("another")), Err(Error::Invalid { .. })));
+            assert!(matches!(tx.commit(), Err(Error::Invalid { .. })));
+            n_refused += 1;
+        }
+    }
+    assert!(n_refused > 0);
+}
