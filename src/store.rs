@@ -58,7 +58,7 @@ impl Store {
         }
         if options.check_pages && !Catalog::open_copy(&*medium)?.check_pages()? {
             let what = "a page does not have the checksum that redb keeps of it".to_owned();
-            return Err(Error::Corrupt { file: CATALOG.into(), offset: 0, what });
+            return Err(Error::Corrupt { file: CATALOG.into(), offset: None, what });
         }
         let catalog = Catalog::open(&*medium)?;
         let rows = catalog.begin_read()?;
@@ -215,7 +215,7 @@ fn check_empty(medium: &dyn Medium) -> Result<()> {
     let list = |dir: &str| medium.list(dir).map_err(|source| Error::io("list", medium.root().join(dir), source));
     if let Some(name) = list(SEGMENTS)?.iter().find(|name| name.ends_with(".kv")) {
         let what = format!("is missing, while {SEGMENTS}/{name} is there");
-        return Err(Error::Corrupt { file: CATALOG.into(), offset: 0, what });
+        return Err(Error::Corrupt { file: CATALOG.into(), offset: None, what });
     }
     match list("")?.iter().find(|name| name.as_str() != LOCK) {
         None => Ok(()),

@@ -232,3 +232,31 @@ fn a_call_that_failed_half_way_is_not_committed() {
     }
     assert!(n_refused > 0);
 }
+
+/// A damaged page was met when its KV log was attached, where nobody knew the file any more: "KV log: corrupt at byte 64".
+#[test]
+fn a_damaged_page_is_named_with_its_file_and_byte() {
+    let files = database();
+    let segment = lagdb::format::Segment::open(&files[SEGMENT]).unwrap();
+    let pages: Vec<_> = segment.kv_log(lagdb::format::RowGroupIndex(1)).unwrap().pages().collect();
+    for page in pages {
+        let medium = MemoryMedium::from_dump(flipped(&files, SEGMENT, page.offset as usize * 8 + 3));
+        let database = Database::options().open_on(Arc::new(medium)).unwrap();
+        let snapshot = database.scope("s").unwrap().snapshot().unwrap();
+        let logs: Vec<_> = snapshot.ids().unwrap().iter().map(|id| snapshot.kv_log(*id, &model(1))).collect();
+        let damaged: Vec<_> = logs.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
+        let expected = format!("{SEGMENT}: corrupt at byte {}: page checksum: does not match", page.offset);
+        assert_eq!(damaged, [expected]);
+    }
+}
+
+/// Damage of the catalog was reported "at byte 0", which nobody had measured.
+#[test]
+fn a_byte_that_is_not_known_is_not_named() {
+    without_redbs_panic_messages();
+    let mut files = database();
+    files.get_mut(CATALOG).unwrap()[..64].fill(0xff);
+    let error = Database::options().open_on(Arc::new(MemoryMedium::from_dump(files))).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { offset: None, .. }));
+    assert!(error.to_string().starts_with("catalog.redb: corrupt: "), "{error}");
+}

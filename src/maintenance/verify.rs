@@ -55,9 +55,7 @@ impl VerifyReport {
 
     fn add_error(&mut self, file: impl Into<PathBuf>, error: Error) {
         match error {
-            Error::Corrupt { file, offset, what } => {
-                self.problems.push(Problem { file, offset: (offset > 0).then_some(offset), what });
-            }
+            Error::Corrupt { file, offset, what } => self.problems.push(Problem { file, offset, what }),
             other => self.add(file, other),
         }
     }

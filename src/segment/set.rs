@@ -39,15 +39,18 @@ impl SegmentSet {
         Self { medium, footers: Mutex::default() }
     }
 
-    /// Reads a KV log. Its pages are checked when they are read from it.
+    /// Reads a KV log and checks every page of it: what is found later, through the view, has no file to name.
     pub(crate) fn read(&self, located: Located) -> Result<KvLogView<'static>> {
         let name = file_name(located.segment);
         let segment = self.open(located.segment, &located.row)?;
-        let missing = |error| corrupt(&name, 0, format!("the catalog names a row group that is not there: {error}"));
+        let missing = |error| corrupt(&name, None, format!("the catalog names a row group that is not there: {error}"));
         let row_group = segment.footer.row_group(located.row_group).map_err(missing)?;
         let range = row_group.range();
         let bytes = read_range(&*segment.file, &name, range.start, range.end - range.start)?;
-        KvLogView::new(row_group, bytes).map_err(|error| Error::from_format(error, &name))
+        let in_file = |error| Error::from_format(error, &name);
+        let view = KvLogView::new(row_group, bytes).map_err(in_file)?;
+        view.check_pages().map_err(in_file)?;
+        Ok(view)
     }
 
     fn open(&self, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
@@ -117,12 +120,12 @@ fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<Ope
     let file = open_named(medium, id)?;
     let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
     if len != row.len {
-        return Err(corrupt(&name, len.min(row.len), format!("{len} bytes; {} were written", row.len)));
+        return Err(corrupt(&name, Some(len.min(row.len)), format!("{len} bytes; {} were written", row.len)));
     }
     let end = read_range(&*file, &name, len.saturating_sub(row.footer_bytes), row.footer_bytes)?;
     if blake3::hash(&end).as_bytes() != &row.footer {
         let offset = len.saturating_sub(row.footer_bytes);
-        return Err(corrupt(&name, offset, "the footer is not the one that was written".to_owned()));
+        return Err(corrupt(&name, Some(offset), "the footer is not the one that was written".to_owned()));
     }
     let footer = parse_footer(&end, len, id).map_err(|error| Error::from_format(error, &name))?;
     Ok(OpenSegment { file, footer: Arc::new(footer) })
@@ -131,7 +134,7 @@ fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<Ope
 fn open_named(medium: &dyn Medium, id: SegmentId) -> Result<Arc<dyn MediumFile>> {
     let name = file_name(id);
     medium.open(&name).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => corrupt(&name, 0, "the file is missing".to_owned()),
+        std::io::ErrorKind::NotFound => corrupt(&name, None, "the file is missing".to_owned()),
         _ => Error::io("open", &name, source),
     })
 }
@@ -145,19 +148,19 @@ fn parse_footer(end: &[u8], len: u64, id: SegmentId) -> lagdb_format::Result<Foo
 
 fn read_range(file: &dyn MediumFile, name: &str, offset: u64, n_bytes: u64) -> Result<Vec<u8>> {
     let n_bytes =
-        usize::try_from(n_bytes).map_err(|_| corrupt(name, offset, "too long for this machine".to_owned()))?;
+        usize::try_from(n_bytes).map_err(|_| corrupt(name, Some(offset), "too long for this machine".to_owned()))?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(n_bytes).map_err(|_| Error::io("read", name, std::io::ErrorKind::OutOfMemory.into()))?;
     bytes.resize(n_bytes, 0);
     match file.read_at(offset, &mut bytes) {
         Ok(()) => Ok(bytes),
         Err(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Err(corrupt(name, offset, "the file ends before".to_owned()))
+            Err(corrupt(name, Some(offset), "the file ends before".to_owned()))
         }
         Err(source) => Err(Error::io("read", name, source)),
     }
 }
 
-fn corrupt(name: &str, offset: u64, what: String) -> Error {
+fn corrupt(name: &str, offset: Option<u64>, what: String) -> Error {
     Error::Corrupt { file: name.into(), offset, what }
 }
