@@ -5,7 +5,7 @@ use super::records::{latest_judgment, lineage, own_fields, table_of};
 use crate::catalog::row::{KvLogRow, ScopeRow, SpaceRow, State};
 use crate::catalog::{Key, ScopeId, Table};
 use crate::index::bitmaps::{self, Field};
-use crate::record::{Embedding, Judgment, Outcome, Record, Trajectory, codec, codec::Versioned};
+use crate::record::{Embedding, Judgment, Record, Trajectory, codec, codec::Versioned};
 use crate::segment::PendingSegment;
 use crate::store::{Store, WriterTurn, find_scope};
 use crate::{CommitId, Error, Id, Result, SegmentId};
@@ -73,9 +73,7 @@ impl Transaction {
         for field in own_fields(record) {
             bitmaps::insert(&self.rows, scope, field, id)?;
         }
-        if record.as_trajectory().is_some() {
-            bitmaps::insert(&self.rows, scope, Field::Outcome(Outcome::Unknown), id)?;
-        }
+        self.file_outcomes(scope, id, record)?;
         self.inherit_lineage(scope, record, id)?;
         Ok(Id::from_u64(id))
     }
@@ -98,14 +96,6 @@ impl Transaction {
             tx.rows.put(Table::Judgments, &Key::judgment(scope, id.as_u64(), number), schema, &bytes)?;
             tx.change_outcome(scope, id, before, judgment.outcome)
         })
-    }
-
-    fn change_outcome(&self, scope: ScopeId, id: Id<Trajectory>, before: Outcome, now: Outcome) -> Result<()> {
-        if before == now {
-            return Ok(());
-        }
-        bitmaps::remove(&self.rows, scope, Field::Outcome(before), id.as_u64())?;
-        bitmaps::insert(&self.rows, scope, Field::Outcome(now), id.as_u64())
     }
 
     /// Gives a record its embedding, once.
@@ -188,6 +178,7 @@ impl Transaction {
         self.rows.remove(table_of(R::KIND), &key)?;
         self.rows.remove(Table::Embeddings, &key)?;
         bitmaps::remove(&self.rows, scope, Field::Embedded, id.as_u64())?;
+        self.forget_outcomes(scope, id.as_u64())?;
         if record.as_trajectory().is_some() {
             self.delete_belongings(scope, Id::from_u64(id.as_u64()))?;
         }
@@ -316,8 +307,6 @@ impl Transaction {
     }
 
     fn delete_belongings(&self, scope: ScopeId, id: Id<Trajectory>) -> Result<()> {
-        let outcome = self.outcome(id)?;
-        bitmaps::remove(&self.rows, scope, Field::Outcome(outcome), id.as_u64())?;
         bitmaps::remove(&self.rows, scope, Field::KvLog, id.as_u64())?;
         let key = Key::record(scope, id.as_u64());
         self.rows.remove(Table::KvLogs, &key)?;
@@ -326,7 +315,8 @@ impl Transaction {
             judgments.push(Key::of(key));
             Ok(())
         })?;
-        judgments.iter().try_for_each(|key| self.rows.remove(Table::Judgments, key).map(drop))
+        judgments.iter().try_for_each(|key| self.rows.remove(Table::Judgments, key).map(drop))?;
+        self.file_strategies_from(scope, id)
     }
 }
 
