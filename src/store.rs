@@ -102,8 +102,8 @@ impl Store {
         })
     }
 
-    /// Waits until nobody else writes.
-    pub(crate) fn writer_turn(&self) -> WriterTurn {
+    /// Waits until nobody else writes. Fails when it is this very thread that does.
+    pub(crate) fn writer_turn(&self) -> Result<WriterTurn> {
         self.gate.wait()
     }
 

@@ -1,7 +1,7 @@
 //! A transaction that is dropped never happened; writers take turns; scopes see nothing of each other.
 
 use crate::kit::{self, embed, kv_log, model};
-use lagdb::{Database, Id, Query, Trajectory};
+use lagdb::{Database, Error, Id, Query, Trajectory};
 
 #[test]
 fn dropped_it_never_happened() {
@@ -66,6 +66,26 @@ fn writers_take_turns() {
     let snapshot = scope.snapshot().unwrap();
     assert_eq!(snapshot.len::<Trajectory>().unwrap(), 40);
     assert_eq!(snapshot.commit_id().as_u64(), 40);
+}
+
+/// A thread that began a transaction, a compaction or a verification while it had a transaction open waited for itself,
+/// for ever.
+#[test]
+fn a_thread_does_not_wait_for_itself() {
+    let (database, scope) = kit::in_memory();
+    let mut tx = scope.begin().unwrap();
+    assert!(matches!(scope.begin(), Err(Error::Invalid { .. })));
+    assert!(matches!(database.scope("other").unwrap().begin(), Err(Error::Invalid { .. })));
+    assert!(matches!(database.compact(&mut |_| {}), Err(Error::Invalid { .. })));
+    assert!(matches!(database.verify(&mut |_| {}), Err(Error::Invalid { .. })));
+    tx.put(&kit::trajectory("t")).unwrap();
+    std::thread::scope(|threads| {
+        let waiting = threads.spawn(|| kit::remember(&scope, "u", None));
+        tx.commit().unwrap();
+        waiting.join().unwrap();
+    });
+    database.compact(&mut |_| {}).unwrap();
+    assert!(scope.begin().is_ok() && database.verify(&mut |_| {}).is_ok());
 }
 
 #[test]

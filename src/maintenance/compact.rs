@@ -39,11 +39,11 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Corrupt`] when something that is to be moved is damaged: then nothing is moved. [`Error::Io`] when the
-    /// disk refuses.
+    /// disk refuses. [`Error::Invalid`] when this thread has a transaction open, for it would wait for itself.
     pub fn compact(&self, progress: &mut OnProgress<'_>) -> Result<Compaction> {
         let store = self.store();
         store.check_running()?;
-        let _turn = store.writer_turn();
+        let _turn = store.writer_turn()?;
         store.check_running()?;
         let before = sizes(store)?;
         merge_segments(store, progress)?;

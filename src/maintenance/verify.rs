@@ -99,12 +99,13 @@ impl Database {
     /// Verifies the open database. Reading goes on meanwhile; writing waits while the catalog's pages are checked.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] when the database stopped. What is wrong with its files is in the report.
+    /// [`Error::Poisoned`] when the database stopped; [`Error::Invalid`] when this thread has a transaction open, for it
+    /// would wait for itself. What is wrong with its files is in the report.
     pub fn verify(&self, progress: &mut OnProgress<'_>) -> Result<VerifyReport> {
         let store = self.store();
         store.check_running()?;
         let mut report = VerifyReport::default();
-        let turn = store.writer_turn();
+        let turn = store.writer_turn()?;
         drop(check_pages(&*store.medium, &mut report, progress));
         let (rows, _, mut pin) = store.read()?;
         drop(turn);

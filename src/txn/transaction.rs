@@ -19,8 +19,10 @@ const EMBEDDING_SCHEMA: u16 = 1;
 ///
 /// Dropped, it never happened. A call that fails because an argument does not fit changes nothing; after any other
 /// failure of a call that writes, the transaction is half done and can only be dropped: further writes and the commit are
-/// refused. There is one at a time: to begin one is to wait for the one before, so a thread that
-/// holds one and begins another waits for ever.
+/// refused.
+///
+/// There is one at a time: to begin one is to wait for the one before. The thread that began one is refused another, for
+/// it would wait for itself; that goes for the thread that began it also when the transaction was sent elsewhere.
 #[must_use = "a transaction that is not committed never happened"]
 pub struct Transaction {
     view: Snapshot,
@@ -44,7 +46,7 @@ impl Deref for Transaction {
 impl Transaction {
     pub(crate) fn begin(store: Arc<Store>, scope_name: Arc<str>) -> Result<Self> {
         store.check_running()?;
-        let turn = store.writer_turn();
+        let turn = store.writer_turn()?;
         store.check_running()?;
         let rows = store.catalog().begin_write()?;
         let numbers = store.next_numbers(&rows)?;
