@@ -124,6 +124,8 @@ impl Error {
         match self {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Io { .. } | Self::Poisoned { .. } => ErrorKind::Environment,
+            #[cfg(feature = "generate")]
+            Self::Tensor(_) => ErrorKind::Environment,
             Self::Locked { .. } => ErrorKind::Retry,
             _ => ErrorKind::Invalid,
         }
