@@ -35,14 +35,11 @@ impl Medium for FileMedium {
     }
 
     fn create_dirs(&self, dirs: &[&str]) -> io::Result<()> {
+        let named_anew = up_to_existing(&self.root)?;
         for dir in std::iter::once(&"").chain(dirs) {
             fs::create_dir_all(self.path(dir))?;
         }
-        self.sync_dir("")?;
-        match self.root.canonicalize()?.parent() {
-            Some(parent) => sync_dir(parent),
-            None => Ok(()),
-        }
+        named_anew.iter().try_for_each(|dir| sync_dir(dir))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
@@ -90,6 +87,20 @@ impl Medium for FileMedium {
         file.write_all(owner.as_bytes())?;
         Ok(Box::new(FileLock { _file: file }))
     }
+}
+
+/// The directories in which something is named when `root` and what it lies in are made: `root` itself, and those above
+/// it up to the first that is there. Always the one above `root`, for who made `root` may have had no time to sync it.
+fn up_to_existing(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let root = std::path::absolute(root)?;
+    let mut dirs = vec![root.clone()];
+    for above in root.ancestors().skip(1) {
+        dirs.push(above.to_path_buf());
+        if above.is_dir() {
+            break;
+        }
+    }
+    Ok(dirs)
 }
 
 /// Directories cannot be opened as files on Windows, where names are durable without.
@@ -164,5 +175,23 @@ impl MediumFile for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only the directory right above the database was synced: of `a/b/c` with a new `a`, a power cut could take the
+    /// name of `a`, and everything below it.
+    #[test]
+    fn every_directory_that_gets_a_new_name_is_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = std::path::absolute(dir.path()).unwrap();
+        let (a, b, c) = (top.join("a"), top.join("a/b"), top.join("a/b/c"));
+        assert_eq!(up_to_existing(&c).unwrap(), [c.clone(), b.clone(), a.clone(), top]);
+        FileMedium::new(&c).create_dirs(&["segments"]).unwrap();
+        assert!(c.join("segments").is_dir());
+        assert_eq!(up_to_existing(&c).unwrap(), [c, b]);
     }
 }
