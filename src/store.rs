@@ -49,6 +49,10 @@ impl Store {
         if !options.create && !has_catalog(&*medium)? {
             return Err(Error::io("open", medium.root().join(CATALOG), io::ErrorKind::NotFound.into()));
         }
+        if !has_catalog(&*medium)? {
+            // Before anything is made in a directory that is somebody else's.
+            check_empty(&*medium)?;
+        }
         medium.create_dirs(&[SEGMENTS]).map_err(|source| Error::io("create", medium.root(), source))?;
         let lock = lock(&*medium, &options.owner)?;
         forget_unfinished_catalog(&*medium)?;
@@ -209,15 +213,23 @@ fn check_space(rows: &Rows, options: &Options) -> Result<()> {
     }
 }
 
+/// What a database may have in its directory while it is being made.
+const OWN_FILES: [&str; 3] = [LOCK, CATALOG, NEW_CATALOG];
+
 /// A database is made in an empty directory only: not among other people's files, and not over segments whose catalog
 /// was lost, which would be unlinked as orphans.
 fn check_empty(medium: &dyn Medium) -> Result<()> {
-    let list = |dir: &str| medium.list(dir).map_err(|source| Error::io("list", medium.root().join(dir), source));
-    if let Some(name) = list(SEGMENTS)?.iter().find(|name| name.ends_with(".kv")) {
+    let found = |dir: &str, names: io::Result<Vec<String>>| match names {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        names => names.map_err(|source| Error::io("list", medium.root().join(dir), source)),
+    };
+    if let Some(name) = found(SEGMENTS, medium.list(SEGMENTS))?.iter().find(|name| name.ends_with(".kv")) {
         let what = format!("is missing, while {SEGMENTS}/{name} is there");
         return Err(Error::Corrupt { file: CATALOG.into(), offset: None, what });
     }
-    match list("")?.iter().find(|name| name.as_str() != LOCK) {
+    let (files, dirs) = (found("", medium.list(""))?, found("", medium.list_dirs(""))?);
+    let foreign_file = files.iter().find(|name| !OWN_FILES.contains(&name.as_str()));
+    match foreign_file.or(dirs.iter().find(|name| name.as_str() != SEGMENTS)) {
         None => Ok(()),
         Some(name) => {
             let root = medium.root();
@@ -239,7 +251,7 @@ fn forget_unfinished_catalog(medium: &dyn Medium) -> Result<()> {
 }
 
 fn exists(medium: &dyn Medium, name: &str) -> Result<bool> {
-    match medium.open(name) {
+    match medium.open_to_read(name) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(Error::io("open", name, source)),

@@ -60,15 +60,11 @@ impl Medium for FileMedium {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(self.path(dir))? {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                names.push(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-        names.sort();
-        Ok(names)
+        names_where(&self.path(dir), |kind| kind.is_file())
+    }
+
+    fn list_dirs(&self, dir: &str) -> io::Result<Vec<String>> {
+        names_where(&self.path(dir), |kind| !kind.is_file())
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
@@ -87,6 +83,18 @@ impl Medium for FileMedium {
         file.write_all(owner.as_bytes())?;
         Ok(Box::new(FileLock { _file: file }))
     }
+}
+
+fn names_where(dir: &Path, wanted: impl Fn(fs::FileType) -> bool) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if wanted(entry.file_type()?) {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// The directories in which something is named when `root` and what it lies in are made: `root` itself, and those above
