@@ -54,6 +54,10 @@ impl Medium for Counting {
         self.files.open(name).map(|file| self.counted(file))
     }
 
+    fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        self.files.open_to_read(name).map(|file| self.counted(file))
+    }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
         self.files.create(name).map(|file| self.counted(file))
     }

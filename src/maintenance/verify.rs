@@ -66,7 +66,8 @@ impl VerifyReport {
     }
 }
 
-/// Verifies the database in the directory `path`, also one that does not open. Changes nothing.
+/// Verifies the database in the directory `path`, also one that does not open. Changes nothing, and needs no permission
+/// to write, if the file `lock` is there.
 ///
 /// # Errors
 /// [`Error::Locked`] when it is open: ask [`Database::verify`] there. [`Error::Io`] when there is no such directory.
@@ -81,7 +82,7 @@ pub fn verify(path: impl AsRef<Path>, progress: &mut OnProgress<'_>) -> Result<V
 pub fn verify_on(medium: &dyn Medium, progress: &mut OnProgress<'_>) -> Result<VerifyReport> {
     // Asked first: taking the lock makes its file, and a directory that is not there must not come to be.
     medium.list("").map_err(|source| Error::io("list", medium.root(), source))?;
-    let is_there = medium.open(CATALOG).is_ok() || medium.list(crate::segment::SEGMENTS).is_ok();
+    let is_there = medium.open_to_read(CATALOG).is_ok() || medium.list(crate::segment::SEGMENTS).is_ok();
     if !is_there {
         return Err(Error::io("open", medium.root().join(CATALOG), std::io::ErrorKind::NotFound.into()));
     }

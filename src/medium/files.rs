@@ -46,6 +46,10 @@ impl Medium for FileMedium {
         Ok(Arc::new(OsFile(OpenOptions::new().read(true).write(true).open(self.path(name))?)))
     }
 
+    fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        Ok(Arc::new(OsFile(File::open(self.path(name))?)))
+    }
+
     fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(self.path(name));
         Ok(Arc::new(OsFile(options?)))
@@ -72,16 +76,28 @@ impl Medium for FileMedium {
     }
 
     fn lock(&self, owner: &str) -> Result<Box<dyn Lock>, LockError> {
-        let path = self.path(LOCK);
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = open_lock(&self.path(LOCK))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LockError::Held(read_owner(&mut file))),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        file.set_len(0)?;
-        file.write_all(owner.as_bytes())?;
+        // The text is only for people: a full disk, or a file that may not be written to, is locked all the same.
+        if let Err(error) = file.set_len(0).and_then(|()| file.write_all(owner.as_bytes())) {
+            tracing::debug!(%error, "the lock does not say who holds it");
+        }
         Ok(Box::new(FileLock { _file: file }))
+    }
+}
+
+/// The lock's file, made if need be; to read only where it may not be written to.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    match opened {
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            File::open(path).map_err(|_| error)
+        }
+        opened => opened,
     }
 }
 

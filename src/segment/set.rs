@@ -110,7 +110,7 @@ pub(crate) fn read_whole(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -
 /// All bytes of a segment's file, whatever they are.
 pub(crate) fn read_file(medium: &dyn Medium, id: SegmentId) -> Result<Vec<u8>> {
     let name = file_name(id);
-    let file = medium.open(&name).map_err(|source| Error::io("open", &name, source))?;
+    let file = medium.open_to_read(&name).map_err(|source| Error::io("open", &name, source))?;
     let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
     read_range(&*file, &name, 0, len)
 }
@@ -133,7 +133,7 @@ fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<Ope
 
 fn open_named(medium: &dyn Medium, id: SegmentId) -> Result<Arc<dyn MediumFile>> {
     let name = file_name(id);
-    medium.open(&name).map_err(|source| match source.kind() {
+    medium.open_to_read(&name).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => corrupt(&name, None, "the file is missing".to_owned()),
         _ => Error::io("open", &name, source),
     })
