@@ -157,6 +157,13 @@ impl Store {
         self.failure.get_or_init(|| cause.to_string());
     }
 
+    /// Stops the store if `error` is that of a sync: it leaves bytes that nobody may rely on, nor write again.
+    pub(crate) fn stop_if_unknown(&self, error: &Error) {
+        if matches!(error, Error::Io { action, .. } if action.starts_with("sync")) {
+            self.stop(error);
+        }
+    }
+
     fn numbers(&self) -> MutexGuard<'_, State> {
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
     }

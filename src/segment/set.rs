@@ -70,6 +70,7 @@ impl SegmentSet {
             self.footers().remove(&id);
             match self.medium.unlink(&file_name(id)) {
                 Ok(()) => any = true,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(segment = id.as_u64(), %error, "a dead segment was not unlinked"),
             }
         }

@@ -224,16 +224,9 @@ impl Transaction {
     fn publish_segment(&mut self) -> Result<()> {
         let Some(segment) = self.segment.take() else { return Ok(()) };
         let id = segment.id();
-        let row = segment.publish().inspect_err(|error| self.stop_if_unknown(error))?;
+        let row = segment.publish().inspect_err(|error| self.store.stop_if_unknown(error))?;
         self.numbers.n_segments += 1;
         self.rows.put_row(Table::Segments, &Key::segment(id), &row)
-    }
-
-    /// A sync that failed leaves bytes that nobody may rely on, nor write again.
-    fn stop_if_unknown(&self, error: &Error) {
-        if matches!(error, Error::Io { action, .. } if action.starts_with("sync")) {
-            self.store.stop(error);
-        }
     }
 
     fn pending_segment(&mut self) -> Result<&mut PendingSegment> {
