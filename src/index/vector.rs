@@ -42,11 +42,13 @@ pub(crate) struct Scored {
 /// Where vectors that are not in memory come from: adds each of the ids to the scan.
 pub(crate) type Fetch<'a> = dyn Fn(&RoaringBitmap, &mut ExactScan) -> Result<()> + 'a;
 
+/// By scope and dimension: a transaction may settle on a dimension and then never happen.
+type Scans = BTreeMap<(ScopeId, usize), Arc<RwLock<ExactScan>>>;
+
 /// The vectors of all scopes.
 #[derive(Debug, Default)]
 pub(crate) struct VectorIndex {
-    /// By scope and dimension: a transaction may settle on a dimension and then never happen.
-    scopes: Mutex<BTreeMap<(ScopeId, usize), Arc<RwLock<ExactScan>>>>,
+    scopes: Mutex<Scans>,
 }
 
 impl VectorIndex {
