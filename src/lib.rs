@@ -91,7 +91,7 @@ pub use record::{
 pub use retrieval::{Hit, Query};
 pub use txn::{KvLogInfo, Snapshot, Transaction};
 
-/// The README's example, compiled and run with the other examples.
-#[cfg(doctest)]
+/// The README's examples, compiled and run with the other examples; one of them generates.
+#[cfg(all(doctest, feature = "generate"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
