@@ -126,7 +126,8 @@ impl Scope {
     /// Begins to write, once nobody else does.
     ///
     /// # Errors
-    /// As [`snapshot`](Self::snapshot).
+    /// As [`snapshot`](Self::snapshot); also [`Error::Invalid`](crate::Error::Invalid) when this thread has begun a
+    /// transaction of this database that is still open, for it would wait for itself.
     pub fn begin(&self) -> Result<Transaction> {
         Transaction::begin(self.store.clone(), self.name.clone())
     }

@@ -1,7 +1,8 @@
 //! Everything that can go wrong, and what the caller should do about it.
 //!
 //! Few variants with named fields. [`Error::kind`] says what to do: fix the call, retry, look at the environment,
-//! or accept that data is lost. Corruption is one variant and always names file, offset and what was wrong.
+//! or accept that data is lost. Corruption is one variant and always names the file, what was wrong, and where it is known
+//! the byte.
 
 use lagdb_format::FormatError;
 use std::path::{Path, PathBuf};
@@ -28,12 +29,12 @@ pub enum ErrorKind {
 #[non_exhaustive]
 pub enum Error {
     /// Stored bytes are not what was written.
-    #[error("{}: corrupt at byte {offset}: {what}", file.display())]
+    #[error("{}: corrupt{}: {what}", file.display(), at_byte(*offset))]
     Corrupt {
         /// File, relative to the database directory.
         file: PathBuf,
-        /// Byte offset in the file (0 when the catalog cannot tell).
-        offset: u64,
+        /// Byte offset in the file, where it is known; redb does not tell it.
+        offset: Option<u64>,
         /// The field, and what was found.
         what: String,
     },
@@ -123,6 +124,8 @@ impl Error {
         match self {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Io { .. } | Self::Poisoned { .. } => ErrorKind::Environment,
+            #[cfg(feature = "generate")]
+            Self::Tensor(_) => ErrorKind::Environment,
             Self::Locked { .. } => ErrorKind::Retry,
             _ => ErrorKind::Invalid,
         }
@@ -143,11 +146,15 @@ impl Error {
         let file = file.as_ref().to_path_buf();
         match error {
             FormatError::Corrupt { offset, field, detail } => {
-                Self::Corrupt { file, offset, what: format!("{field}: {detail}") }
+                Self::Corrupt { file, offset: Some(offset), what: format!("{field}: {detail}") }
             }
             FormatError::Unsupported { field, detail } => Self::Unsupported { file, what: format!("{field} {detail}") },
             FormatError::Invalid { what, detail } => Self::Invalid { what, detail },
             other => Self::Invalid { what: "segment", detail: other.to_string() },
         }
     }
+}
+
+fn at_byte(offset: Option<u64>) -> String {
+    offset.map_or_else(String::new, |offset| format!(" at byte {offset}"))
 }

@@ -27,8 +27,8 @@
 //! # }
 //! ```
 //!
-//! On disk a database is one directory: `catalog.redb`, `segments/*.kv` (immutable), `index/` (derived, may be deleted
-//! at any time) and `lock`. Four sentences the design rests on:
+//! On disk a database is one directory: `catalog.redb`, `segments/*.kv` (immutable) and `lock`. Four sentences the design
+//! rests on:
 //!
 //! 1. A segment exists if and only if a living commit names it: the latest one, or one that a snapshot pins.
 //! 2. The index may return too much, never too little; the snapshot decides what is visible.
@@ -91,7 +91,7 @@ pub use record::{
 pub use retrieval::{Hit, Query};
 pub use txn::{KvLogInfo, Snapshot, Transaction};
 
-/// The README's example, compiled and run with the other examples.
-#[cfg(doctest)]
+/// The README's examples, compiled and run with the other examples; one of them generates.
+#[cfg(all(doctest, feature = "generate"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

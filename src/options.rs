@@ -37,7 +37,8 @@ impl Options {
         self
     }
 
-    /// How new KV logs are written: [`Encoding::ByteSplitZstd`] (lossless and smaller) unless said otherwise.
+    /// How new KV logs are written: [`Encoding::ByteSplitZstd`] unless said otherwise. It is lossless, and smaller but for
+    /// logs of a few tokens, which it can make a few bytes longer than [`Encoding::Plain`].
     #[must_use]
     pub fn kv_encoding(mut self, encoding: Encoding) -> Self {
         self.encoding = encoding;

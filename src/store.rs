@@ -49,6 +49,10 @@ impl Store {
         if !options.create && !has_catalog(&*medium)? {
             return Err(Error::io("open", medium.root().join(CATALOG), io::ErrorKind::NotFound.into()));
         }
+        if !has_catalog(&*medium)? {
+            // Before anything is made in a directory that is somebody else's.
+            check_empty(&*medium)?;
+        }
         medium.create_dirs(&[SEGMENTS]).map_err(|source| Error::io("create", medium.root(), source))?;
         let lock = lock(&*medium, &options.owner)?;
         forget_unfinished_catalog(&*medium)?;
@@ -58,7 +62,7 @@ impl Store {
         }
         if options.check_pages && !Catalog::open_copy(&*medium)?.check_pages()? {
             let what = "a page does not have the checksum that redb keeps of it".to_owned();
-            return Err(Error::Corrupt { file: CATALOG.into(), offset: 0, what });
+            return Err(Error::Corrupt { file: CATALOG.into(), offset: None, what });
         }
         let catalog = Catalog::open(&*medium)?;
         let rows = catalog.begin_read()?;
@@ -102,8 +106,8 @@ impl Store {
         })
     }
 
-    /// Waits until nobody else writes.
-    pub(crate) fn writer_turn(&self) -> WriterTurn {
+    /// Waits until nobody else writes. Fails when it is this very thread that does.
+    pub(crate) fn writer_turn(&self) -> Result<WriterTurn> {
         self.gate.wait()
     }
 
@@ -151,6 +155,13 @@ impl Store {
     pub(crate) fn stop(&self, cause: &Error) {
         tracing::error!(%cause, "the database stops");
         self.failure.get_or_init(|| cause.to_string());
+    }
+
+    /// Stops the store if `error` is that of a sync: it leaves bytes that nobody may rely on, nor write again.
+    pub(crate) fn stop_if_unknown(&self, error: &Error) {
+        if matches!(error, Error::Io { action, .. } if action.starts_with("sync")) {
+            self.stop(error);
+        }
     }
 
     fn numbers(&self) -> MutexGuard<'_, State> {
@@ -209,15 +220,23 @@ fn check_space(rows: &Rows, options: &Options) -> Result<()> {
     }
 }
 
+/// What a database may have in its directory while it is being made.
+const OWN_FILES: [&str; 3] = [LOCK, CATALOG, NEW_CATALOG];
+
 /// A database is made in an empty directory only: not among other people's files, and not over segments whose catalog
 /// was lost, which would be unlinked as orphans.
 fn check_empty(medium: &dyn Medium) -> Result<()> {
-    let list = |dir: &str| medium.list(dir).map_err(|source| Error::io("list", medium.root().join(dir), source));
-    if let Some(name) = list(SEGMENTS)?.iter().find(|name| name.ends_with(".kv")) {
+    let found = |dir: &str, names: io::Result<Vec<String>>| match names {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        names => names.map_err(|source| Error::io("list", medium.root().join(dir), source)),
+    };
+    if let Some(name) = found(SEGMENTS, medium.list(SEGMENTS))?.iter().find(|name| name.ends_with(".kv")) {
         let what = format!("is missing, while {SEGMENTS}/{name} is there");
-        return Err(Error::Corrupt { file: CATALOG.into(), offset: 0, what });
+        return Err(Error::Corrupt { file: CATALOG.into(), offset: None, what });
     }
-    match list("")?.iter().find(|name| name.as_str() != LOCK) {
+    let (files, dirs) = (found("", medium.list(""))?, found("", medium.list_dirs(""))?);
+    let foreign_file = files.iter().find(|name| !OWN_FILES.contains(&name.as_str()));
+    match foreign_file.or(dirs.iter().find(|name| name.as_str() != SEGMENTS)) {
         None => Ok(()),
         Some(name) => {
             let root = medium.root();
@@ -239,7 +258,7 @@ fn forget_unfinished_catalog(medium: &dyn Medium) -> Result<()> {
 }
 
 fn exists(medium: &dyn Medium, name: &str) -> Result<bool> {
-    match medium.open(name) {
+    match medium.open_to_read(name) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(Error::io("open", name, source)),

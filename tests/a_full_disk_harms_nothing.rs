@@ -74,3 +74,46 @@ fn a_segment_that_does_not_fit_leaves_the_database_usable() {
     disk.heal();
     commit(&scope).unwrap();
 }
+
+/// A compaction that failed left the segments it had written and `catalog.new` behind until the next open, and a sync
+/// that failed in it did not stop the database, as it does in a commit.
+#[test]
+fn one_error_at_every_operation_of_a_compaction() {
+    let mut n_refused = 0;
+    for at in 0.. {
+        let (disk, database, scope, id) = prepared();
+        commit(&scope).unwrap();
+        let n_before = disk.ops().len();
+        disk.fail_at(at, Fault::IoError);
+        let error = database.compact(&mut |_| {}).err();
+        let kind = disk.ops().get(n_before + at as usize).copied();
+        let is_stopped = matches!(scope.begin().err(), Some(Error::Poisoned { .. }));
+        let names: Vec<_> = disk.dump().into_keys().collect();
+        if let Some(error) = &error {
+            n_refused += 1;
+            let of_a_segment = matches!(error, Error::Io { action, path, .. }
+                if action.starts_with("sync") && path.starts_with("segments"));
+            assert!(is_stopped || !of_a_segment, "operation {at}: {error}");
+            let is_named = |name: &&String| name.ends_with(".kv");
+            if of_a_segment {
+                assert_eq!(names.iter().filter(is_named).count(), 2, "operation {at}: {names:?}");
+            }
+            if !is_stopped {
+                let n_segments = database.stats().unwrap().segments;
+                assert_eq!(names.iter().filter(is_named).count() as u64, n_segments, "operation {at}: {error}");
+                assert!(names.iter().all(|name| !name.ends_with(".tmp")), "operation {at}: {names:?}");
+                let cleaning = matches!(error, Error::Io { action: "unlink", .. });
+                assert!(cleaning || !names.iter().any(|name| name == "catalog.new"), "operation {at}: {names:?}");
+            }
+        }
+        disk.heal();
+        drop((scope, database));
+        let database = Database::options().open_on(Arc::new(disk.clone())).unwrap();
+        let snapshot = database.scope("s").unwrap().snapshot().unwrap();
+        assert_eq!(snapshot.kv_log(id, &model(1)).unwrap().unwrap().to_log().unwrap(), kv_log(&model(1), 20, 1));
+        if kind.is_none() {
+            break;
+        }
+    }
+    assert!(n_refused > 5);
+}

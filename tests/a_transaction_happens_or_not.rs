@@ -1,7 +1,7 @@
 //! A transaction that is dropped never happened; writers take turns; scopes see nothing of each other.
 
 use crate::kit::{self, embed, kv_log, model};
-use lagdb::{Database, Id, Query, Trajectory};
+use lagdb::{Database, Error, Id, Query, Trajectory};
 
 #[test]
 fn dropped_it_never_happened() {
@@ -25,6 +25,31 @@ fn dropped_it_never_happened() {
     assert!(hits.len() == 1 && hits[0].score < 0.9, "nothing of the lost embedding is left");
 }
 
+/// A search in a transaction left a vector cache of its embeddings' dimension behind. When the transaction was dropped
+/// and the next one settled on another dimension, vectors were cut off to the dead one and every score was wrong.
+#[test]
+fn the_dimension_of_a_dropped_transaction_is_forgotten() {
+    let (_database, scope) = kit::in_memory();
+    let unit = |name: &str, dim: usize, at: usize| {
+        let numbers = (0..dim).map(|i| f32::from(u8::from(i == at))).collect();
+        lagdb::Embedding::new(&kit::space(name, dim), numbers).unwrap()
+    };
+    let mut tx = scope.begin().unwrap();
+    let id = tx.put(&kit::trajectory("t")).unwrap();
+    tx.embed(id, &unit("small", 8, 1)).unwrap();
+    assert_eq!(tx.search::<Trajectory>(&Query::near(unit("small", 8, 1))).unwrap().len(), 1);
+    drop(tx);
+
+    let mut tx = scope.begin().unwrap();
+    for at in [12, 13] {
+        let id = tx.put(&kit::trajectory("t")).unwrap();
+        tx.embed(id, &unit("large", 16, at)).unwrap();
+    }
+    tx.commit().unwrap();
+    let hits = scope.snapshot().unwrap().search::<Trajectory>(&Query::near(unit("large", 16, 13))).unwrap();
+    assert_eq!(hits.iter().map(|hit| hit.score).collect::<Vec<_>>(), [1.0, 0.0]);
+}
+
 #[test]
 fn writers_take_turns() {
     let (_database, scope) = kit::in_memory();
@@ -41,6 +66,26 @@ fn writers_take_turns() {
     let snapshot = scope.snapshot().unwrap();
     assert_eq!(snapshot.len::<Trajectory>().unwrap(), 40);
     assert_eq!(snapshot.commit_id().as_u64(), 40);
+}
+
+/// A thread that began a transaction, a compaction or a verification while it had a transaction open waited for itself,
+/// for ever.
+#[test]
+fn a_thread_does_not_wait_for_itself() {
+    let (database, scope) = kit::in_memory();
+    let mut tx = scope.begin().unwrap();
+    assert!(matches!(scope.begin(), Err(Error::Invalid { .. })));
+    assert!(matches!(database.scope("other").unwrap().begin(), Err(Error::Invalid { .. })));
+    assert!(matches!(database.compact(&mut |_| {}), Err(Error::Invalid { .. })));
+    assert!(matches!(database.verify(&mut |_| {}), Err(Error::Invalid { .. })));
+    tx.put(&kit::trajectory("t")).unwrap();
+    std::thread::scope(|threads| {
+        let waiting = threads.spawn(|| kit::remember(&scope, "u", None));
+        tx.commit().unwrap();
+        waiting.join().unwrap();
+    });
+    database.compact(&mut |_| {}).unwrap();
+    assert!(scope.begin().is_ok() && database.verify(&mut |_| {}).is_ok());
 }
 
 #[test]

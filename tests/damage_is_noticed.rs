@@ -209,3 +209,54 @@ fn verify_finds_damage_also_where_open_fails() {
         assert!(!verify(flipped(&files, SEGMENT, bit)).is_sound(), "bit {bit} of the segment");
     }
 }
+
+/// A put whose row was written and whose bitmaps were not, because one of them is damaged, could still be committed: a
+/// record that no filter finds.
+#[test]
+fn a_call_that_failed_half_way_is_not_committed() {
+    without_redbs_panic_messages();
+    let files = database();
+    let schema_and_cookie_of_a_bitmap = [1, 0, 0x3a, 0x30, 0, 0];
+    let bitmaps = files[CATALOG].windows(6).enumerate().filter(|(_, window)| *window == schema_and_cookie_of_a_bitmap);
+    let mut n_refused = 0;
+    for (at, _) in bitmaps {
+        let medium = MemoryMedium::from_dump(flipped(&files, CATALOG, at * 8));
+        let Ok(database) = Database::options().open_on(Arc::new(medium)) else { continue };
+        let Ok(mut tx) = database.scope("s").unwrap().begin() else { continue };
+        if let Err(error) = tx.put(&kit::trajectory("one more")) {
+            assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+            assert!(matches!(tx.put(&kit::trajectory("another")), Err(Error::Invalid { .. })));
+            assert!(matches!(tx.commit(), Err(Error::Invalid { .. })));
+            n_refused += 1;
+        }
+    }
+    assert!(n_refused > 0);
+}
+
+/// A damaged page was met when its KV log was attached, where nobody knew the file any more: "KV log: corrupt at byte 64".
+#[test]
+fn a_damaged_page_is_named_with_its_file_and_byte() {
+    let files = database();
+    let segment = lagdb::format::Segment::open(&files[SEGMENT]).unwrap();
+    let pages: Vec<_> = segment.kv_log(lagdb::format::RowGroupIndex(1)).unwrap().pages().collect();
+    for page in pages {
+        let medium = MemoryMedium::from_dump(flipped(&files, SEGMENT, page.offset as usize * 8 + 3));
+        let database = Database::options().open_on(Arc::new(medium)).unwrap();
+        let snapshot = database.scope("s").unwrap().snapshot().unwrap();
+        let logs: Vec<_> = snapshot.ids().unwrap().iter().map(|id| snapshot.kv_log(*id, &model(1))).collect();
+        let damaged: Vec<_> = logs.into_iter().filter_map(Result::err).map(|error| error.to_string()).collect();
+        let expected = format!("{SEGMENT}: corrupt at byte {}: page checksum: does not match", page.offset);
+        assert_eq!(damaged, [expected]);
+    }
+}
+
+/// Damage of the catalog was reported "at byte 0", which nobody had measured.
+#[test]
+fn a_byte_that_is_not_known_is_not_named() {
+    without_redbs_panic_messages();
+    let mut files = database();
+    files.get_mut(CATALOG).unwrap()[..64].fill(0xff);
+    let error = Database::options().open_on(Arc::new(MemoryMedium::from_dump(files))).unwrap_err();
+    assert!(matches!(error, Error::Corrupt { offset: None, .. }));
+    assert!(error.to_string().starts_with("catalog.redb: corrupt: "), "{error}");
+}

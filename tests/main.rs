@@ -10,19 +10,30 @@ mod calls_that_do_not_fit_are_refused;
 mod compaction_keeps_what_lives;
 mod damage_is_noticed;
 mod one_opener_at_a_time;
+mod open_files_stay_few;
 mod orphans_are_unlinked;
 mod round_trip;
 mod store_ops;
 mod the_kept_corpus_is_replayed;
 mod tidy;
 
+#[cfg(feature = "generate")]
 mod generate_attach;
+#[cfg(feature = "generate")]
 mod generate_config;
+#[cfg(feature = "generate")]
 mod generate_context_limit;
+#[cfg(feature = "generate")]
 mod generate_damaged_files;
+#[cfg(feature = "generate")]
 mod generate_matches_transformers;
+#[cfg(feature = "generate")]
 mod generate_model_mismatch;
+#[cfg(feature = "generate")]
 mod generate_sampling;
+#[cfg(feature = "generate")]
 mod generate_sessions;
+#[cfg(feature = "generate")]
 mod generate_sliding_window;
+#[cfg(feature = "generate")]
 mod generate_support;

@@ -37,3 +37,24 @@ fn a_database_that_is_not_there_is_not_made_unless_asked() {
     assert!(lagdb::maintenance::verify(&path, &mut |_| {}).is_err());
     assert!(!path.exists());
 }
+
+/// Verifying a database of somebody else's, or on a disk that is mounted to be read, failed: its lock could not be opened
+/// to write the owner's name, nor its files.
+#[cfg(unix)]
+#[test]
+fn a_database_that_may_not_be_written_to_is_verified() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::open(dir.path()).unwrap();
+    let log = kit::kv_log(&kit::model(1), 5, 1);
+    kit::remember(&database.scope("s").unwrap(), "t", Some(&log));
+    drop(database);
+    let mode =
+        |name: &str, mode| std::fs::set_permissions(dir.path().join(name), PermissionsExt::from_mode(mode)).unwrap();
+    ["lock", "catalog.redb", "segments/1.kv"].into_iter().for_each(|file| mode(file, 0o444));
+    ["segments", ""].into_iter().for_each(|folder| mode(folder, 0o555));
+    let report = lagdb::maintenance::verify(dir.path(), &mut |_| {});
+    ["", "segments"].into_iter().for_each(|folder| mode(folder, 0o755));
+    let report = report.unwrap();
+    assert!(report.is_sound() && report.segments == 1, "{report:?}");
+}

@@ -3,6 +3,7 @@
 use crate::kit::{self, kv_log, model};
 use lagdb::{Database, Error};
 use std::fs;
+use std::path::Path;
 
 #[test]
 fn an_orphan_is_unlinked_and_never_adopted() {
@@ -39,9 +40,18 @@ fn segments_whose_catalog_was_lost_are_no_orphans() {
     assert!(dir.path().join("segments/1.kv").exists());
 }
 
+/// It was refused, but only after `lock` and `segments/` had been made there; and a directory that holds nothing but
+/// directories counted as empty.
 #[test]
 fn no_database_is_made_among_other_files() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("letter.txt"), b"dear").unwrap();
-    assert!(matches!(Database::open(dir.path()), Err(Error::Invalid { .. })));
+    let names = |dir: &Path| -> Vec<_> { fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect() };
+    let letter = |dir: &Path| fs::write(dir.join("letter.txt"), b"dear");
+    let attic = |dir: &Path| fs::create_dir(dir.join("attic"));
+    for make in [&letter as &dyn Fn(&Path) -> std::io::Result<()>, &attic] {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path()).unwrap();
+        let before = names(dir.path());
+        assert!(matches!(Database::open(dir.path()), Err(Error::Invalid { .. })));
+        assert_eq!(names(dir.path()), before, "nothing was left there");
+    }
 }

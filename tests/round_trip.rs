@@ -66,7 +66,6 @@ fn strategies_of_an_excluded_task_are_left_out_too() {
     let strategy = tx.put(&kit::strategy("s", id, Polarity::Contradict)).unwrap();
     tx.embed(strategy, &embed("s")).unwrap();
     let near = Query::near(embed("s"));
-    assert_eq!(tx.search::<Strategy>(&near.clone().outcome(Outcome::Failure)).unwrap().len(), 1);
     tx.commit().unwrap();
 
     let snapshot = scope.snapshot().unwrap();
@@ -75,6 +74,49 @@ fn strategies_of_an_excluded_task_are_left_out_too() {
     for query in without {
         assert!(snapshot.search::<Strategy>(&query).unwrap().is_empty());
     }
+}
+
+/// Outcomes of strategies were read off the polarity of their evidence: a strategy that a failed run supports was found
+/// under success, and judging the run anew changed nothing.
+#[test]
+fn a_strategy_is_found_under_the_outcomes_of_its_evidence() {
+    let (database, scope) = kit::in_memory();
+    let found = |under: &[Outcome]| {
+        let snapshot = scope.snapshot().unwrap();
+        for outcome in Outcome::ALL {
+            let hits = snapshot.search::<Strategy>(&Query::near(embed("s")).outcome(outcome)).unwrap();
+            assert_eq!(hits.len(), usize::from(under.contains(&outcome)), "{outcome:?} of {under:?}");
+        }
+        let report = database.verify(&mut |_| {}).unwrap();
+        assert!(report.is_sound(), "{report:?}");
+    };
+    let mut tx = scope.begin().unwrap();
+    let failed = tx.put(&kit::trajectory("failed")).unwrap();
+    let unknown = tx.put(&kit::trajectory("unknown")).unwrap();
+    tx.judge(failed, &kit::failure()).unwrap();
+    let mut strategy = kit::strategy("s", failed, Polarity::Support);
+    let second = kit::strategy("s", unknown, Polarity::Support).provenance.evidence;
+    strategy.provenance.evidence.extend(second);
+    let id = tx.put(&strategy).unwrap();
+    tx.embed(id, &embed("s")).unwrap();
+    tx.commit().unwrap();
+    found(&[Outcome::Failure, Outcome::Unknown]);
+
+    let mut tx = scope.begin().unwrap();
+    tx.judge(unknown, &kit::failure()).unwrap();
+    tx.judge(failed, &kit::success()).unwrap();
+    tx.commit().unwrap();
+    found(&[Outcome::Failure, Outcome::Success]);
+
+    let mut tx = scope.begin().unwrap();
+    assert!(tx.delete(unknown).unwrap());
+    tx.commit().unwrap();
+    found(&[Outcome::Success]);
+
+    let mut tx = scope.begin().unwrap();
+    assert!(tx.delete(id).unwrap());
+    tx.commit().unwrap();
+    found(&[]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub(crate) fn guarded<T>(
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("without a message");
             let what = format!("redb panicked while it should {action}: {message}");
-            Err(Error::Corrupt { file: CATALOG.into(), offset: 0, what })
+            Err(Error::Corrupt { file: CATALOG.into(), offset: None, what })
         }
     }
 }
@@ -56,5 +56,5 @@ fn is_truncation(error: &std::io::Error) -> bool {
 }
 
 fn corrupt(what: String) -> Error {
-    Error::Corrupt { file: CATALOG.into(), offset: 0, what }
+    Error::Corrupt { file: CATALOG.into(), offset: None, what }
 }

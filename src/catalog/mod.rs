@@ -77,7 +77,7 @@ impl Catalog {
     /// Opens a copy in memory of [`CATALOG`] that takes all writes; reading goes to the file.
     pub(crate) fn open_copy(medium: &dyn Medium) -> Result<Self> {
         let io = |source| Error::io("open", CATALOG, source);
-        let file = medium.open(CATALOG).map_err(io)?;
+        let file = medium.open_to_read(CATALOG).map_err(io)?;
         Self::open_on(Overlay::new(file).map_err(io)?)
     }
 

@@ -50,7 +50,7 @@ pub(crate) fn open<'a>(table: Table, key: &[u8], value: &'a [u8]) -> Result<Open
 /// [`Error::Corrupt`] of the row under `key` in `table`.
 pub(crate) fn corrupt(table: Table, key: &[u8], what: impl std::fmt::Display) -> Error {
     let what = format!("{}[{}]: {what}", table.name(), super::Key::of(key));
-    Error::Corrupt { file: CATALOG.into(), offset: 0, what }
+    Error::Corrupt { file: CATALOG.into(), offset: None, what }
 }
 
 fn checksum(table: Table, key: &[u8], schema: u16, payload: &[u8]) -> u32 {

@@ -20,7 +20,7 @@ pub(crate) enum Field<'a> {
     Live(RecordKind),
     /// Records that have an embedding.
     Embedded,
-    /// Trajectories by their latest judgment; strategies by the polarity of their evidence.
+    /// Trajectories by their latest judgment; strategies by those of the trajectories of their evidence.
     Outcome(Outcome),
     /// Records with a label.
     Label(&'a str),

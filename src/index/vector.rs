@@ -42,10 +42,13 @@ pub(crate) struct Scored {
 /// Where vectors that are not in memory come from: adds each of the ids to the scan.
 pub(crate) type Fetch<'a> = dyn Fn(&RoaringBitmap, &mut ExactScan) -> Result<()> + 'a;
 
+/// By scope and dimension: a transaction may settle on a dimension and then never happen.
+type Scans = BTreeMap<(ScopeId, usize), Arc<RwLock<ExactScan>>>;
+
 /// The vectors of all scopes.
 #[derive(Debug, Default)]
 pub(crate) struct VectorIndex {
-    scopes: Mutex<BTreeMap<ScopeId, Arc<RwLock<ExactScan>>>>,
+    scopes: Mutex<Scans>,
 }
 
 impl VectorIndex {
@@ -59,19 +62,25 @@ impl VectorIndex {
         fetch: &Fetch<'_>,
         remember: bool,
     ) -> Result<Vec<Scored>> {
-        let scan = self.scope(scope, search.near.len());
+        let dim = search.near.len();
+        let scan = self.scope(scope, dim);
         let missing = search.candidates - &scan.read().unwrap_or_else(PoisonError::into_inner).members;
-        let mut best = Best::new(search.limit);
+        let mut fetched = ExactScan::new(dim);
         if !missing.is_empty() {
-            let mut fetched = ExactScan::new(search.near.len());
             fetch(&missing, &mut fetched)?;
-            if remember {
-                scan.write().unwrap_or_else(PoisonError::into_inner).absorb(&fetched);
-            } else {
-                fetched.search(search, &mut best);
-            }
         }
-        scan.read().unwrap_or_else(PoisonError::into_inner).search(search, &mut best);
+        let mut best = Best::new(search.limit);
+        if remember {
+            if !missing.is_empty() {
+                scan.write().unwrap_or_else(PoisonError::into_inner).absorb(&fetched);
+            }
+            scan.read().unwrap_or_else(PoisonError::into_inner).search(search, search.candidates, &mut best);
+        } else {
+            // Others may have absorbed some of the missing ones by now; each is offered once.
+            fetched.search(search, &missing, &mut best);
+            let known = search.candidates - &missing;
+            scan.read().unwrap_or_else(PoisonError::into_inner).search(search, &known, &mut best);
+        }
         Ok(best.into_sorted())
     }
 
@@ -82,7 +91,7 @@ impl VectorIndex {
 
     fn scope(&self, scope: ScopeId, dim: usize) -> Arc<RwLock<ExactScan>> {
         let mut scopes = self.scopes.lock().unwrap_or_else(PoisonError::into_inner);
-        scopes.entry(scope).or_insert_with(|| Arc::new(RwLock::new(ExactScan::new(dim)))).clone()
+        scopes.entry((scope, dim)).or_insert_with(|| Arc::new(RwLock::new(ExactScan::new(dim)))).clone()
     }
 }
 
@@ -121,7 +130,9 @@ impl ExactScan {
         }
     }
 
+    /// Adds the vectors of `other`, which has the same dimension.
     fn absorb(&mut self, other: &Self) {
+        debug_assert_eq!(self.dim, other.dim, "scans are kept by dimension");
         for (document, vector) in other.documents.iter().zip(other.numbers.chunks_exact(self.dim)) {
             if self.members.insert(*document) {
                 self.documents.push(*document);
@@ -130,9 +141,10 @@ impl ExactScan {
         }
     }
 
-    fn search(&self, search: &Search<'_>, best: &mut Best) {
+    /// Offers those of `among` that it has.
+    fn search(&self, search: &Search<'_>, among: &RoaringBitmap, best: &mut Best) {
         for (document, vector) in self.documents.iter().zip(self.numbers.chunks_exact(self.dim)) {
-            if search.candidates.contains(*document) {
+            if among.contains(*document) {
                 let score = dot(search.near, vector);
                 if score >= search.floor {
                     best.offer(Scored { document: *document, score });
@@ -195,5 +207,30 @@ impl Best {
 
     fn into_sorted(self) -> Vec<Scored> {
         self.heap.into_sorted_vec().into_iter().map(|worst| worst.0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add_all(missing: &RoaringBitmap, scan: &mut ExactScan) -> Result<()> {
+        let stored = |id: u32| [1.0, id as f32].iter().flat_map(|x: &f32| x.to_le_bytes()).collect::<Vec<u8>>();
+        missing.iter().try_for_each(|id| scan.add(id, &stored(id)))
+    }
+
+    /// A transaction fetched vectors, a snapshot on another thread absorbed the same ones meanwhile, and the transaction
+    /// offered them twice: of a limit of two hits, one was a repetition.
+    #[test]
+    fn what_another_thread_absorbs_meanwhile_is_offered_once() {
+        let index = VectorIndex::default();
+        let candidates: RoaringBitmap = (1..=3).collect();
+        let search = Search { near: &[0.0, 1.0], candidates: &candidates, limit: 2, floor: -1.0 };
+        let fetch = |missing: &RoaringBitmap, scan: &mut ExactScan| {
+            index.nearest(ScopeId(1), &search, &add_all, true)?;
+            add_all(missing, scan)
+        };
+        let found = index.nearest(ScopeId(1), &search, &fetch, false).unwrap();
+        assert_eq!(found.iter().map(|scored| scored.document).collect::<Vec<_>>(), [3, 2]);
     }
 }

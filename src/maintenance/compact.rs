@@ -2,7 +2,7 @@
 //!
 //! One transaction moves everything: new segments are written and named first, then one commit changes all locations
 //! and forgets the old segments, whose files go when the last snapshot that may read them ends. A crash at any moment
-//! leaves either state. The catalog is copied into a new file, which takes the name of the old one.
+//! leaves either state; an error before the commit leaves nothing of the new segments. The catalog is copied into a new file, which takes the name of the old one.
 
 use super::{OnProgress, Progress};
 use crate::catalog::row::{KvLogRow, KvLogRows, SegmentRow};
@@ -39,11 +39,11 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Corrupt`] when something that is to be moved is damaged: then nothing is moved. [`Error::Io`] when the
-    /// disk refuses.
+    /// disk refuses. [`Error::Invalid`] when this thread has a transaction open, for it would wait for itself.
     pub fn compact(&self, progress: &mut OnProgress<'_>) -> Result<Compaction> {
         let store = self.store();
         store.check_running()?;
-        let _turn = store.writer_turn();
+        let _turn = store.writer_turn()?;
         store.check_running()?;
         let before = sizes(store)?;
         merge_segments(store, progress)?;
@@ -80,21 +80,16 @@ fn merge_segments(store: &Arc<Store>, progress: &mut OnProgress<'_>) -> Result<(
     if moving.is_empty() {
         return Ok(());
     }
-    let mut mover = Mover { store, rows: &rows, numbers: store.next_numbers(&rows)?, pending: None };
-    let total = owned.len() as u64;
-    for (done, (key, logs)) in owned.into_iter().enumerate() {
-        progress(Progress { stage: "segments", done: done as u64, total });
-        mover.move_logs(&key, logs, &segments, &moving)?;
+    let mut mover =
+        Mover { store, rows: &rows, numbers: store.next_numbers(&rows)?, pending: None, published: Vec::new() };
+    if let Err(error) = mover.move_all(owned, &segments, &moving, progress) {
+        // No commit names them, and none will.
+        store.segments.unlink(mover.published);
+        return Err(error);
     }
-    mover.publish()?;
-    let mut numbers = mover.numbers;
-    numbers.n_segments = numbers.n_segments.saturating_sub(moving.len() as u32);
-    for id in &moving {
-        rows.remove(Table::Segments, &Key::segment(*id))?;
-    }
-    rows.put_row(Table::Meta, &Key::state(), &numbers)?;
+    let commit = CommitId::from_u64(mover.numbers.commit);
     rows.commit().inspect_err(|error| store.stop(error))?;
-    store.retire(CommitId::from_u64(numbers.commit), moving.into_iter().collect());
+    store.retire(commit, moving.into_iter().collect());
     Ok(())
 }
 
@@ -129,9 +124,32 @@ struct Mover<'a> {
     rows: &'a Rows,
     numbers: crate::catalog::row::State,
     pending: Option<PendingSegment>,
+    /// New segments that have, or may have, their names.
+    published: Vec<SegmentId>,
 }
 
 impl Mover<'_> {
+    /// Moves all that is to be moved and forgets where it was; all but the commit.
+    fn move_all(
+        &mut self,
+        owned: Vec<Owned>,
+        segments: &BTreeMap<SegmentId, SegmentRow>,
+        moving: &BTreeSet<SegmentId>,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<()> {
+        let total = owned.len() as u64;
+        for (done, (key, logs)) in owned.into_iter().enumerate() {
+            progress(Progress { stage: "segments", done: done as u64, total });
+            self.move_logs(&key, logs, segments, moving)?;
+        }
+        self.publish()?;
+        self.numbers.n_segments = self.numbers.n_segments.saturating_sub(moving.len() as u32);
+        for id in moving {
+            self.rows.remove(Table::Segments, &Key::segment(*id))?;
+        }
+        self.rows.put_row(Table::Meta, &Key::state(), &self.numbers)
+    }
+
     fn move_logs(
         &mut self,
         key: &Key,
@@ -177,8 +195,10 @@ impl Mover<'_> {
     fn publish(&mut self) -> Result<()> {
         let Some(pending) = self.pending.take() else { return Ok(()) };
         let id = pending.id();
+        self.published.push(id);
+        let row = pending.publish().inspect_err(|error| self.store.stop_if_unknown(error))?;
         self.numbers.n_segments += 1;
-        self.rows.put_row(Table::Segments, &Key::segment(id), &pending.publish()?)
+        self.rows.put_row(Table::Segments, &Key::segment(id), &row)
     }
 }
 
@@ -197,8 +217,15 @@ fn rewrite_catalog(store: &Arc<Store>, progress: &mut OnProgress<'_>) -> Result<
         }
         read_state(new).map(drop)
     };
-    if Catalog::write_beside(&*store.medium, copy)? >= catalog_bytes(store)? {
-        return Catalog::forget_beside(&*store.medium);
+    let written = Catalog::write_beside(&*store.medium, copy);
+    match written.and_then(|n_bytes| Ok(n_bytes < catalog_bytes(store)?)) {
+        Ok(true) => {}
+        Ok(false) => return Catalog::forget_beside(&*store.medium),
+        Err(error) => {
+            // If this fails too, the next open forgets it.
+            drop(Catalog::forget_beside(&*store.medium));
+            return Err(error);
+        }
     }
     let catalog = Catalog::take_place(&*store.medium).inspect_err(|error| store.stop(error))?;
     store.replace_catalog(catalog);

@@ -55,9 +55,7 @@ impl VerifyReport {
 
     fn add_error(&mut self, file: impl Into<PathBuf>, error: Error) {
         match error {
-            Error::Corrupt { file, offset, what } => {
-                self.problems.push(Problem { file, offset: (offset > 0).then_some(offset), what });
-            }
+            Error::Corrupt { file, offset, what } => self.problems.push(Problem { file, offset, what }),
             other => self.add(file, other),
         }
     }
@@ -68,7 +66,8 @@ impl VerifyReport {
     }
 }
 
-/// Verifies the database in the directory `path`, also one that does not open. Changes nothing.
+/// Verifies the database in the directory `path`, also one that does not open. Changes nothing, and needs no permission
+/// to write, if the file `lock` is there.
 ///
 /// # Errors
 /// [`Error::Locked`] when it is open: ask [`Database::verify`] there. [`Error::Io`] when there is no such directory.
@@ -83,7 +82,7 @@ pub fn verify(path: impl AsRef<Path>, progress: &mut OnProgress<'_>) -> Result<V
 pub fn verify_on(medium: &dyn Medium, progress: &mut OnProgress<'_>) -> Result<VerifyReport> {
     // Asked first: taking the lock makes its file, and a directory that is not there must not come to be.
     medium.list("").map_err(|source| Error::io("list", medium.root(), source))?;
-    let is_there = medium.open(CATALOG).is_ok() || medium.list(crate::segment::SEGMENTS).is_ok();
+    let is_there = medium.open_to_read(CATALOG).is_ok() || medium.list(crate::segment::SEGMENTS).is_ok();
     if !is_there {
         return Err(Error::io("open", medium.root().join(CATALOG), std::io::ErrorKind::NotFound.into()));
     }
@@ -101,12 +100,13 @@ impl Database {
     /// Verifies the open database. Reading goes on meanwhile; writing waits while the catalog's pages are checked.
     ///
     /// # Errors
-    /// [`Error::Poisoned`] when the database stopped. What is wrong with its files is in the report.
+    /// [`Error::Poisoned`] when the database stopped; [`Error::Invalid`] when this thread has a transaction open, for it
+    /// would wait for itself. What is wrong with its files is in the report.
     pub fn verify(&self, progress: &mut OnProgress<'_>) -> Result<VerifyReport> {
         let store = self.store();
         store.check_running()?;
         let mut report = VerifyReport::default();
-        let turn = store.writer_turn();
+        let turn = store.writer_turn()?;
         drop(check_pages(&*store.medium, &mut report, progress));
         let (rows, _, mut pin) = store.read()?;
         drop(turn);

@@ -35,18 +35,19 @@ impl Medium for FileMedium {
     }
 
     fn create_dirs(&self, dirs: &[&str]) -> io::Result<()> {
+        let named_anew = up_to_existing(&self.root)?;
         for dir in std::iter::once(&"").chain(dirs) {
             fs::create_dir_all(self.path(dir))?;
         }
-        self.sync_dir("")?;
-        match self.root.canonicalize()?.parent() {
-            Some(parent) => sync_dir(parent),
-            None => Ok(()),
-        }
+        named_anew.iter().try_for_each(|dir| sync_dir(dir))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
         Ok(Arc::new(OsFile(OpenOptions::new().read(true).write(true).open(self.path(name))?)))
+    }
+
+    fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        Ok(Arc::new(OsFile(File::open(self.path(name))?)))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
@@ -63,15 +64,11 @@ impl Medium for FileMedium {
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(self.path(dir))? {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                names.push(entry.file_name().to_string_lossy().into_owned());
-            }
-        }
-        names.sort();
-        Ok(names)
+        names_where(&self.path(dir), |kind| kind.is_file())
+    }
+
+    fn list_dirs(&self, dir: &str) -> io::Result<Vec<String>> {
+        names_where(&self.path(dir), |kind| !kind.is_file())
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
@@ -79,17 +76,55 @@ impl Medium for FileMedium {
     }
 
     fn lock(&self, owner: &str) -> Result<Box<dyn Lock>, LockError> {
-        let path = self.path(LOCK);
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file = open_lock(&self.path(LOCK))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LockError::Held(read_owner(&mut file))),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        file.set_len(0)?;
-        file.write_all(owner.as_bytes())?;
+        // The text is only for people: a full disk, or a file that may not be written to, is locked all the same.
+        if let Err(error) = file.set_len(0).and_then(|()| file.write_all(owner.as_bytes())) {
+            tracing::debug!(%error, "the lock does not say who holds it");
+        }
         Ok(Box::new(FileLock { _file: file }))
     }
+}
+
+/// The lock's file, made if need be; to read only where it may not be written to.
+fn open_lock(path: &Path) -> io::Result<File> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    match opened {
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            File::open(path).map_err(|_| error)
+        }
+        opened => opened,
+    }
+}
+
+fn names_where(dir: &Path, wanted: impl Fn(fs::FileType) -> bool) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if wanted(entry.file_type()?) {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The directories in which something is named when `root` and what it lies in are made: `root` itself, and those above
+/// it up to the first that is there. Always the one above `root`, for who made `root` may have had no time to sync it.
+fn up_to_existing(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let root = std::path::absolute(root)?;
+    let mut dirs = vec![root.clone()];
+    for above in root.ancestors().skip(1) {
+        dirs.push(above.to_path_buf());
+        if above.is_dir() {
+            break;
+        }
+    }
+    Ok(dirs)
 }
 
 /// Directories cannot be opened as files on Windows, where names are durable without.
@@ -164,5 +199,23 @@ impl MediumFile for OsFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only the directory right above the database was synced: of `a/b/c` with a new `a`, a power cut could take the
+    /// name of `a`, and everything below it.
+    #[test]
+    fn every_directory_that_gets_a_new_name_is_synced() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = std::path::absolute(dir.path()).unwrap();
+        let (a, b, c) = (top.join("a"), top.join("a/b"), top.join("a/b/c"));
+        assert_eq!(up_to_existing(&c).unwrap(), [c.clone(), b.clone(), a.clone(), top]);
+        FileMedium::new(&c).create_dirs(&["segments"]).unwrap();
+        assert!(c.join("segments").is_dir());
+        assert_eq!(up_to_existing(&c).unwrap(), [c, b]);
     }
 }

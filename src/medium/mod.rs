@@ -41,6 +41,14 @@ pub trait Medium: Debug + Send + Sync + 'static {
     /// `NotFound` when there is none; else what the operating system says.
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>>;
 
+    /// An existing file, to read only: one that may not be written to can still be verified.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        self.open(name)
+    }
+
     /// A new, empty file under `name`; one that is there loses its bytes.
     ///
     /// # Errors
@@ -65,13 +73,21 @@ pub trait Medium: Debug + Send + Sync + 'static {
     /// What the operating system says.
     fn list(&self, dir: &str) -> io::Result<Vec<String>>;
 
+    /// Names of the directories in `dir`, sorted, where directories are more than a part of names.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn list_dirs(&self, _dir: &str) -> io::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Makes what happened to names in `dir` durable.
     ///
     /// # Errors
     /// What the operating system says. After a failure nothing is known of those names.
     fn sync_dir(&self, dir: &str) -> io::Result<()>;
 
-    /// Takes the one lock of the directory, and leaves `owner` where others can read it.
+    /// Takes the one lock of the directory, and leaves `owner` where others can read it, if it can be left there.
     ///
     /// # Errors
     /// [`LockError::Held`] with the text of the present owner; else what the operating system says.

@@ -54,8 +54,9 @@ impl Query {
         self
     }
 
-    /// Trajectories: by the latest judgment. Strategies: with positive evidence ([`Outcome::Success`]) or negative
-    /// evidence ([`Outcome::Failure`]); a contrast has both.
+    /// Trajectories: by the latest judgment. Strategies: with evidence from a trajectory that has this outcome now, so that
+    /// a contrast is found under both; whether that evidence supports or contradicts the strategy is not asked, for a
+    /// failed run can support one.
     #[must_use]
     pub fn outcome(mut self, outcome: Outcome) -> Self {
         self.outcome = Some(outcome);

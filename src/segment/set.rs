@@ -1,4 +1,8 @@
-//! All segments of a database: opened when first read, unlinked when no commit names them.
+//! All segments of a database: footers are kept once read, files are open only while they are read, and unlinked when
+//! no commit names them.
+//!
+//! A process may have few files open (256 on some systems), a database has as many segments as commits with KV logs.
+//! So no file stays open between two reads: a pin keeps the *name* of a segment, and the name is enough to read it.
 
 use super::{SEGMENTS, file_name, id_of};
 use crate::catalog::row::SegmentRow;
@@ -12,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct SegmentSet {
     medium: Arc<dyn Medium>,
-    open: Mutex<BTreeMap<SegmentId, Arc<OpenSegment>>>,
+    /// A few hundred bytes per row group, of segments that were read.
+    footers: Mutex<BTreeMap<SegmentId, Arc<Footer>>>,
 }
 
 /// Which KV log, and what the catalog says of its segment.
@@ -23,34 +28,38 @@ pub(crate) struct Located {
     pub(crate) row_group: RowGroupIndex,
 }
 
-#[derive(Debug)]
+/// A segment's file, found to be the one that was written.
 struct OpenSegment {
     file: Arc<dyn MediumFile>,
-    footer: Footer,
+    footer: Arc<Footer>,
 }
 
 impl SegmentSet {
     pub(crate) fn new(medium: Arc<dyn Medium>) -> Self {
-        Self { medium, open: Mutex::default() }
+        Self { medium, footers: Mutex::default() }
     }
 
-    /// Reads a KV log. Its pages are checked when they are read from it.
+    /// Reads a KV log and checks every page of it: what is found later, through the view, has no file to name.
     pub(crate) fn read(&self, located: Located) -> Result<KvLogView<'static>> {
         let name = file_name(located.segment);
         let segment = self.open(located.segment, &located.row)?;
-        let missing = |error| corrupt(&name, 0, format!("the catalog names a row group that is not there: {error}"));
+        let missing = |error| corrupt(&name, None, format!("the catalog names a row group that is not there: {error}"));
         let row_group = segment.footer.row_group(located.row_group).map_err(missing)?;
         let range = row_group.range();
         let bytes = read_range(&*segment.file, &name, range.start, range.end - range.start)?;
-        KvLogView::new(row_group, bytes).map_err(|error| Error::from_format(error, &name))
+        let in_file = |error| Error::from_format(error, &name);
+        let view = KvLogView::new(row_group, bytes).map_err(in_file)?;
+        view.check_pages().map_err(in_file)?;
+        Ok(view)
     }
 
-    fn open(&self, id: SegmentId, row: &SegmentRow) -> Result<Arc<OpenSegment>> {
-        if let Some(segment) = self.opened().get(&id) {
-            return Ok(segment.clone());
+    fn open(&self, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
+        let known = self.footers().get(&id).cloned();
+        if let Some(footer) = known {
+            return Ok(OpenSegment { file: open_named(&*self.medium, id)?, footer });
         }
-        let segment = Arc::new(open_file(&*self.medium, id, row)?);
-        self.opened().insert(id, segment.clone());
+        let segment = open_file(&*self.medium, id, row)?;
+        self.footers().insert(id, segment.footer.clone());
         Ok(segment)
     }
 
@@ -58,9 +67,10 @@ impl SegmentSet {
     pub(crate) fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
         let mut any = false;
         for id in ids {
-            self.opened().remove(&id);
+            self.footers().remove(&id);
             match self.medium.unlink(&file_name(id)) {
                 Ok(()) => any = true,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(segment = id.as_u64(), %error, "a dead segment was not unlinked"),
             }
         }
@@ -87,8 +97,8 @@ impl SegmentSet {
         Ok(names.iter().filter_map(|name| id_of(name)).max())
     }
 
-    fn opened(&self) -> MutexGuard<'_, BTreeMap<SegmentId, Arc<OpenSegment>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn footers(&self) -> MutexGuard<'_, BTreeMap<SegmentId, Arc<Footer>>> {
+        self.footers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,28 +111,33 @@ pub(crate) fn read_whole(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -
 /// All bytes of a segment's file, whatever they are.
 pub(crate) fn read_file(medium: &dyn Medium, id: SegmentId) -> Result<Vec<u8>> {
     let name = file_name(id);
-    let file = medium.open(&name).map_err(|source| Error::io("open", &name, source))?;
+    let file = medium.open_to_read(&name).map_err(|source| Error::io("open", &name, source))?;
     let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
     read_range(&*file, &name, 0, len)
 }
 
 fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
     let name = file_name(id);
-    let file = medium.open(&name).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => corrupt(&name, 0, "the file is missing".to_owned()),
-        _ => Error::io("open", &name, source),
-    })?;
+    let file = open_named(medium, id)?;
     let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
     if len != row.len {
-        return Err(corrupt(&name, len.min(row.len), format!("{len} bytes; {} were written", row.len)));
+        return Err(corrupt(&name, Some(len.min(row.len)), format!("{len} bytes; {} were written", row.len)));
     }
     let end = read_range(&*file, &name, len.saturating_sub(row.footer_bytes), row.footer_bytes)?;
     if blake3::hash(&end).as_bytes() != &row.footer {
         let offset = len.saturating_sub(row.footer_bytes);
-        return Err(corrupt(&name, offset, "the footer is not the one that was written".to_owned()));
+        return Err(corrupt(&name, Some(offset), "the footer is not the one that was written".to_owned()));
     }
     let footer = parse_footer(&end, len, id).map_err(|error| Error::from_format(error, &name))?;
-    Ok(OpenSegment { file, footer })
+    Ok(OpenSegment { file, footer: Arc::new(footer) })
+}
+
+fn open_named(medium: &dyn Medium, id: SegmentId) -> Result<Arc<dyn MediumFile>> {
+    let name = file_name(id);
+    medium.open_to_read(&name).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => corrupt(&name, None, "the file is missing".to_owned()),
+        _ => Error::io("open", &name, source),
+    })
 }
 
 fn parse_footer(end: &[u8], len: u64, id: SegmentId) -> lagdb_format::Result<Footer> {
@@ -134,19 +149,19 @@ fn parse_footer(end: &[u8], len: u64, id: SegmentId) -> lagdb_format::Result<Foo
 
 fn read_range(file: &dyn MediumFile, name: &str, offset: u64, n_bytes: u64) -> Result<Vec<u8>> {
     let n_bytes =
-        usize::try_from(n_bytes).map_err(|_| corrupt(name, offset, "too long for this machine".to_owned()))?;
+        usize::try_from(n_bytes).map_err(|_| corrupt(name, Some(offset), "too long for this machine".to_owned()))?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(n_bytes).map_err(|_| Error::io("read", name, std::io::ErrorKind::OutOfMemory.into()))?;
     bytes.resize(n_bytes, 0);
     match file.read_at(offset, &mut bytes) {
         Ok(()) => Ok(bytes),
         Err(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Err(corrupt(name, offset, "the file ends before".to_owned()))
+            Err(corrupt(name, Some(offset), "the file ends before".to_owned()))
         }
         Err(source) => Err(Error::io("read", name, source)),
     }
 }
 
-fn corrupt(name: &str, offset: u64, what: String) -> Error {
+fn corrupt(name: &str, offset: Option<u64>, what: String) -> Error {
     Error::Corrupt { file: name.into(), offset, what }
 }

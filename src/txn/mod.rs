@@ -1,5 +1,6 @@
 //! Reading and writing: [`Snapshot`], one commit to read; [`Transaction`], a snapshot that can be written to.
 
+mod outcomes;
 mod records;
 mod snapshot;
 mod transaction;

@@ -2,7 +2,7 @@
 
 use crate::catalog::{Key, Rows, ScopeId, Table, row, value};
 use crate::index::bitmaps::Field;
-use crate::record::{Judgment, Outcome, Polarity, Record, RecordKind, Strategy, Trajectory, codec};
+use crate::record::{Judgment, Record, RecordKind, Trajectory, codec};
 use crate::{Id, Result};
 
 /// The table of a kind of records.
@@ -25,7 +25,7 @@ pub(crate) fn latest_judgment(rows: &Rows, scope: ScopeId, id: Id<Trajectory>) -
     Ok(judgment.map(|judgment| (number, judgment)))
 }
 
-/// The fields that the record itself has.
+/// The fields that the record itself has; its outcomes come from judgments.
 pub(crate) fn own_fields<R: Record>(record: &R) -> Vec<Field<'_>> {
     let mut fields = vec![Field::Live(R::KIND)];
     fields.extend(record.labels().iter().map(|label| Field::Label(label)));
@@ -34,7 +34,6 @@ pub(crate) fn own_fields<R: Record>(record: &R) -> Vec<Field<'_>> {
     }
     if let Some(strategy) = record.as_strategy() {
         fields.push(Field::Kind(strategy.kind));
-        fields.extend(strategy_outcomes(strategy).map(Field::Outcome));
         fields.extend(strategy.provenance.evidence.iter().map(|evidence| Field::Evidence(evidence.trajectory)));
     }
     fields
@@ -44,11 +43,4 @@ pub(crate) fn own_fields<R: Record>(record: &R) -> Vec<Field<'_>> {
 pub(crate) fn lineage(trajectory: &Trajectory) -> impl Iterator<Item = Field<'_>> {
     let group = trajectory.rollout.as_ref().map(|rollout| Field::Group(&rollout.group));
     std::iter::once(Field::Task(&trajectory.task)).chain(group)
-}
-
-/// A strategy is found under success when some of its evidence is, and under failure likewise.
-fn strategy_outcomes(strategy: &Strategy) -> impl Iterator<Item = Outcome> {
-    let positive = strategy.has_evidence(Polarity::Support).then_some(Outcome::Success);
-    let negative = strategy.has_evidence(Polarity::Contradict).then_some(Outcome::Failure);
-    positive.into_iter().chain(negative)
 }

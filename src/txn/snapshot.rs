@@ -188,10 +188,12 @@ impl Snapshot {
 
     /// The KV log of a trajectory that `model` can attend to, if there is one.
     ///
-    /// Pages are read from the view and checked as they are; [`KvLogView::to_log`] reads all.
+    /// All of its bytes are read and the checksum of every page is checked here, where the file is known: a view does not
+    /// know it. Pages are decoded as they are read from the view; [`KvLogView::to_log`] reads all.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] naming the file when it is missing, is not the one that was written, or is damaged;
+    /// [`Error::Corrupt`] naming the file, and the byte of the page that is damaged, when the file is missing, is not the
+    /// one that was written, or is damaged;
     /// [`Error::Invalid`] for a log put in this very transaction, which can be read once it is committed.
     pub fn kv_log(&self, id: Id<Trajectory>, model: &ModelFingerprint) -> Result<Option<KvLogView<'static>>> {
         let fingerprint = model.id().0;
@@ -227,7 +229,7 @@ impl Snapshot {
         let view = self.store.segments.read(Located { segment, row, row_group: RowGroupIndex(log.row_group) })?;
         if lagdb_format::KvRead::fingerprint(&view).id().0 != log.fingerprint {
             let what = "the row group is of another model than the catalog says".to_owned();
-            return Err(Error::Corrupt { file: crate::segment::file_name(segment).into(), offset: 0, what });
+            return Err(Error::Corrupt { file: crate::segment::file_name(segment).into(), offset: None, what });
         }
         Ok(view)
     }

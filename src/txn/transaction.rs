@@ -5,7 +5,7 @@ use super::records::{latest_judgment, lineage, own_fields, table_of};
 use crate::catalog::row::{KvLogRow, ScopeRow, SpaceRow, State};
 use crate::catalog::{Key, ScopeId, Table};
 use crate::index::bitmaps::{self, Field};
-use crate::record::{Embedding, Judgment, Outcome, Record, Trajectory, codec, codec::Versioned};
+use crate::record::{Embedding, Judgment, Record, Trajectory, codec, codec::Versioned};
 use crate::segment::PendingSegment;
 use crate::store::{Store, WriterTurn, find_scope};
 use crate::{CommitId, Error, Id, Result, SegmentId};
@@ -17,14 +17,20 @@ const EMBEDDING_SCHEMA: u16 = 1;
 
 /// A snapshot that can be written to. It sees its own writes; nobody else does before [`commit`](Self::commit).
 ///
-/// Dropped, it never happened. There is one at a time: to begin one is to wait for the one before, so a thread that
-/// holds one and begins another waits for ever.
+/// Dropped, it never happened. A call that fails because an argument does not fit changes nothing; after any other
+/// failure of a call that writes, the transaction is half done and can only be dropped: further writes and the commit are
+/// refused.
+///
+/// There is one at a time: to begin one is to wait for the one before. The thread that began one is refused another, for
+/// it would wait for itself; that goes for the thread that began it also when the transaction was sent elsewhere.
 #[must_use = "a transaction that is not committed never happened"]
 pub struct Transaction {
     view: Snapshot,
     scope_name: Arc<str>,
     numbers: State,
     segment: Option<PendingSegment>,
+    /// Why a call failed after its first write; such a transaction is never committed.
+    half_done: Option<String>,
     /// After the view: redb's transaction ends before the next one may begin.
     _turn: WriterTurn,
 }
@@ -40,14 +46,14 @@ impl Deref for Transaction {
 impl Transaction {
     pub(crate) fn begin(store: Arc<Store>, scope_name: Arc<str>) -> Result<Self> {
         store.check_running()?;
-        let turn = store.writer_turn();
+        let turn = store.writer_turn()?;
         store.check_running()?;
         let rows = store.catalog().begin_write()?;
         let numbers = store.next_numbers(&rows)?;
         let scope = find_scope(&rows, &scope_name)?;
         let commit = CommitId::from_u64(numbers.commit - 1);
         let view = Snapshot { rows, store, scope, commit, pin: None, pending: None };
-        Ok(Self { view, scope_name, numbers, segment: None, _turn: turn })
+        Ok(Self { view, scope_name, numbers, segment: None, half_done: None, _turn: turn })
     }
 
     /// Adds a record and returns its id, which no other record of the database has or had.
@@ -58,16 +64,18 @@ impl Transaction {
     pub fn put<R: Record>(&mut self, record: &R) -> Result<Id<R>> {
         record.check()?;
         self.check_evidence(record)?;
+        let (schema, bytes) = archived(record.encode())?;
+        self.whole(|tx| tx.write_record(record, schema, &bytes))
+    }
+
+    fn write_record<R: Record>(&mut self, record: &R, schema: u16, bytes: &[u8]) -> Result<Id<R>> {
         let scope = self.writable_scope()?;
         let id = self.next_id()?;
-        let (schema, bytes) = archived(record.encode())?;
-        self.rows.put(table_of(R::KIND), &Key::record(scope, id), schema, &bytes)?;
+        self.rows.put(table_of(R::KIND), &Key::record(scope, id), schema, bytes)?;
         for field in own_fields(record) {
             bitmaps::insert(&self.rows, scope, field, id)?;
         }
-        if record.as_trajectory().is_some() {
-            bitmaps::insert(&self.rows, scope, Field::Outcome(Outcome::Unknown), id)?;
-        }
+        self.file_outcomes(scope, id, record)?;
         self.inherit_lineage(scope, record, id)?;
         Ok(Id::from_u64(id))
     }
@@ -86,12 +94,10 @@ impl Transaction {
         };
         let before = latest.map(|(_, judgment)| judgment.outcome).unwrap_or_default();
         let (schema, bytes) = archived(codec::encode_judgment(judgment))?;
-        self.rows.put(Table::Judgments, &Key::judgment(scope, id.as_u64(), number), schema, &bytes)?;
-        if before != judgment.outcome {
-            bitmaps::remove(&self.rows, scope, Field::Outcome(before), id.as_u64())?;
-            bitmaps::insert(&self.rows, scope, Field::Outcome(judgment.outcome), id.as_u64())?;
-        }
-        Ok(())
+        self.whole(|tx| {
+            tx.rows.put(Table::Judgments, &Key::judgment(scope, id.as_u64(), number), schema, &bytes)?;
+            tx.change_outcome(scope, id, before, judgment.outcome)
+        })
     }
 
     /// Gives a record its embedding, once.
@@ -101,7 +107,9 @@ impl Transaction {
     /// such record or it has another embedding already.
     pub fn embed<R: Record>(&mut self, id: Id<R>, embedding: &Embedding) -> Result<()> {
         let scope = self.scope_of(id)?;
-        self.settle_space(embedding)?;
+        if let Some(space) = self.space()? {
+            embedding.space().require(&space)?;
+        }
         let key = Key::record(scope, id.as_u64());
         match self.embedding(id)? {
             Some(present) if present == *embedding => return Ok(()),
@@ -109,8 +117,11 @@ impl Transaction {
             None => {}
         }
         let bytes: Vec<u8> = embedding.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
-        self.rows.put(Table::Embeddings, &key, EMBEDDING_SCHEMA, &bytes)?;
-        bitmaps::insert(&self.rows, scope, Field::Embedded, id.as_u64())
+        self.whole(|tx| {
+            tx.settle_space(embedding)?;
+            tx.rows.put(Table::Embeddings, &key, EMBEDDING_SCHEMA, &bytes)?;
+            bitmaps::insert(&tx.rows, scope, Field::Embedded, id.as_u64())
+        })
     }
 
     /// Adds the KV log of a trajectory, in place of the one that the same model made before.
@@ -124,20 +135,27 @@ impl Transaction {
         let scope = self.scope_of(id)?;
         let encoding = self.store.options.encoding;
         let n_tokens = u32::try_from(log.n_tokens()).map_err(|_| Error::invalid("KV log", "too many tokens"))?;
-        let segment = self.pending_segment()?;
-        let (segment_id, pushed) = (segment.id(), segment.push(log, encoding)?);
+        let mut rows = self.kv_log_rows(id)?;
+        self.check_whole()?;
+        let pushed = self.pending_segment().and_then(|segment| Ok((segment.id(), segment.push(log, encoding)?)));
+        let (segment, pushed) = match pushed {
+            // The log does not fit: nothing of it was written.
+            Err(error @ Error::Invalid { .. }) => return Err(error),
+            pushed => self.whole(|_| pushed)?,
+        };
         let row = KvLogRow {
             fingerprint: log.fingerprint().id().0,
-            segment: segment_id.as_u64(),
+            segment: segment.as_u64(),
             row_group: pushed.row_group.0,
             n_tokens,
             n_bytes: pushed.n_bytes,
         };
-        let mut rows = self.kv_log_rows(id)?;
         rows.logs.retain(|other| other.fingerprint != row.fingerprint);
         rows.logs.push(row);
-        self.rows.put_row(Table::KvLogs, &Key::record(scope, id.as_u64()), &rows)?;
-        bitmaps::insert(&self.rows, scope, Field::KvLog, id.as_u64())
+        self.whole(|tx| {
+            tx.rows.put_row(Table::KvLogs, &Key::record(scope, id.as_u64()), &rows)?;
+            bitmaps::insert(&tx.rows, scope, Field::KvLog, id.as_u64())
+        })
     }
 
     /// Removes a record with everything that belongs to it: embedding, judgments, KV logs. Whether there was one.
@@ -150,27 +168,34 @@ impl Transaction {
     pub fn delete<R: Record>(&mut self, id: Id<R>) -> Result<bool> {
         let Some(record) = self.get(id)? else { return Ok(false) };
         let scope = self.scope_of(id)?;
+        self.whole(|tx| tx.remove_record(scope, id, &record))?;
+        Ok(true)
+    }
+
+    fn remove_record<R: Record>(&self, scope: ScopeId, id: Id<R>, record: &R) -> Result<()> {
         let key = Key::record(scope, id.as_u64());
-        for field in own_fields(&record) {
+        for field in own_fields(record) {
             bitmaps::remove(&self.rows, scope, field, id.as_u64())?;
         }
         self.rows.remove(table_of(R::KIND), &key)?;
         self.rows.remove(Table::Embeddings, &key)?;
         bitmaps::remove(&self.rows, scope, Field::Embedded, id.as_u64())?;
+        self.forget_outcomes(scope, id.as_u64())?;
         if record.as_trajectory().is_some() {
             self.delete_belongings(scope, Id::from_u64(id.as_u64()))?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Makes everything one durable commit. When it returns, a power cut cannot undo it.
     ///
     /// # Errors
-    /// [`Error::Io`] when the disk refuses. If only the segment could not be written, nothing happened; if the catalog
-    /// or a sync failed, whether it happened is not known: the database stops ([`Error::Poisoned`]), and the next open
-    /// finds one or the other, whole.
+    /// [`Error::Invalid`] when an earlier call failed half-way: nothing happened. [`Error::Io`] when the disk refuses. If
+    /// only the segment could not be written, nothing happened; if the catalog or a sync failed, whether it
+    /// happened is not known: the database stops ([`Error::Poisoned`]), and the next open finds one or the other, whole.
     pub fn commit(mut self) -> Result<CommitId> {
         self.store.check_running()?;
+        self.check_whole()?;
         self.publish_segment()?;
         self.rows.put_row(Table::Meta, &Key::state(), &self.numbers)?;
         let rows = std::mem::replace(&mut self.view.rows, crate::catalog::Rows::ended());
@@ -178,19 +203,30 @@ impl Transaction {
         Ok(CommitId::from_u64(self.numbers.commit))
     }
 
+    /// Does `write`, of which all must happen or none: if it fails, the transaction is not committed any more.
+    fn whole<T>(&mut self, write: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.check_whole()?;
+        let written = write(self);
+        self.half_done = written.as_ref().err().map(Error::to_string);
+        written
+    }
+
+    fn check_whole(&self) -> Result<()> {
+        match &self.half_done {
+            Some(cause) => {
+                let detail = format!("an earlier call failed half-way ({cause}); drop it and begin again");
+                Err(Error::invalid("transaction", detail))
+            }
+            None => Ok(()),
+        }
+    }
+
     fn publish_segment(&mut self) -> Result<()> {
         let Some(segment) = self.segment.take() else { return Ok(()) };
         let id = segment.id();
-        let row = segment.publish().inspect_err(|error| self.stop_if_unknown(error))?;
+        let row = segment.publish().inspect_err(|error| self.store.stop_if_unknown(error))?;
         self.numbers.n_segments += 1;
         self.rows.put_row(Table::Segments, &Key::segment(id), &row)
-    }
-
-    /// A sync that failed leaves bytes that nobody may rely on, nor write again.
-    fn stop_if_unknown(&self, error: &Error) {
-        if matches!(error, Error::Io { action, .. } if action.starts_with("sync")) {
-            self.store.stop(error);
-        }
     }
 
     fn pending_segment(&mut self) -> Result<&mut PendingSegment> {
@@ -256,9 +292,6 @@ impl Transaction {
 
     /// The first embedding decides on the space of the database.
     fn settle_space(&self, embedding: &Embedding) -> Result<()> {
-        if let Some(space) = self.space()? {
-            embedding.space().require(&space)?;
-        }
         let key = Key::space();
         if self.rows.get_row::<SpaceRow>(Table::Meta, &key)?.is_some() {
             return Ok(());
@@ -269,8 +302,6 @@ impl Transaction {
     }
 
     fn delete_belongings(&self, scope: ScopeId, id: Id<Trajectory>) -> Result<()> {
-        let outcome = self.outcome(id)?;
-        bitmaps::remove(&self.rows, scope, Field::Outcome(outcome), id.as_u64())?;
         bitmaps::remove(&self.rows, scope, Field::KvLog, id.as_u64())?;
         let key = Key::record(scope, id.as_u64());
         self.rows.remove(Table::KvLogs, &key)?;
@@ -279,7 +310,8 @@ impl Transaction {
             judgments.push(Key::of(key));
             Ok(())
         })?;
-        judgments.iter().try_for_each(|key| self.rows.remove(Table::Judgments, key).map(drop))
+        judgments.iter().try_for_each(|key| self.rows.remove(Table::Judgments, key).map(drop))?;
+        self.file_strategies_from(scope, id)
     }
 }
 

@@ -59,6 +59,8 @@ fn expected(rows: &Rows) -> Result<Expected> {
         for evidence in &strategy.provenance.evidence {
             if let Some(trajectory) = trajectory(rows, scope, evidence.trajectory)? {
                 lineage(&trajectory).for_each(|field| add(&mut expected, scope, field, id));
+                let outcome = outcomes.get(&(scope, evidence.trajectory.as_u64())).copied().unwrap_or_default();
+                add(&mut expected, scope, Field::Outcome(outcome), id);
             }
         }
         Ok(())
