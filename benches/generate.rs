@@ -24,9 +24,9 @@ const QWEN3_06B: &str = r#"{
 
 fn main() -> BenchResult<()> {
     let demo = Generator::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/demo-model/kv"))?;
-    let mut rows = compare("demo model", &demo, 60, 36, 51)?;
+    let mut rows = compare("demo model", &demo, Sizes { context: 60, log: 7, prompt: 36, rounds: 51 })?;
     let qwen = Generator::random(ModelConfig::from_json(QWEN3_06B.as_bytes(), "config.json".as_ref())?, 1)?;
-    rows.extend(compare("Qwen3-0.6B geometry", &qwen, 2048, 16, 3)?);
+    rows.extend(compare("Qwen3-0.6B geometry", &qwen, Sizes { context: 2048, log: 2048, prompt: 16, rounds: 3 })?);
     rows.push(Row {
         name: "most memory held".to_owned(),
         unit: "MiB",
@@ -44,10 +44,11 @@ fn tokens(n: usize, vocab: usize) -> Vec<u32> {
     (0..n).map(|i| ((i * 7919 + 13) % vocab) as u32).collect()
 }
 
-fn captured(generator: &Generator, context: &[u32]) -> BenchResult<KvLog> {
+/// The KV log of the last `n_log` tokens of a context.
+fn captured(generator: &Generator, context: &[u32], n_log: usize) -> BenchResult<KvLog> {
     let mut session = generator.session(SessionOptions::default())?;
     session.feed(context)?;
-    Ok(session.capture(Selection::Tokens(0..context.len()), ElementType::F16)?)
+    Ok(session.capture(Selection::Tokens(context.len() - n_log..context.len()), ElementType::F16)?)
 }
 
 /// A database with one KV log, closed and opened again.
@@ -70,17 +71,21 @@ fn stored(
     Ok((database, scope, id))
 }
 
-fn compare(
-    name: &str,
-    generator: &Generator,
-    n_context: usize,
-    n_prompt: usize,
+/// Tokens of a comparison, and how often it is repeated.
+struct Sizes {
+    context: usize,
+    /// The last tokens of the context, which become the log.
+    log: usize,
+    prompt: usize,
     rounds: usize,
-) -> BenchResult<Vec<Row>> {
+}
+
+fn compare(name: &str, generator: &Generator, sizes: Sizes) -> BenchResult<Vec<Row>> {
+    let Sizes { context: n_context, log: n_log, prompt: n_prompt, rounds } = sizes;
     let vocab = generator.config().vocab_size;
     let (context, prompt) = (tokens(n_context, vocab), tokens(n_prompt, vocab));
     let directory = tempfile::tempdir()?;
-    let log = captured(generator, &context)?;
+    let log = captured(generator, &context, n_log)?;
     let plain = stored(&log, Encoding::Plain, directory.path())?;
     let lossless = stored(&log, Encoding::ByteSplitZstd, directory.path())?;
     drop(log);
@@ -107,7 +112,7 @@ fn compare(
     };
     Ok(vec![
         row(
-            format!("attach {n_context} tokens, f16"),
+            format!("attach {n_log} of {n_context} tokens, f16"),
             "CPU ms",
             false,
             lossless,
@@ -115,7 +120,7 @@ fn compare(
             None,
         ),
         row(
-            format!("prefill / attach, {n_context} tokens"),
+            format!("prefill {n_context} / attach {n_log} tokens"),
             "x",
             true,
             prefill / lossless,
