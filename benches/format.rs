@@ -20,14 +20,7 @@ fn main() -> BenchResult<()> {
         rows.extend(lossless(&log, name)?);
         rows.push(plain(&log, name)?);
     }
-    rows.push(Row {
-        name: "most memory held".to_owned(),
-        unit: "MiB",
-        higher_is_better: false,
-        lagdb: report::peak_memory_mib().unwrap_or(f64::NAN),
-        peers: Vec::new(),
-        goal: None,
-    });
+    rows.push(report::memory());
     report::print(&rows);
     Ok(())
 }

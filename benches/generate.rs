@@ -27,14 +27,7 @@ fn main() -> BenchResult<()> {
     let mut rows = compare("demo model", &demo, Sizes { context: 60, log: 7, prompt: 36, rounds: 51 })?;
     let qwen = Generator::random(ModelConfig::from_json(QWEN3_06B.as_bytes(), "config.json".as_ref())?, 1)?;
     rows.extend(compare("Qwen3-0.6B geometry", &qwen, Sizes { context: 2048, log: 2048, prompt: 16, rounds: 3 })?);
-    rows.push(Row {
-        name: "most memory held".to_owned(),
-        unit: "MiB",
-        higher_is_better: false,
-        lagdb: report::peak_memory_mib().unwrap_or(f64::NAN),
-        peers: Vec::new(),
-        goal: None,
-    });
+    rows.push(report::memory());
     report::print(&rows);
     Ok(())
 }

@@ -80,8 +80,19 @@ pub(crate) fn cpu<T>(work: impl FnOnce() -> T) -> (f64, T) {
     (start.elapsed().as_secs_f64(), result)
 }
 
-/// Most memory this process ever held, in MiB; `None` where the system does not tell.
-pub(crate) fn peak_memory_mib() -> Option<f64> {
+/// The most memory this process ever held; NaN where the system does not tell.
+pub(crate) fn memory() -> Row {
+    Row {
+        name: "most memory held".to_owned(),
+        unit: "MiB",
+        higher_is_better: false,
+        lagdb: peak_memory_mib().unwrap_or(f64::NAN),
+        peers: Vec::new(),
+        goal: None,
+    }
+}
+
+fn peak_memory_mib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: f64 = line.split_whitespace().nth(1)?.parse().ok()?;

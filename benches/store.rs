@@ -47,14 +47,7 @@ fn main() -> BenchResult<()> {
             goal: None,
         },
         search(&scope)?,
-        Row {
-            name: "most memory held".to_owned(),
-            unit: "MiB",
-            higher_is_better: false,
-            lagdb: report::peak_memory_mib().unwrap_or(f64::NAN),
-            peers: Vec::new(),
-            goal: None,
-        },
+        report::memory(),
     ];
     report::print(&rows);
     Ok(())

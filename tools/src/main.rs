@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use lagdb_tools::commands::{self, Command};
+use lagdb_tools::failure::Failure;
 use lagdb_tools::output::Output;
 use lagdb_tools::threads;
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ fn main() -> ExitCode {
     threads::settle(&line.command);
     match commands::run(line.command, output) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has read enough, as `head` does.
+        Err(Failure::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => {
             // Errors are said even when quiet.
             Output { quiet: false, ..output }.say(format!("lagdb: {failure}"));
