@@ -32,18 +32,16 @@ impl HeadShape {
     /// As [`to_head_major`](Self::to_head_major), into rows of a larger `[n_heads, rows.capacity, head_dim]`.
     pub(super) fn write_rows(self, x: &[f32], angles: Option<&Angles>, out: &mut [f32], rows: Rows) {
         let d = self.head_dim;
-        let mut each = |copy: &mut dyn FnMut(usize, &[f32], &mut [f32])| {
-            for token in 0..self.n_tokens {
-                for head in 0..self.n_heads {
-                    let from = (token * self.n_heads + head) * d;
-                    let to = (head * rows.capacity + rows.first + token) * d;
-                    copy(token, &x[from..from + d], &mut out[to..to + d]);
+        for token in 0..self.n_tokens {
+            for head in 0..self.n_heads {
+                let from = (token * self.n_heads + head) * d;
+                let to = (head * rows.capacity + rows.first + token) * d;
+                let (from, to) = (&x[from..from + d], &mut out[to..to + d]);
+                match angles {
+                    None => to.copy_from_slice(from),
+                    Some(angles) => angles.turn(token, from, to),
                 }
             }
-        };
-        match angles {
-            None => each(&mut |_, from, to| to.copy_from_slice(from)),
-            Some(angles) => each(&mut |token, from, to| angles.turn(token, from, to)),
         }
     }
 
