@@ -1,7 +1,10 @@
 //! What can be chosen when a database is opened. Few things, checked once.
 
 use crate::record::EmbeddingSpace;
-use lagdb_format::Encoding;
+use lagdb_format::{Encoding, KvLog, KvRead};
+
+/// Keys of fewer bytes at one layer are not compressed.
+const SMALL_COLUMN_BYTES: usize = 4096;
 
 /// Longest owner text.
 const OWNER_BYTES: usize = 256;
@@ -11,14 +14,14 @@ const OWNER_BYTES: usize = 256;
 pub struct Options {
     pub(crate) create: bool,
     pub(crate) space: Option<EmbeddingSpace>,
-    pub(crate) encoding: Encoding,
+    encoding: Option<Encoding>,
     pub(crate) owner: String,
     pub(crate) check_pages: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { create: true, space: None, encoding: Encoding::ByteSplitZstd, owner: this_process(), check_pages: false }
+        Self { create: true, space: None, encoding: None, owner: this_process(), check_pages: false }
     }
 }
 
@@ -37,12 +40,20 @@ impl Options {
         self
     }
 
-    /// How new KV logs are written: [`Encoding::ByteSplitZstd`] unless said otherwise. It is lossless, and smaller but for
-    /// logs of a few tokens, which it can make a few bytes longer than [`Encoding::Plain`].
+    /// How new KV logs are written. Unless said otherwise, lossless and smaller ([`Encoding::ByteSplitZstd`]), but for
+    /// logs of a few tokens, which are kept [`Encoding::Plain`]: compressing them saves next to nothing, and reading
+    /// them takes three times as long.
     #[must_use]
     pub fn kv_encoding(mut self, encoding: Encoding) -> Self {
-        self.encoding = encoding;
+        self.encoding = Some(encoding);
         self
+    }
+
+    /// How `log` is written.
+    pub(crate) fn encoding_of(&self, log: &KvLog) -> Encoding {
+        let column_bytes = log.n_tokens() * log.geometry().row_width() * log.element().n_bytes();
+        let fitting = if column_bytes < SMALL_COLUMN_BYTES { Encoding::Plain } else { Encoding::ByteSplitZstd };
+        self.encoding.unwrap_or(fitting)
     }
 
     /// Whether every page of the catalog is checked at the open. It takes about two seconds per GiB, and it finds all

@@ -131,3 +131,15 @@ fn plain_kv_logs_are_read_as_lossless_ones() {
         assert_eq!(view.to_log().unwrap(), log, "the view outlives the database");
     }
 }
+
+/// A log of a few tokens was once compressed by a fiftieth, and took three times as long to attach.
+#[test]
+fn small_kv_logs_are_plain_and_large_ones_are_compressed() {
+    let scope = Database::in_memory().unwrap().scope("a").unwrap();
+    for (n_tokens, encoding) in [(2, Encoding::Plain), (2000, Encoding::ByteSplitZstd)] {
+        let log = kv_log(&model(1), n_tokens, 3);
+        let id = kit::remember(&scope, &format!("{n_tokens} tokens"), Some(&log));
+        let view = scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().unwrap();
+        assert!(view.pages().all(|page| page.encoding == encoding), "{n_tokens} tokens");
+    }
+}

@@ -133,7 +133,7 @@ impl Transaction {
     /// cannot be written: the transaction can then only be dropped.
     pub fn put_kv_log(&mut self, id: Id<Trajectory>, log: &KvLog) -> Result<()> {
         let scope = self.scope_of(id)?;
-        let encoding = self.store.options.encoding;
+        let encoding = self.store.options.encoding_of(log);
         let n_tokens = u32::try_from(log.n_tokens()).map_err(|_| Error::invalid("KV log", "too many tokens"))?;
         let mut rows = self.kv_log_rows(id)?;
         self.check_whole()?;

@@ -29,7 +29,7 @@ pub struct Options {
 /// Imports all files. All are read and checked before the first record is written.
 ///
 /// # Errors
-/// [`Failure::Line`] for the first line that is not understood, is already there, or cites a trajectory that is not;
+/// [`Failure::Input`] for the first line that is not understood, is already there, or cites a trajectory that is not;
 /// on Ctrl-C, [`Failure::Interrupted`]: finished batches stay.
 pub fn run(options: &Options, output: Output) -> Outcome {
     interrupt::listen();
