@@ -10,6 +10,9 @@ use lagdb::format::{CaptureStage, Digest, ElementType, KvGeometry, KvLayer, KvLo
 /// Llama-3.2-1B.
 pub(crate) const LLAMA_1B: KvGeometry = KvGeometry { n_layers: 16, n_kv_heads: 8, head_dim: 64 };
 
+/// Qwen3-0.6B.
+pub(crate) const QWEN3_06B: KvGeometry = KvGeometry { n_layers: 28, n_kv_heads: 8, head_dim: 128 };
+
 /// A KV log of `n_tokens` tokens; the same seed gives the same bytes.
 ///
 /// # Errors
