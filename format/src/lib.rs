@@ -48,7 +48,7 @@ pub mod kv_log;
 pub mod segment;
 
 pub use element::ElementType;
-pub use encoding::Encoding;
+pub use encoding::{Encoding, PageError, PageShape};
 pub use error::{FormatError, Result};
 pub use fingerprint::{CaptureStage, Digest, ModelFingerprint};
 pub use geometry::KvGeometry;

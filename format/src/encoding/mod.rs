@@ -1,13 +1,15 @@
 //! How a page represents its numbers: a closed list, one file each, codes in FORMAT.md.
 //!
-//! An encoding sees one page: `[n_tokens, n_kv_heads, head_dim]` numbers of one element type as little-endian bytes.
-//! It knows nothing of checksums and places; those are the page's.
+//! An encoding sees one page: its [`PageShape`] and its numbers as little-endian bytes. It answers how far what the
+//! decoder gives back is from them. It knows nothing of checksums and places; those are the page's.
 
 mod byte_split_zstd;
+mod page;
 mod plain;
 
-use crate::{ElementType, FormatError, Result};
+use crate::{FormatError, Result};
 use byte_split_zstd::ByteSplitZstd;
+pub use page::{PageError, PageShape};
 
 /// How a page represents its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,19 +55,24 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
-    /// Appends the stored form of `raw`, numbers of type `element`.
+    /// Appends the stored form of `raw`, the numbers of a page of this shape; the error is measured against what
+    /// [`Decoder::decode_f32`] gives back.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] when `raw` has another length than the shape; `out` may then have grown.
     pub(crate) fn encode(
         &mut self,
         encoding: Encoding,
-        element: ElementType,
+        shape: PageShape,
         raw: &[u8],
         out: &mut Vec<u8>,
-    ) -> Result<()> {
+    ) -> Result<PageError> {
+        shape.check_bytes(raw.len())?;
         match encoding {
             Encoding::Plain => plain::encode(raw, out),
-            Encoding::ByteSplitZstd => self.byte_split_zstd.encode(element, raw, out)?,
+            Encoding::ByteSplitZstd => self.byte_split_zstd.encode(shape.element, raw, out)?,
         }
-        Ok(())
+        Ok(PageError::NONE)
     }
 }
 
@@ -80,17 +87,13 @@ impl Decoder {
     /// Writes the decoded bytes of `stored` into `raw` of exactly the decoded length.
     ///
     /// # Errors
-    /// [`FormatError::Corrupt`], counted from the start of `stored`, when it does not decode to that length.
-    pub(crate) fn decode(
-        &mut self,
-        encoding: Encoding,
-        element: ElementType,
-        stored: &[u8],
-        raw: &mut [u8],
-    ) -> Result<()> {
+    /// [`FormatError::Corrupt`], counted from the start of `stored`, when it does not decode to a page of this shape;
+    /// [`FormatError::Invalid`] when `raw` has another length than the shape.
+    pub(crate) fn decode(&mut self, encoding: Encoding, shape: PageShape, stored: &[u8], raw: &mut [u8]) -> Result<()> {
+        shape.check_bytes(raw.len())?;
         match encoding {
             Encoding::Plain => plain::decode(stored, raw),
-            Encoding::ByteSplitZstd => self.byte_split_zstd.decode(element, stored, raw),
+            Encoding::ByteSplitZstd => self.byte_split_zstd.decode(shape.element, stored, raw),
         }
     }
 
@@ -101,18 +104,20 @@ impl Decoder {
     pub(crate) fn decode_f32(
         &mut self,
         encoding: Encoding,
-        element: ElementType,
+        shape: PageShape,
         stored: &[u8],
         out: &mut [f32],
     ) -> Result<()> {
+        let element = shape.element;
         let n_bytes = out.len() * element.n_bytes();
+        shape.check_bytes(n_bytes)?;
         if encoding == Encoding::Plain {
             check_length(stored, n_bytes)?;
             return element.decode_f32(stored, out);
         }
         let mut raw = std::mem::take(&mut self.raw);
         raw.resize(n_bytes, 0);
-        let decoded = self.decode(encoding, element, stored, &mut raw);
+        let decoded = self.decode(encoding, shape, stored, &mut raw);
         let decoded = decoded.and_then(|()| element.decode_f32(&raw, out));
         self.raw = raw;
         decoded
@@ -129,23 +134,31 @@ fn check_length(stored: &[u8], n_bytes: usize) -> Result<()> {
 /// Encodes and decodes one page outside a segment: for fuzzing an encoding without the checksums around it.
 #[doc(hidden)]
 pub mod bare {
-    use super::{Decoder, ElementType, Encoder, Encoding, Result};
+    use super::{Decoder, Encoder, Encoding, PageError, PageShape, Result};
 
-    /// The stored form of `raw`.
+    /// The stored form of `raw` and its measured error.
     ///
     /// # Errors
-    /// [`FormatError::Invalid`](crate::FormatError) when `raw` is not whole numbers.
-    pub fn encode(encoding: Encoding, element: ElementType, raw: &[u8]) -> Result<Vec<u8>> {
+    /// [`FormatError::Invalid`](crate::FormatError) when `raw` does not fit the shape.
+    pub fn encode(encoding: Encoding, shape: PageShape, raw: &[u8]) -> Result<(Vec<u8>, PageError)> {
         let mut stored = Vec::new();
-        Encoder::default().encode(encoding, element, raw, &mut stored)?;
-        Ok(stored)
+        let error = Encoder::default().encode(encoding, shape, raw, &mut stored)?;
+        Ok((stored, error))
     }
 
     /// Writes the decoded bytes of `stored` into `raw` of exactly that length.
     ///
     /// # Errors
-    /// [`FormatError::Corrupt`](crate::FormatError) when it does not decode to that length.
-    pub fn decode(encoding: Encoding, element: ElementType, stored: &[u8], raw: &mut [u8]) -> Result<()> {
-        Decoder::default().decode(encoding, element, stored, raw)
+    /// [`FormatError::Corrupt`](crate::FormatError) when it does not decode to a page of this shape.
+    pub fn decode(encoding: Encoding, shape: PageShape, stored: &[u8], raw: &mut [u8]) -> Result<()> {
+        Decoder::default().decode(encoding, shape, stored, raw)
+    }
+
+    /// Writes the decoded numbers of `stored` into `out` of exactly that length.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn decode_f32(encoding: Encoding, shape: PageShape, stored: &[u8], out: &mut [f32]) -> Result<()> {
+        Decoder::default().decode_f32(encoding, shape, stored, out)
     }
 }

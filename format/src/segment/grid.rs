@@ -4,6 +4,7 @@
 //! layer, part and tokens; nothing of that is stored, so nothing of it can contradict.
 
 use super::layout::{MAX_PAGE_BYTES, PAGE_ENTRY_BYTES};
+use crate::encoding::PageShape;
 use crate::{ElementType, KvGeometry};
 use std::ops::Range;
 
@@ -123,6 +124,14 @@ impl PageGrid {
     pub(crate) fn raw_range(&self, page: &GridPage) -> Range<usize> {
         let start = page.first_token as usize * self.row_bytes;
         start..start + page.raw_bytes
+    }
+}
+
+impl GridPage {
+    /// What an encoding sees of the page.
+    pub(crate) fn shape(&self, geometry: KvGeometry, element: ElementType) -> PageShape {
+        let KvGeometry { n_kv_heads, head_dim, .. } = geometry;
+        PageShape { element, part: self.part, n_tokens: self.n_tokens, n_kv_heads, head_dim }
     }
 }
 

@@ -198,7 +198,7 @@ impl<'a> KvLogView<'a> {
             });
         }
         let bytes = self.page_bytes(page, stored)?;
-        let decoded = decoder.decode(stored.encoding, self.element(), bytes, raw);
+        let decoded = decoder.decode(stored.encoding, page.shape(self.geometry(), self.element()), bytes, raw);
         decoded.map_err(|error| error.at(self.offset_of(stored)))
     }
 
@@ -214,7 +214,7 @@ impl<'a> KvLogView<'a> {
             return decoded;
         }
         let bytes = self.page_bytes(page, stored)?;
-        let decoded = decoder.decode_f32(stored.encoding, element, bytes, out);
+        let decoded = decoder.decode_f32(stored.encoding, page.shape(self.geometry(), element), bytes, out);
         decoded.map_err(|error| error.at(self.offset_of(stored)))
     }
 

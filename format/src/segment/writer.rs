@@ -57,7 +57,8 @@ impl SegmentWriter {
         }
         self.push_pages(log, grid, |encoder, number, out| {
             let page = grid.page(number).ok_or_else(|| FormatError::invalid("page", number))?;
-            encoder.encode(encoding, log.element(), raw_page(log, &grid, &page)?, out)?;
+            let shape = page.shape(log.geometry(), log.element());
+            encoder.encode(encoding, shape, raw_page(log, &grid, &page)?, out)?;
             Ok(encoding)
         })
     }
