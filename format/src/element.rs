@@ -88,6 +88,49 @@ impl ElementType {
         }
         Ok(())
     }
+
+    /// Writes numbers as little-endian bytes of this type, rounded to nearest; what is too large becomes the largest
+    /// finite number.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`](crate::FormatError) when `bytes` does not hold exactly `numbers.len()` numbers.
+    pub(crate) fn round_f32(self, numbers: &[f32], bytes: &mut [u8]) -> crate::Result<()> {
+        if bytes.len() != numbers.len() * self.n_bytes() {
+            let (found, wanted) = (bytes.len(), numbers.len());
+            return Err(crate::FormatError::invalid("out", format!("{found} bytes for {wanted} numbers of {self:?}")));
+        }
+        match self {
+            Self::F32 => {
+                for (bytes, x) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(numbers) {
+                    *bytes = x.to_le_bytes();
+                }
+            }
+            Self::F16 => round_f16(numbers, bytes),
+            Self::Bf16 => {
+                let largest = half::bf16::MAX.to_f32();
+                for (bytes, x) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(numbers) {
+                    *bytes = half::bf16::from_f32(x.clamp(-largest, largest)).to_le_bytes();
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As [`decode_f16`], the other way.
+fn round_f16(numbers: &[f32], bytes: &mut [u8]) {
+    const BLOCK: usize = 64;
+    let largest = half::f16::MAX.to_f32();
+    for (bytes, numbers) in bytes.chunks_mut(2 * BLOCK).zip(numbers.chunks(BLOCK)) {
+        let (mut finite, mut halves) = ([0.0_f32; BLOCK], [half::f16::ZERO; BLOCK]);
+        for (finite, x) in finite.iter_mut().zip(numbers) {
+            *finite = x.clamp(-largest, largest);
+        }
+        halves.convert_from_f32_slice(&finite);
+        for (bytes, half) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(halves) {
+            *bytes = half.to_le_bytes();
+        }
+    }
 }
 
 /// Eight at a time where the machine can: asking it for each number costs seven eighths of the time.

@@ -46,6 +46,7 @@ pub mod fingerprint;
 pub mod geometry;
 pub mod kv_log;
 pub mod segment;
+mod simd;
 
 pub use element::ElementType;
 pub use encoding::{Encoding, PageError, PageShape};

@@ -3,5 +3,6 @@
 mod damage_is_found;
 mod every_version_stays_readable;
 mod format_md_says_what_the_code_does;
+mod lossy_pages_say_how_far_off_they_are;
 mod reads_back_what_was_written;
 mod support;

@@ -1,5 +1,6 @@
 //! What an encoding knows of a page, and what it answers about it: shape and measured error.
 
+use crate::simd::{self, DifferenceSums, Target};
 use crate::{ElementType, FormatError, Part, Result};
 
 /// What an encoding knows of a page: `[n_tokens, n_kv_heads, head_dim]` numbers of one element type.
@@ -48,4 +49,13 @@ pub struct PageError {
 impl PageError {
     /// Bit for bit the same.
     pub const NONE: Self = Self { relative_l2: 0.0, max: 0.0 };
+
+    /// How far `found` is from `exact`; both are finite and as long as each other.
+    pub(crate) fn between(exact: &[f32], found: &[f32]) -> Self {
+        let mut sums = DifferenceSums::default();
+        simd::add_differences(Target::best(), exact, found, &mut sums);
+        let (differences, squares): (f64, f64) = (sums.differences.iter().sum(), sums.squares.iter().sum());
+        let relative = if squares > 0.0 { (differences / squares).sqrt() } else { 0.0 };
+        Self { relative_l2: relative as f32, max: sums.largest.into_iter().fold(0.0, f32::max) }
+    }
 }

@@ -1,0 +1,100 @@
+//! The loops that decide how fast pages are read, compiled for several processors and chosen at run time.
+//!
+//! A loop is written once, as safe Rust, and compiled three times: for AVX-512, for AVX2 and for whatever the program is
+//! built for (which on AArch64 has NEON). Rust neither fuses nor reorders float arithmetic, so all three give the same
+//! bits; tests compare them. This is the only place of the crate with `unsafe`: calling what needs a processor feature.
+
+mod expand;
+mod rotate;
+mod shrink;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use expand::{expand_4_by_channel, expand_4_by_token, expand_8_by_channel, expand_8_by_token, join_halves};
+pub(crate) use rotate::walsh_hadamard;
+pub(crate) use shrink::{DifferenceSums, add_differences, extremes_by_channel, extremes_by_token};
+pub(crate) use shrink::{pack_halves, shrink_by_channel, shrink_by_token};
+
+/// A processor that loops were compiled for, and that this one is: there is no other way to get one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+impl Target {
+    /// The widest this machine has. Asking costs a load; the answer is kept by the standard library.
+    pub(crate) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if has_avx512() {
+                return Self(Kind::Avx512);
+            }
+            if std::arch::is_x86_feature_detected!("avx2") {
+                return Self(Kind::Avx2);
+            }
+        }
+        Self(Kind::Portable)
+    }
+
+    /// Every target this machine can run, the reference first.
+    #[cfg(test)]
+    pub(crate) fn all() -> Vec<Self> {
+        let mut targets = vec![Self(Kind::Portable)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            targets.extend(std::arch::is_x86_feature_detected!("avx2").then_some(Self(Kind::Avx2)));
+            targets.extend(has_avx512().then_some(Self(Kind::Avx512)));
+        }
+        targets
+    }
+}
+
+/// Every feature that `compiled` enables for AVX-512.
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512dq")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+}
+
+/// Compiles one safe function for every target; the caller says which.
+macro_rules! compiled {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+        $(#[$doc])*
+        #[allow(unsafe_code, reason = "the one place that calls code of a processor feature")]
+        #[allow(clippy::too_many_arguments, reason = "slices of one page")]
+        pub(crate) fn $name(target: $crate::simd::Target, $($arg: $type),*) {
+            #[inline(always)]
+            fn portable($($arg: $type),*) $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+            fn avx512($($arg: $type),*) {
+                portable($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2")]
+            fn avx2($($arg: $type),*) {
+                portable($($arg),*)
+            }
+            match target.0 {
+                // SAFETY: the function is safe but for the features it is compiled with, and a `Target` of this kind
+                // is made only by `Target::best` and `Target::all`, after `has_avx512` found all four of them.
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::Kind::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above, after AVX2 was found.
+                #[cfg(target_arch = "x86_64")]
+                $crate::simd::Kind::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::simd::Kind::Portable => portable($($arg),*),
+            }
+        }
+    };
+}
+use compiled;
