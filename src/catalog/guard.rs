@@ -5,6 +5,7 @@
 //! program, not to a library.
 
 use super::CATALOG;
+use super::backend::Damaged;
 use crate::{Error, Result};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -37,16 +38,24 @@ pub(crate) fn guarded_drop<T>(value: T) {
 
 fn translated(action: &'static str, error: redb::Error) -> Error {
     match error {
-        redb::Error::Io(source) if is_truncation(&source) => {
-            corrupt(format!("{action}: the file is shorter than it says"))
-        }
-        redb::Error::Io(source) => Error::io(action, CATALOG, source),
+        redb::Error::Io(source) => refused(action, source),
         redb::Error::PreviousIo => Error::Poisoned { cause: "an earlier failure of the catalog's file".to_owned() },
         redb::Error::ValueTooLarge(n_bytes) => Error::invalid("row", format!("{n_bytes} bytes are too large")),
         redb::Error::UpgradeRequired(version) => {
             Error::Unsupported { file: CATALOG.into(), what: format!("file format {version} of redb") }
         }
         other => corrupt(format!("{action}: {other}")),
+    }
+}
+
+/// What stands between redb and the file: our storage, the medium, the operating system.
+fn refused(action: &'static str, source: std::io::Error) -> Error {
+    match source.get_ref().and_then(|inner| inner.downcast_ref::<Damaged>()) {
+        Some(Damaged { offset, what }) => {
+            Error::Corrupt { file: CATALOG.into(), offset: *offset, what: format!("{what} ({action})") }
+        }
+        None if is_truncation(&source) => corrupt(format!("{action}: the file is shorter than it says")),
+        None => Error::io(action, CATALOG, source),
     }
 }
 

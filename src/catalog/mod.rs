@@ -6,8 +6,10 @@
 //! - How does redb reach the disk, and what if it panics? [`backend`], [`guard`].
 //!
 //! redb 4.4.0 does not check its page checksums when it reads (one in six flipped bits of a file gave a wrong value
-//! in a measurement, one in 280 a panic). So every value here carries its own checksum, bound to its table and key, and
-//! every call into redb is guarded: a panic becomes [`Error::Corrupt`].
+//! in a measurement, one in 280 a panic). So every block of its file has a checksum, bound to its place, which is looked
+//! at whenever the block is read; every value carries its own, bound to its table and key; and every call into redb is
+//! guarded: a panic becomes [`Error::Corrupt`]. Catalogs of the first version have no checksums of blocks; they are read
+//! as they are, and get them when a compaction writes the catalog anew.
 
 pub(crate) mod backend;
 pub(crate) mod guard;
@@ -23,11 +25,12 @@ pub(crate) use schema::Table;
 
 use crate::medium::Medium;
 use crate::{Error, Result};
-use backend::{MediumBackend, Overlay};
+use backend::{CatalogFile, Checked, Overlay, Strictness};
 use guard::{guarded, guarded_drop};
 use redb::{Database, Durability, StorageBackend};
 use row::State;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The file, relative to the database directory.
 pub(crate) const CATALOG: &str = "catalog.redb";
@@ -41,6 +44,8 @@ const CACHE_BYTES: usize = 128 << 20;
 pub(crate) struct Catalog {
     /// Taken out only to be dropped under guard.
     database: Option<Database>,
+    /// Where a copy met damage.
+    damaged: Arc<Mutex<BTreeSet<u64>>>,
 }
 
 impl Catalog {
@@ -71,24 +76,33 @@ impl Catalog {
     /// Opens [`CATALOG`].
     pub(crate) fn open(medium: &dyn Medium) -> Result<Arc<Self>> {
         let file = medium.open(CATALOG).map_err(|source| Error::io("open", CATALOG, source))?;
-        Self::open_on(MediumBackend::new(file)).map(Arc::new)
+        Self::open_on(CatalogFile::open(file, Strictness::Fail)?, Arc::default()).map(Arc::new)
     }
 
     /// Opens a copy in memory of [`CATALOG`] that takes all writes; reading goes to the file.
+    ///
+    /// A damaged block is read as it is, and noted: [`damaged_blocks`](Self::damaged_blocks).
     pub(crate) fn open_copy(medium: &dyn Medium) -> Result<Self> {
-        let io = |source| Error::io("open", CATALOG, source);
-        let file = medium.open_to_read(CATALOG).map_err(io)?;
-        Self::open_on(Overlay::new(file).map_err(io)?)
+        let file = medium.open_to_read(CATALOG).map_err(|source| Error::io("open", CATALOG, source))?;
+        let damaged = Arc::default();
+        let file = CatalogFile::open(file, Strictness::Note(Arc::clone(&damaged)))?;
+        let overlay = guarded("measure", || Overlay::new(file).map_err(redb::Error::from))?;
+        Self::open_on(overlay, damaged.clone()).map_err(|error| {
+            let first = damaged.lock().unwrap_or_else(PoisonError::into_inner).first().copied();
+            let Some(offset) = first else { return error };
+            let what = format!("the block does not have its checksum; {error}");
+            Error::Corrupt { file: CATALOG.into(), offset: Some(offset), what }
+        })
     }
 
     /// Opens a catalog on another storage.
-    fn open_on(backend: impl StorageBackend) -> Result<Self> {
+    fn open_on(backend: impl StorageBackend, damaged: Arc<Mutex<BTreeSet<u64>>>) -> Result<Self> {
         let database = guarded("open", || {
             let mut builder = Database::builder();
             builder.set_cache_size(CACHE_BYTES);
             builder.create_with_backend(backend).map_err(redb::Error::from)
         })?;
-        Ok(Self { database: Some(database) })
+        Ok(Self { database: Some(database), damaged })
     }
 
     /// A view of the latest commit.
@@ -119,6 +133,11 @@ impl Catalog {
         guarded("check", || database.check_integrity().map_err(redb::Error::from))
     }
 
+    /// Offsets of the blocks that a copy read so far and that do not have their checksums.
+    pub(crate) fn damaged_blocks(&self) -> Vec<u64> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
     fn database(&self) -> Result<&Database> {
         self.database.as_ref().ok_or_else(closed)
     }
@@ -128,7 +147,7 @@ impl Catalog {
 fn write_new(medium: &dyn Medium, fill: impl FnOnce(&Rows) -> Result<()>) -> Result<u64> {
     let io = |action| move |source| Error::io(action, NEW_CATALOG, source);
     let file = medium.create(NEW_CATALOG).map_err(io("create"))?;
-    let catalog = Arc::new(Catalog::open_on(MediumBackend::new(file.clone()))?);
+    let catalog = Arc::new(Catalog::open_on(Checked::create(file.clone()), Arc::default())?);
     let rows = catalog.begin_write()?;
     rows.create_tables()?;
     fill(&rows)?;

@@ -132,6 +132,10 @@ fn check_pages(medium: &dyn Medium, report: &mut VerifyReport, progress: &mut On
         Ok(false) => report.add(CATALOG, "a page does not have the checksum that redb keeps of it"),
         Err(error) => report.add_error(CATALOG, error),
     }
+    for offset in checked.damaged_blocks() {
+        let what = "the block does not have its checksum".to_owned();
+        report.problems.push(Problem { file: CATALOG.into(), offset: Some(offset), what });
+    }
     // Opened anew: the check repaired its copy, and the rows must be those that are on disk.
     drop(checked);
     report.note(CATALOG, Catalog::open_copy(medium)).map(Arc::new)

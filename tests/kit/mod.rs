@@ -1,5 +1,7 @@
 //! What the tests share: small records, KV logs and databases.
 
+pub(crate) mod answers;
+
 use lagdb::format::{CaptureStage, Digest, ElementType, KvGeometry, KvLayer, KvLog, ModelFingerprint};
 use lagdb::{
     Database, Embedding, EmbeddingSpace, Evidence, Id, Judgment, LexicalEmbedder, Outcome, Polarity, Provenance, Scope,

@@ -1,84 +1,46 @@
-//! redb's storage over a file of a [`Medium`](crate::medium::Medium).
+//! A storage that can be written to without being changed: writes go to a copy of the blocks they touch.
 //!
-//! redb's own file lock is not used: the lock of the database directory comes before it.
+//! redb repairs what it checks; a check must not touch the only copy.
 
-use crate::medium::MediumFile;
+use super::BLOCK_BYTES;
 use redb::StorageBackend;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A file as redb wants it.
+/// Another storage, and what was written since.
 #[derive(Debug)]
-pub(crate) struct MediumBackend {
-    file: Arc<dyn MediumFile>,
-}
-
-impl MediumBackend {
-    pub(crate) fn new(file: Arc<dyn MediumFile>) -> Self {
-        Self { file }
-    }
-}
-
-impl StorageBackend for MediumBackend {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read_at(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write_at(offset, data)
-    }
-}
-
-/// A file that can be written to without being changed: writes go to a copy of the blocks they touch.
-///
-/// redb repairs what it checks; a check must not touch the only copy.
-#[derive(Debug)]
-pub(crate) struct Overlay {
-    file: Arc<dyn MediumFile>,
+pub(crate) struct Overlay<B> {
+    below: B,
     changed: Mutex<Changed>,
 }
 
 #[derive(Debug)]
 struct Changed {
     len: u64,
-    /// How much of the file below still shows; a truncation hides the rest for good.
+    /// How much of the storage below still shows; a truncation hides the rest for good.
     visible: u64,
     blocks: BTreeMap<u64, Vec<u8>>,
 }
 
-const BLOCK_BYTES: u64 = 4096;
-
-impl Overlay {
-    pub(crate) fn new(file: Arc<dyn MediumFile>) -> io::Result<Self> {
-        let len = file.len()?;
-        Ok(Self { file, changed: Mutex::new(Changed { len, visible: len, blocks: BTreeMap::new() }) })
+impl<B: StorageBackend> Overlay<B> {
+    pub(crate) fn new(below: B) -> io::Result<Self> {
+        let len = below.len()?;
+        Ok(Self { below, changed: Mutex::new(Changed { len, visible: len, blocks: BTreeMap::new() }) })
     }
 
     fn changed(&self) -> MutexGuard<'_, Changed> {
         self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The block as it stands in the file below, zeros beyond its end.
+    /// The block as it stands in the storage below, zeros beyond its end.
     fn block_below(&self, number: u64, visible: u64) -> io::Result<Vec<u8>> {
         let start = number * BLOCK_BYTES;
         let n_bytes = visible.saturating_sub(start).min(BLOCK_BYTES) as usize;
         let mut block = vec![0; BLOCK_BYTES as usize];
         if let Some(head) = block.get_mut(..n_bytes) {
-            self.file.read_at(start, head)?;
+            self.below.read(start, head)?;
         }
         Ok(block)
     }
@@ -101,7 +63,7 @@ impl Overlay {
     }
 }
 
-impl StorageBackend for Overlay {
+impl<B: StorageBackend> StorageBackend for Overlay<B> {
     fn len(&self) -> io::Result<u64> {
         Ok(self.changed().len)
     }
