@@ -1,7 +1,9 @@
 //! A call that does not fit the data is a typed error, and a KV log of another model is not found.
 
 use crate::kit::{self, embed, kv_log, model, space};
-use lagdb::{Database, Embedding, Error, Id, Judgment, Outcome, Query, Strategy, Trajectory};
+use lagdb::medium::MemoryMedium;
+use lagdb::{Database, Embedding, Error, ErrorKind, Id, Judgment, Outcome, Query, Strategy, Trajectory};
+use std::sync::Arc;
 
 fn is_invalid<T: std::fmt::Debug>(result: lagdb::Result<T>) -> bool {
     matches!(result, Err(Error::Invalid { .. }))
@@ -93,4 +95,60 @@ fn records_are_checked_before_they_are_put() {
     assert!(!tx.delete(unknown).unwrap());
     assert_eq!(tx.len::<Trajectory>().unwrap(), 1);
     assert!(is_invalid(database.scope("")) && is_invalid(database.scope("a\nb")));
+}
+
+/// A call, and what it should be refused with.
+type Refused = (&'static str, Box<dyn Fn(&mut lagdb::Transaction) -> lagdb::Result<()>>);
+
+fn call(field: &'static str, call: impl Fn(&mut lagdb::Transaction) -> lagdb::Result<()> + 'static) -> Refused {
+    (field, Box::new(call))
+}
+
+/// Every way of calling wrongly: the field is named, the transaction stays usable, and its commit writes none of it.
+#[test]
+fn a_refused_call_writes_nothing() {
+    let medium = MemoryMedium::new();
+    let database = Database::options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("mine").unwrap();
+    let id = kit::remember(&scope, "t", Some(&kv_log(&model(1), 5, 1)));
+    let foreign = kit::remember(&database.scope("theirs").unwrap(), "u", None);
+    let mut tx = scope.begin().unwrap();
+    let stale = tx.put(&kit::trajectory("gone")).unwrap();
+    assert!(tx.delete(stale).unwrap());
+    tx.commit().unwrap();
+
+    let wide = Embedding::new(&space("lexical-1024/1", 3), vec![1.0, 0.0, 0.0]).unwrap();
+    let other_space =
+        Embedding::new(&space("other", embed("t").as_slice().len()), embed("t").as_slice().to_vec()).unwrap();
+    let oversized = "x".repeat((64 << 20) + 1);
+    let mut calls: Vec<Refused> = vec![
+        call("embedding space", move |tx| tx.embed(id, &wide)),
+        call("embedding space", move |tx| tx.embed(id, &other_space)),
+        call("embedding", move |tx| tx.embed(id, &embed("another"))),
+        call("embedding", move |tx| tx.embed(id, &Embedding::new(&space("a", 2), vec![0.0, 0.0])?)),
+        call("embedding", move |tx| tx.embed(id, &Embedding::new(&space("a", 2), vec![f32::NAN, 1.0])?)),
+        call("embedding", move |tx| tx.embed(id, &Embedding::new(&space("a", 2), vec![1.0])?)),
+        call("score", move |tx| tx.judge(id, &kit::success().score(f64::NAN))),
+        call("trajectory", move |tx| tx.put(&Trajectory::new(oversized.clone())).map(drop)),
+    ];
+    for id in [stale, foreign, Id::from_u64(u64::MAX), Id::from_u64(0)] {
+        let polarity = lagdb::Polarity::Support;
+        calls.push(call("id", move |tx| tx.judge(id, &kit::success())));
+        calls.push(call("id", move |tx| tx.embed(id, &embed("t"))));
+        calls.push(call("id", move |tx| tx.put_kv_log(id, &kv_log(&model(1), 3, 1))));
+        calls.push(call("id", move |tx| tx.put(&kit::strategy("s", id, polarity)).map(drop)));
+    }
+    let before = (database.stats().unwrap(), medium.dump().into_keys().collect::<Vec<_>>());
+    for (number, (field, call)) in calls.iter().enumerate() {
+        let mut tx = scope.begin().unwrap();
+        let error = call(&mut tx).expect_err(field);
+        assert_eq!(error.kind(), ErrorKind::Invalid, "call {number}: {error}");
+        assert!(error.to_string().contains(field), "call {number}: {error} does not name {field}");
+        tx.commit().unwrap();
+    }
+    let after = database.stats().unwrap();
+    assert_eq!(lagdb::Stats { commit: before.0.commit, catalog_bytes: before.0.catalog_bytes, ..after }, before.0);
+    assert_eq!(medium.dump().into_keys().collect::<Vec<_>>(), before.1);
+    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
+    assert_eq!(scope.snapshot().unwrap().len::<Trajectory>().unwrap(), 1);
 }

@@ -4,6 +4,8 @@ mod kit;
 
 mod a_crash_leaves_before_or_after;
 mod a_full_disk_harms_nothing;
+mod a_killed_process_loses_nothing;
+mod a_lost_or_foreign_file_is_named;
 mod a_snapshot_never_changes;
 mod a_transaction_happens_or_not;
 mod calls_that_do_not_fit_are_refused;
@@ -13,6 +15,7 @@ mod one_opener_at_a_time;
 mod open_files_stay_few;
 mod orphans_are_unlinked;
 mod round_trip;
+mod simulator;
 mod store_ops;
 mod the_kept_corpus_is_replayed;
 mod tidy;

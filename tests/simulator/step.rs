@@ -1,0 +1,167 @@
+//! What a program does with a database, step by step, chosen by dice; and what should come of it.
+
+use super::dice::Dice;
+use super::world::{Learned, Lived, World};
+use crate::kit::{self, kv_log, model};
+use lagdb::{Database, Embedding, Id, Judgment, Outcome, Polarity, Result, Strategy, Transaction};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Names of scopes.
+const SCOPES: [&str; 3] = ["a", "b", "tenant/c"];
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A transaction that is committed.
+    Commit(&'static str, Vec<Change>),
+    /// A transaction that is dropped.
+    Drop(&'static str, Vec<Change>),
+    Compact,
+    /// A snapshot is taken and kept, in place of the one that was kept.
+    Pin(&'static str),
+    Unpin,
+    Search(&'static str, u8),
+    Verify,
+    /// Closed and opened.
+    Reopen,
+}
+
+/// `which` chooses among the records that there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The number makes it one of its kind.
+    Put(u64),
+    Judge {
+        which: u8,
+        outcome: u8,
+    },
+    Embed {
+        which: u8,
+        direction: u8,
+    },
+    PutKvLog {
+        which: u8,
+        by: u8,
+        n_tokens: u8,
+        seed: u8,
+    },
+    Delete(u8),
+    PutStrategy {
+        number: u64,
+        evidence: u8,
+    },
+    DeleteStrategy(u8),
+}
+
+impl Step {
+    /// The next step; `number` is like no other.
+    pub(crate) fn roll(dice: &mut Dice, number: u64) -> Self {
+        let scope = SCOPES[dice.below(3) as usize];
+        let changes = |dice: &mut Dice| (0..1 + dice.below(5)).map(|i| Change::roll(dice, number * 8 + i)).collect();
+        match dice.below(20) {
+            0..12 => Self::Commit(scope, changes(dice)),
+            12 => Self::Drop(scope, changes(dice)),
+            13 | 14 => Self::Compact,
+            15 => Self::Pin(scope),
+            16 => Self::Unpin,
+            17 => Self::Search(scope, dice.below(4) as u8),
+            18 if dice.once_in(3) => Self::Verify,
+            _ => Self::Reopen,
+        }
+    }
+}
+
+impl Change {
+    pub(crate) fn roll(dice: &mut Dice, number: u64) -> Self {
+        let which = dice.below(256) as u8;
+        match dice.below(16) {
+            0..5 => Self::Put(number),
+            5 | 6 => Self::Judge { which, outcome: dice.below(4) as u8 },
+            7 | 8 => Self::Embed { which, direction: dice.below(64) as u8 },
+            9..12 => {
+                let (by, n_tokens, seed) = (1 + dice.below(2) as u8, dice.below(9) as u8, dice.below(200) as u8);
+                Self::PutKvLog { which, by, n_tokens, seed }
+            }
+            12 | 13 => Self::Delete(which),
+            14 => Self::PutStrategy { number, evidence: which },
+            _ => Self::DeleteStrategy(which),
+        }
+    }
+
+    /// Does it in the transaction and in the world.
+    pub(crate) fn apply(&self, tx: &mut Transaction, scope: &str, world: &mut World) -> Result<()> {
+        let contents = world.scope(scope);
+        match *self {
+            Self::Put(number) => {
+                let record = kit::trajectory(&format!("task {number}"));
+                let id = tx.put(&record)?;
+                let lived = Lived { record, judgments: vec![], embedding: None, kv_logs: BTreeMap::new() };
+                assert!(contents.trajectories.insert(id, lived).is_none(), "a number was given out twice");
+            }
+            Self::Judge { which, outcome } => {
+                let Some((id, lived)) = chosen(&mut contents.trajectories, which) else { return Ok(()) };
+                let judgment = Judgment::new(Outcome::from_code(outcome).unwrap_or_default(), "simulator");
+                tx.judge(id, &judgment)?;
+                lived.judgments.push(judgment);
+            }
+            Self::Embed { which, direction } => {
+                let Some((id, lived)) = chosen(&mut contents.trajectories, which) else { return Ok(()) };
+                if lived.embedding.is_none() {
+                    let embedding = embedding(direction);
+                    tx.embed(id, &embedding)?;
+                    lived.embedding = Some(embedding);
+                }
+            }
+            Self::PutKvLog { which, by, n_tokens, seed } => {
+                let Some((id, lived)) = chosen(&mut contents.trajectories, which) else { return Ok(()) };
+                let log = kv_log(&model(by), u32::from(n_tokens), u32::from(seed));
+                tx.put_kv_log(id, &log)?;
+                lived.kv_logs.insert(by, Arc::new(log));
+            }
+            Self::Delete(which) => {
+                let Some((id, _)) = chosen(&mut contents.trajectories, which) else { return Ok(()) };
+                assert!(tx.delete(id)?, "it was there");
+                contents.trajectories.remove(&id);
+            }
+            Self::PutStrategy { number, evidence } => {
+                let Some((from, _)) = chosen(&mut contents.trajectories, evidence) else { return Ok(()) };
+                let record = kit::strategy(&format!("lesson {number}"), from, Polarity::Support);
+                let id: Id<Strategy> = tx.put(&record)?;
+                let embedding = embedding(evidence);
+                tx.embed(id, &embedding)?;
+                contents.strategies.insert(id, Learned { record, embedding: Some(embedding) });
+            }
+            Self::DeleteStrategy(which) => {
+                let Some((id, _)) = chosen(&mut contents.strategies, which) else { return Ok(()) };
+                assert!(tx.delete(id)?, "it was there");
+                contents.strategies.remove(&id);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn chosen<R, T>(among: &mut BTreeMap<Id<R>, T>, which: u8) -> Option<(Id<R>, &mut T)> {
+    let n = among.len().max(1);
+    among.iter_mut().nth(usize::from(which) % n).map(|(id, one)| (*id, one))
+}
+
+pub(crate) fn embedding(direction: u8) -> Embedding {
+    let angle = f32::from(direction) / 10.0;
+    Embedding::new(&kit::space("simulator", 4), vec![angle.cos(), angle.sin(), 0.5, 0.1]).unwrap()
+}
+
+/// The changes in a transaction that was begun; what the scope would hold after it.
+pub(crate) fn change(tx: &mut Transaction, scope: &str, changes: &[Change], before: &World) -> Result<World> {
+    let mut after = before.clone();
+    changes.iter().try_for_each(|change| change.apply(tx, scope, &mut after))?;
+    Ok(after.tidied())
+}
+
+/// Whether a search finds what the world says.
+pub(crate) fn search(database: &Database, scope: &str, outcome: u8, world: &World) -> Result<[Vec<u64>; 2]> {
+    let snapshot = database.scope(scope)?.snapshot()?;
+    let none = super::world::Contents::default();
+    let outcome = Outcome::from_code(outcome).unwrap_or_default();
+    world.scopes.get(scope).unwrap_or(&none).search(&snapshot, &embedding(outcome as u8), outcome)
+}
