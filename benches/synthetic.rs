@@ -37,6 +37,7 @@ pub(crate) fn kv_log(
         config: digest("config"),
         tokenizer: digest("tokenizer"),
         rope: digest("rope"),
+        adapters: None,
         geometry,
         capture: CaptureStage::BeforeRope,
     };

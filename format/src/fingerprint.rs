@@ -51,7 +51,7 @@ impl CaptureStage {
 /// Identity of the model that made a KV log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ModelFingerprint {
-    /// Every weight tensor: name, type, shape and bytes, adapters merged in.
+    /// Every weight tensor: a root over one digest of name, type, shape and bytes each.
     pub weights: Digest,
     /// The parts of the configuration that change the computation.
     pub config: Digest,
@@ -59,6 +59,8 @@ pub struct ModelFingerprint {
     pub tokenizer: Digest,
     /// RoPE: base, scaling, rotated width and pairing of dimensions.
     pub rope: Digest,
+    /// Adapters (such as LoRA) that change the computation beside the weights; `None` without any.
+    pub adapters: Option<Digest>,
     /// Layers, KV heads and head width.
     pub geometry: KvGeometry,
     /// Where in the layer the keys were taken.
@@ -67,13 +69,18 @@ pub struct ModelFingerprint {
 
 impl ModelFingerprint {
     /// One digest over all fields; what a KV log is filed under.
+    ///
+    /// A model without adapters keeps the id that it had before fingerprints knew of adapters, so that logs filed then
+    /// are found.
     pub fn id(&self) -> Digest {
         let KvGeometry { n_layers, n_kv_heads, head_dim } = self.geometry;
         let geometry = [n_layers, n_kv_heads, head_dim].map(u32::to_le_bytes).concat();
-        Digest::of(
-            "lagdb model fingerprint v1",
-            &[&self.weights.0, &self.config.0, &self.tokenizer.0, &self.rope.0, &geometry, &[self.capture as u8]],
-        )
+        let capture = [self.capture as u8];
+        let mut parts: Vec<&[u8]> =
+            vec![&self.weights.0, &self.config.0, &self.tokenizer.0, &self.rope.0, &geometry, &capture];
+        let Some(adapters) = &self.adapters else { return Digest::of("lagdb model fingerprint v1", &parts) };
+        parts.push(&adapters.0);
+        Digest::of("lagdb model fingerprint v2", &parts)
     }
 
     /// The name of the first field in which the two differ; `None` when they are equal.
@@ -87,6 +94,7 @@ impl ModelFingerprint {
             ("rope", self.rope != other.rope),
             ("config", self.config != other.config),
             ("capture", self.capture != other.capture),
+            ("adapters", self.adapters != other.adapters),
             ("weights", self.weights != other.weights),
         ]
         .into_iter()

@@ -1,8 +1,15 @@
 //! A KV log in memory, and the one way to read any KV log.
 
-use crate::{ElementType, FormatError, KvGeometry, ModelFingerprint, Result};
+mod order;
 
-/// Keys and values of one layer, token-major: each is `[n_tokens, n_kv_heads, head_dim]`, little-endian.
+use crate::segment::are_distinct;
+use crate::{ElementType, FormatError, HeadTokens, KvGeometry, KvLogView, ModelFingerprint, ProbeQueries, Result};
+use half::f16;
+
+/// Keys and values of one layer, little-endian.
+///
+/// Token-major, `[n_tokens, n_kv_heads, head_dim]`. Where the heads keep tokens of their own, head after head:
+/// `[n_tokens_of(head), head_dim]` of the first, then of the second, and so on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvLayer {
     /// Keys before RoPE.
@@ -12,12 +19,16 @@ pub struct KvLayer {
 }
 
 /// Keys and values of selected tokens at every layer, in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct KvLog {
     fingerprint: ModelFingerprint,
     element: ElementType,
     token_ids: Vec<u32>,
     positions: Vec<u32>,
+    heads: Option<HeadTokens>,
+    importance: Option<Vec<f32>>,
+    probes: Option<ProbeQueries>,
+    is_approximate: bool,
     layers: Vec<KvLayer>,
 }
 
@@ -31,9 +42,17 @@ pub trait KvRead {
     fn element(&self) -> ElementType;
     /// Vocabulary ids of the kept tokens, in order.
     fn token_ids(&self) -> &[u32];
-    /// RoPE position each token had when it was captured; strictly increasing.
+    /// RoPE position each token had when it was captured. Distinct; going up, unless the log is ordered by
+    /// [`importance`](Self::importance).
     fn positions(&self) -> &[u32];
-    /// Writes the keys of `layer` as f32, `[n_tokens, n_kv_heads, head_dim]`, into `out` of exactly that length.
+    /// Which tokens each KV head keeps; `None` when every head keeps all.
+    fn heads(&self) -> Option<&HeadTokens>;
+    /// How important each token is, going down; `None` when the tokens are not ordered by it.
+    fn importance(&self) -> Option<&[f32]>;
+    /// Whether the numbers are not those that were captured: they went through an encoding that loses some of them.
+    fn is_approximate(&self) -> bool;
+    /// Writes the keys of `layer` as f32, in the order of [`KvLayer`], into `out` of exactly
+    /// [`layer_numbers`](Self::layer_numbers).
     ///
     /// # Errors
     /// [`FormatError`] when `layer` or `out.len()` is wrong or the bytes are corrupt.
@@ -51,13 +70,29 @@ pub trait KvRead {
     fn n_tokens(&self) -> usize {
         self.token_ids().len()
     }
+    /// Numbers in the keys (or in the values) of `layer`.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] when there is no such layer.
+    fn layer_numbers(&self, layer: u32) -> Result<usize> {
+        layer_numbers(self.geometry(), self.n_tokens(), self.heads(), layer)
+    }
+}
+
+fn layer_numbers(geometry: KvGeometry, n_tokens: usize, heads: Option<&HeadTokens>, layer: u32) -> Result<usize> {
+    if layer >= geometry.n_layers {
+        return Err(FormatError::invalid("layer", format!("{layer} of {}", geometry.n_layers)));
+    }
+    let rows = heads.map_or(n_tokens as u64 * u64::from(geometry.n_kv_heads), |heads| heads.n_rows_of(layer));
+    let numbers = rows.checked_mul(u64::from(geometry.head_dim)).and_then(|n| usize::try_from(n).ok());
+    numbers.ok_or_else(|| FormatError::invalid("layer", "has too many numbers"))
 }
 
 impl KvLog {
-    /// A KV log of one layer entry per layer of `fingerprint.geometry`.
+    /// A KV log of one layer entry per layer of `fingerprint.geometry`, in which every head keeps every token.
     ///
     /// # Errors
-    /// [`FormatError::Invalid`] when the lengths disagree or positions do not strictly increase.
+    /// [`FormatError::Invalid`] when the lengths disagree or two tokens have one position.
     pub fn new(
         fingerprint: ModelFingerprint,
         element: ElementType,
@@ -65,26 +100,120 @@ impl KvLog {
         positions: Vec<u32>,
         layers: Vec<KvLayer>,
     ) -> Result<Self> {
+        let (heads, importance, probes) = (None, None, None);
+        let is_approximate = false;
+        Self { fingerprint, element, token_ids, positions, heads, importance, probes, is_approximate, layers }.checked()
+    }
+
+    /// A KV log in which each head keeps tokens of its own; `token_ids` and `positions` are those of the union.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] when the lengths disagree or two tokens have one position.
+    pub fn ragged(
+        fingerprint: ModelFingerprint,
+        element: ElementType,
+        token_ids: Vec<u32>,
+        positions: Vec<u32>,
+        heads: HeadTokens,
+        layers: Vec<KvLayer>,
+    ) -> Result<Self> {
+        let n_rows = heads.n_rows();
         let geometry = fingerprint.geometry;
-        let column_bytes = token_ids.len() * geometry.row_width() * element.n_bytes();
-        if positions.len() != token_ids.len() {
+        if !heads.fits(geometry) || heads.n_tokens() as usize != token_ids.len() {
+            return Err(FormatError::invalid("heads", "one set per layer and head is needed, of the log's tokens"));
+        }
+        let all_rows = token_ids.len() as u64 * u64::from(geometry.n_layers) * u64::from(geometry.n_kv_heads);
+        let log = Self {
+            fingerprint,
+            element,
+            token_ids,
+            positions,
+            heads: Some(heads),
+            importance: None,
+            probes: None,
+            is_approximate: false,
+            layers,
+        }
+        .checked()?;
+        Ok(if n_rows == all_rows { log.without_sets() } else { log })
+    }
+
+    /// The log that a view was read into.
+    pub(crate) fn of_view(view: &KvLogView<'_>, layers: Vec<KvLayer>) -> Result<Self> {
+        Self {
+            fingerprint: *view.fingerprint(),
+            element: view.element(),
+            token_ids: view.token_ids().into(),
+            positions: view.positions().into(),
+            heads: view.heads().cloned(),
+            importance: view.importance().map(Into::into),
+            probes: view.probes()?,
+            is_approximate: view.is_approximate(),
+            layers,
+        }
+        .checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        if self.positions.len() != self.token_ids.len() {
             return Err(FormatError::invalid("positions", "one per token is needed"));
         }
-        if !positions.is_sorted_by(|a, b| a < b) {
-            return Err(FormatError::invalid("positions", "must strictly increase"));
+        if !are_distinct(&self.positions) {
+            return Err(FormatError::invalid("positions", "two tokens have one"));
         }
-        if layers.len() != geometry.n_layers as usize {
-            return Err(FormatError::invalid("layers", format!("{} of {}", layers.len(), geometry.n_layers)));
+        let n_layers = self.fingerprint.geometry.n_layers;
+        if self.layers.len() != n_layers as usize {
+            return Err(FormatError::invalid("layers", format!("{} of {n_layers}", self.layers.len())));
         }
-        if layers.iter().any(|l| l.keys.len() != column_bytes || l.values.len() != column_bytes) {
-            return Err(FormatError::invalid("layers", format!("keys and values of a layer are {column_bytes} bytes")));
+        for (number, layer) in (0..).zip(&self.layers) {
+            let n_bytes = self.layer_numbers(number)?.saturating_mul(self.element.n_bytes());
+            if layer.keys.len() != n_bytes || layer.values.len() != n_bytes {
+                return Err(FormatError::invalid(
+                    "layers",
+                    format!("keys and values of layer {number} are {n_bytes} bytes"),
+                ));
+            }
         }
-        Ok(Self { fingerprint, element, token_ids, positions, layers })
+        Ok(self)
+    }
+
+    /// The same log with its tokens ordered by `importance`, highest first, so that a smaller budget is a
+    /// [prefix](KvLogView::prefix). Scores are rounded to f16, as they are stored.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] when there is not one finite score per token.
+    pub fn with_importance(self, importance: &[f32]) -> Result<Self> {
+        let scores: Vec<f32> = importance.iter().map(|score| f16::from_f32(*score).to_f32()).collect();
+        if scores.len() != self.token_ids.len() || scores.iter().any(|score| !score.is_finite()) {
+            return Err(FormatError::invalid("importance", "one finite score per token is needed, at most 65504"));
+        }
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|&a, &b| importance[b].total_cmp(&importance[a]));
+        let importance = Some(order.iter().map(|&token| scores[token]).collect());
+        Ok(Self { importance, ..self.reordered(&order) })
+    }
+
+    /// Keeps queries of the model beside its keys.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] when they are not of as many layers, or a number does not fit the log's element type.
+    pub fn with_probes(self, probes: ProbeQueries) -> Result<Self> {
+        let KvGeometry { n_layers, head_dim, .. } = self.fingerprint.geometry;
+        if !probes.fits(n_layers, head_dim) {
+            return Err(FormatError::invalid("probe queries", "are not of as many layers, or of another width"));
+        }
+        let probes = Some(probes.rounded(self.element)?);
+        Ok(Self { probes, ..self })
     }
 
     /// The stored layers, first to last.
     pub fn layers(&self) -> &[KvLayer] {
         &self.layers
+    }
+
+    /// Queries kept to score the keys again, if there are any.
+    pub fn probes(&self) -> Option<&ProbeQueries> {
+        self.probes.as_ref()
     }
 
     fn layer(&self, layer: u32) -> Result<&KvLayer> {
@@ -109,6 +238,18 @@ impl KvRead for KvLog {
 
     fn positions(&self) -> &[u32] {
         &self.positions
+    }
+
+    fn heads(&self) -> Option<&HeadTokens> {
+        self.heads.as_ref()
+    }
+
+    fn importance(&self) -> Option<&[f32]> {
+        self.importance.as_deref()
+    }
+
+    fn is_approximate(&self) -> bool {
+        self.is_approximate
     }
 
     fn read_keys(&self, layer: u32, out: &mut [f32]) -> Result<()> {

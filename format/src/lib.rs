@@ -16,6 +16,7 @@
 //!     config: Digest::of("config", &[b"of a model"]),
 //!     tokenizer: Digest::of("tokenizer", &[b"of a model"]),
 //!     rope: Digest::of("rope", &[b"of a model"]),
+//!     adapters: None,
 //!     geometry: KvGeometry { n_layers: 1, n_kv_heads: 1, head_dim: 2 },
 //!     capture: CaptureStage::BeforeRope,
 //! };
@@ -44,7 +45,9 @@ pub mod encoding;
 pub mod error;
 pub mod fingerprint;
 pub mod geometry;
+pub mod head_tokens;
 pub mod kv_log;
+pub mod probes;
 pub mod segment;
 mod simd;
 
@@ -53,7 +56,9 @@ pub use encoding::{Encoding, PageError, PageShape};
 pub use error::{FormatError, Result};
 pub use fingerprint::{CaptureStage, Digest, ModelFingerprint};
 pub use geometry::KvGeometry;
+pub use head_tokens::HeadTokens;
 pub use kv_log::{KvLayer, KvLog, KvRead};
+pub use probes::ProbeQueries;
 pub use segment::{
     Bytes, Footer, FooterRange, KvLogView, PageInfo, Part, RowGroup, RowGroupIndex, Segment, SegmentWriter,
     Verification,

@@ -20,10 +20,11 @@ fn the_segment_under_test_has_every_encoding_and_many_pages() {
     assert_eq!(read_all(&bytes).unwrap(), logs);
     let segment = Segment::open(&bytes).unwrap();
     let pages: Vec<_> =
-        (0..5).flat_map(|i| segment.kv_log(RowGroupIndex(i)).unwrap().pages().collect::<Vec<_>>()).collect();
+        (0..7).flat_map(|i| segment.kv_log(RowGroupIndex(i)).unwrap().pages().collect::<Vec<_>>()).collect();
     assert!(pages.iter().any(|page| page.encoding == Encoding::ByteSplitZstd && page.stored_bytes < page.raw_bytes));
     assert!(pages.iter().any(|page| page.first_token > 0));
-    assert!(bytes.len() < 8192, "{} bytes are too many to flip each bit", bytes.len());
+    assert!(pages.iter().any(|page| page.head == Some(1)));
+    assert!(bytes.len() < 12_288, "{} bytes are too many to flip each bit", bytes.len());
 }
 
 #[test]
@@ -83,32 +84,143 @@ fn swapped_and_doubled_pages_are_found() {
     }
 }
 
-/// The directory's checksum, computed as FORMAT.md says.
-fn seal_directory(directory: &mut [u8], segment_id: u64, element: ElementType, fields: [u32; 3]) {
-    let mut address = segment_id.to_le_bytes().to_vec();
-    address.extend([0, 0, 0, 0, 0, 0, element as u8, 0]);
-    address.extend(fields.map(u32::to_le_bytes).concat());
-    let end = directory.len() - 4;
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&address), &directory[..end]);
-    directory[end..].copy_from_slice(&crc.to_le_bytes());
+/// The checksum of a section (or with kind and flags 0 of the table), computed as FORMAT.md says.
+fn section_crc(segment_id: u64, kind: u16, flags: u16, bytes: &[u8]) -> [u8; 4] {
+    let address = [&segment_id.to_le_bytes()[..], &[0; 4], &kind.to_le_bytes(), &flags.to_le_bytes()].concat();
+    crc32c::crc32c_append(crc32c::crc32c(&address), bytes).to_le_bytes()
+}
+
+/// Seals the first section of a directory of two, and the table.
+fn seal_directory(directory: &mut [u8], segment_id: u64) {
+    let n_bytes = u64::from_le_bytes(directory[16..24].try_into().unwrap()) as usize;
+    let (kind, flags) = (u16::from_le_bytes([directory[8], directory[9]]), u16::from(directory[10]));
+    let crc = section_crc(segment_id, kind, flags, &directory[40..40 + n_bytes]);
+    directory[12..16].copy_from_slice(&crc);
+    let covered = [&directory[..4], &directory[8..40]].concat();
+    let crc = section_crc(segment_id, 0, 0, &covered);
+    directory[4..8].copy_from_slice(&crc);
 }
 
 #[test]
 fn a_page_does_not_fit_elsewhere_even_with_its_own_checksum() {
     let log = noise(Shape { n_layers: 1, ..Shape::TINY }, ElementType::F16, 1);
     let mut bytes = segment(11, &[(&log, Encoding::Plain)]);
-    // Keys at 64, values at 128, 48 bytes each; the directory at 192 has two entries behind three tokens.
-    let tokens_per_page = 256 * 1024 / 16;
-    let directory = 192..192 + 3 * 8 + 2 * 12 + 4;
-    seal_directory(&mut bytes[directory.clone()], 11, ElementType::F16, [1, 3, tokens_per_page]);
+    // Keys at 64, values at 128, 48 bytes and three row checksums each; the page entries stand first in the directory.
+    seal_directory(&mut bytes[192..], 11);
     assert_eq!(read_all(&bytes).unwrap(), [log], "sealing by hand changes nothing");
     let (keys, values) = bytes[64..192].split_at_mut(64);
     keys.swap_with_slice(values);
-    let (first, second) = bytes[192 + 24..192 + 48].split_at_mut(12);
+    let (first, second) = bytes[192 + 40..192 + 80].split_at_mut(20);
     first.swap_with_slice(second);
-    seal_directory(&mut bytes[directory], 11, ElementType::F16, [1, 3, tokens_per_page]);
+    seal_directory(&mut bytes[192..], 11);
     let read = read_all(&bytes);
     assert!(matches!(&read, Err(FormatError::Corrupt { field: "page checksum", .. })), "{read:?}");
+}
+
+#[test]
+fn a_row_does_not_fit_elsewhere_even_with_its_own_checksum() {
+    let log = noise(Shape { n_layers: 1, ..Shape::TINY }, ElementType::F16, 1);
+    let mut bytes = segment(11, &[(&log, Encoding::Plain)]);
+    let (first, second) = bytes[64..96].split_at_mut(16);
+    first.swap_with_slice(second);
+    let read = read_all(&bytes);
+    assert!(matches!(&read, Err(FormatError::Corrupt { field: "row checksum", .. })), "{read:?}");
+    let (first, second) = bytes[112..120].split_at_mut(4);
+    first.swap_with_slice(second);
+    let read = read_all(&bytes);
+    assert!(matches!(&read, Err(FormatError::Corrupt { field: "page checksum", .. })), "{read:?}");
+}
+
+/// A section of a kind that nobody knows, behind the others of the directory at 192.
+fn with_unknown_section(bytes: &[u8], flags: u16) -> Vec<u8> {
+    let mut segment = bytes[..192].to_vec();
+    let (kind, content) = (0x4000_u16, *b"from the future!");
+    let old = &bytes[192..192 + 104];
+    let mut directory = [&3_u32.to_le_bytes()[..], &[0; 4], &old[8..40]].concat();
+    directory.extend([kind.to_le_bytes(), flags.to_le_bytes()].concat());
+    directory.extend(section_crc(11, kind, flags, &content));
+    directory.extend((content.len() as u64).to_le_bytes());
+    let crc = section_crc(11, 0, 0, &[&directory[..4], &directory[8..]].concat());
+    directory[4..8].copy_from_slice(&crc);
+    directory.extend_from_slice(&old[40..]);
+    directory.extend_from_slice(&content);
+    assert_eq!(directory.len(), 136);
+    segment.extend(directory);
+    segment.resize(192 + 192, 0);
+    // The footer says how long the row group and its directory are; it moves with them.
+    let mut end = bytes[320..].to_vec();
+    let row_group = 536 - 320;
+    end[row_group..row_group + 8].copy_from_slice(&320_u64.to_le_bytes());
+    end[row_group + 8..row_group + 16].copy_from_slice(&136_u64.to_le_bytes());
+    let tail = end.len() - 64;
+    end[tail..tail + 8].copy_from_slice(&384_u64.to_le_bytes());
+    segment.extend(end);
+    reseal(&mut segment);
+    segment
+}
+
+#[test]
+fn an_unknown_section_is_skipped_and_copied_unless_it_must_be_known() {
+    let log = noise(Shape { n_layers: 1, ..Shape::TINY }, ElementType::F16, 1);
+    let bytes = segment(11, &[(&log, Encoding::Plain)]);
+    let skipped = with_unknown_section(&bytes, 0);
+    assert_eq!(read_all(&skipped).unwrap(), [log]);
+    assert!(!is_found(&skipped));
+    let mut writer = SegmentWriter::new(11);
+    writer.push_view(&Segment::open(&skipped).unwrap().kv_log(RowGroupIndex(0)).unwrap()).unwrap();
+    assert!(writer.finish().unwrap() == skipped, "copied as it is");
+    let read = read_all(&with_unknown_section(&bytes, 1));
+    assert!(matches!(&read, Err(FormatError::Unsupported { field: "section kind", .. })), "{read:?}");
+}
+
+#[test]
+fn swapped_and_doubled_sections_are_found() {
+    let log = noise(Shape { n_layers: 1, n_tokens: 5, ..Shape::TINY }, ElementType::F16, 1);
+    let bytes = segment(11, &[(&log, Encoding::Plain)]);
+    // Page entries and tokens are both 40 bytes long: behind a page of 80 and 20 bytes each, at 64 and 192.
+    let directory = 320;
+    let (pages, tokens) = (directory + 40..directory + 80, directory + 80..directory + 120);
+    let mut doubled = bytes.clone();
+    doubled.copy_within(pages.clone(), tokens.start);
+    assert!(is_refused(&read_all(&doubled)), "a section written twice");
+    let mut swapped = doubled;
+    swapped[pages].copy_from_slice(&bytes[tokens]);
+    assert!(is_refused(&read_all(&swapped)), "two sections swapped");
+    let mut kinds = bytes.clone();
+    kinds.copy_within(directory + 8..directory + 24, directory + 24);
+    reseal(&mut kinds);
+    assert!(is_refused(&read_all(&kinds)), "one kind twice");
+}
+
+const V1: &[u8] = include_bytes!("golden/v1.kv");
+
+/// Every bit of what says where and what the numbers are, and one bit of every byte of the numbers.
+#[test]
+fn damage_to_version_1_is_found_too() {
+    let logs = read_all(V1).unwrap();
+    let segment = Segment::open(V1).unwrap();
+    let row_groups = segment.footer().row_groups().iter();
+    let pages: Vec<_> =
+        row_groups.flat_map(|r| segment.kv_log(r.index()).unwrap().pages().collect::<Vec<_>>()).collect();
+    let mut bytes = V1.to_vec();
+    for byte in 0..bytes.len() {
+        let at = byte as u64;
+        let is_payload =
+            pages.iter().any(|page| (page.offset..page.offset + u64::from(page.stored_bytes)).contains(&at));
+        for bit in if is_payload { byte % 8..byte % 8 + 1 } else { 0..8 } {
+            bytes[byte] ^= 1 << bit;
+            assert_same_or_refused(&bytes, &logs, &format!("bit {bit} of byte {byte}"));
+            assert!(is_found(&bytes), "bit {bit} of byte {byte} is not found");
+            bytes[byte] ^= 1 << bit;
+        }
+    }
+}
+
+#[test]
+fn every_shorter_file_of_version_1_is_refused() {
+    for n_bytes in 0..V1.len() {
+        assert!(is_refused(&Segment::open(&V1[..n_bytes])), "{n_bytes} bytes");
+    }
 }
 
 #[test]
@@ -137,7 +249,7 @@ fn a_newer_segment_is_unsupported_and_compatible_features_are_ignored() {
         changed
     };
     for (offset, value, field) in
-        [(8, 2, "version"), (12, 1, "incompatible features"), (15, 0x80, "incompatible features")]
+        [(8, 3, "version"), (12, 1, "incompatible features"), (15, 0x80, "incompatible features")]
     {
         let opened = read_all(&with(offset, value));
         assert!(matches!(&opened, Err(FormatError::Unsupported { field: found, .. }) if *found == field), "{opened:?}");

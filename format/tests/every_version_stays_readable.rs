@@ -1,16 +1,18 @@
 //! A segment written by any released version is read to the same numbers for ever.
 //!
-//! `golden/vN.kv` is what version N wrote: the bytes of [`write`] when it was released. It is made once and never again.
+//! `golden/vN.kv` is what version N wrote when it was released. Each is made once and never again.
 
 use lagdb_format::{
-    CaptureStage, Digest, ElementType, Encoding, KvGeometry, KvLayer, KvLog, ModelFingerprint, Segment, SegmentWriter,
+    CaptureStage, Digest, ElementType, Encoding, HeadTokens, KvGeometry, KvLayer, KvLog, KvRead, ModelFingerprint,
+    ProbeQueries, RowGroupIndex, Segment, SegmentWriter,
 };
 
 const SEGMENT_ID: u64 = 0x0123_4567_89ab_cdef;
-const GOLDEN: &[u8] = include_bytes!("golden/v1.kv");
+const V1: &[u8] = include_bytes!("golden/v1.kv");
+const V2: &[u8] = include_bytes!("golden/v2.kv");
 
-/// The logs of the golden file: each element type in each encoding, one log without tokens, one of odd bits.
-fn logs() -> Vec<(KvLog, Encoding)> {
+/// The logs of version 1: each element type in each encoding, one log without tokens, one of odd bits.
+fn logs_of_version_1() -> Vec<(KvLog, Encoding)> {
     let mut logs = Vec::new();
     for encoding in [Encoding::Plain, Encoding::ByteSplitZstd] {
         for element in [ElementType::F32, ElementType::F16, ElementType::Bf16] {
@@ -22,19 +24,69 @@ fn logs() -> Vec<(KvLog, Encoding)> {
     logs
 }
 
+/// Those, and what version 2 added: adapters, importance, tokens of each head, probe queries.
+fn logs_of_version_2() -> Vec<(KvLog, Encoding)> {
+    let mut logs = logs_of_version_1();
+    let importance: Vec<f32> = (0..12).map(|token| ((token * 5) % 12) as f32 / 8.0).collect();
+    let ordered = counting_log(ElementType::Bf16, 12).with_importance(&importance).unwrap();
+    logs.push((ordered, Encoding::ByteSplitZstd));
+    logs.push((ragged_log().with_importance(&importance).unwrap(), Encoding::Plain));
+    let queries = (0..2 * 4 * 3 * 4).map(|i| i as f32 / 4.0).collect();
+    let probes = ProbeQueries::new(4, 4, vec![40, 41, 47], queries).unwrap();
+    logs.push((counting_log(ElementType::F16, 12).with_probes(probes).unwrap(), Encoding::Plain));
+    let mut adapted = fingerprint("counting", GEOMETRY);
+    adapted.adapters = Some(Digest::of("golden file", &[b"adapters"]));
+    let log = counting_log(ElementType::F32, 12);
+    let layers = log.layers().to_vec();
+    let log = KvLog::new(adapted, log.element(), log.token_ids().into(), log.positions().into(), layers).unwrap();
+    logs.push((log, Encoding::Plain));
+    logs
+}
+
+const GEOMETRY: KvGeometry = KvGeometry { n_layers: 2, n_kv_heads: 2, head_dim: 4 };
+
 /// Two layers, two heads of four. Every number is exact in every element type and says where it stands: keys of layer
 /// `l`, token `t` begin at `12 l + t` and go up in eighths; values are the same below zero.
+fn number(layer: u32, token: u32, i: u32) -> f32 {
+    (12 * layer + token) as f32 + i as f32 / 8.0
+}
+
+fn counting_layer(element: ElementType, keys: &[f32]) -> KvLayer {
+    let values: Vec<f32> = keys.iter().map(|key| -key).collect();
+    KvLayer { keys: element.encode_f32(keys).unwrap(), values: element.encode_f32(&values).unwrap() }
+}
+
+fn tokens(n_tokens: u32) -> (Vec<u32>, Vec<u32>) {
+    (0..n_tokens).map(|token| (1000 + 7 * token, 3 * token + token % 2)).unzip()
+}
+
 fn counting_log(element: ElementType, n_tokens: u32) -> KvLog {
-    let number = |layer: u32, token: u32, i: u32| (12 * layer + token) as f32 + i as f32 / 8.0;
     let layer = |layer| {
         let keys: Vec<f32> = (0..n_tokens).flat_map(|token| (0..8).map(move |i| number(layer, token, i))).collect();
-        let values: Vec<f32> = keys.iter().map(|key| -key).collect();
-        KvLayer { keys: element.encode_f32(&keys).unwrap(), values: element.encode_f32(&values).unwrap() }
+        counting_layer(element, &keys)
     };
-    let geometry = KvGeometry { n_layers: 2, n_kv_heads: 2, head_dim: 4 };
-    let token_ids = (0..n_tokens).map(|token| 1000 + 7 * token).collect();
-    let positions = (0..n_tokens).map(|token| 3 * token + token % 2).collect();
-    KvLog::new(fingerprint("counting", geometry), element, token_ids, positions, vec![layer(0), layer(1)]).unwrap()
+    let (token_ids, positions) = tokens(n_tokens);
+    KvLog::new(fingerprint("counting", GEOMETRY), element, token_ids, positions, vec![layer(0), layer(1)]).unwrap()
+}
+
+/// As the counting log; head 0 of layer 0 keeps every token, the others fewer and fewer, the last one none.
+fn ragged_log() -> KvLog {
+    let element = ElementType::F16;
+    let heads = HeadTokens::new(GEOMETRY, 12, |layer, head, token| match (layer, head) {
+        (0, 0) => true,
+        (0, _) => token % 2 == 0,
+        (_, 0) => token % 3 == 1,
+        _ => false,
+    });
+    let layer = |layer| {
+        let rows = (0..2).flat_map(|head| heads.tokens_of(layer, head).map(move |token| (head, token)));
+        let keys: Vec<f32> =
+            rows.flat_map(|(head, token)| (0..4).map(move |i| number(layer, token, 4 * head + i))).collect();
+        counting_layer(element, &keys)
+    };
+    let layers = vec![layer(0), layer(1)];
+    let (token_ids, positions) = tokens(12);
+    KvLog::ragged(fingerprint("counting", GEOMETRY), element, token_ids, positions, heads, layers).unwrap()
 }
 
 /// Every kind of f16 there is: zeros, subnormals, infinities, quiet and signalling NaNs with their payloads.
@@ -54,6 +106,7 @@ fn fingerprint(model: &str, geometry: KvGeometry) -> ModelFingerprint {
         config: digest(b"config"),
         tokenizer: digest(b"tokenizer"),
         rope: digest(b"rope"),
+        adapters: None,
         geometry,
         capture: CaptureStage::BeforeRope,
     }
@@ -62,32 +115,53 @@ fn fingerprint(model: &str, geometry: KvGeometry) -> ModelFingerprint {
 fn write() -> Vec<u8> {
     // Pages of five f32 tokens, so that chunks have several.
     let mut writer = SegmentWriter::new(SEGMENT_ID).with_page_bytes(160);
-    for (log, encoding) in logs() {
+    for (log, encoding) in logs_of_version_2() {
         writer.push(&log, encoding).unwrap();
     }
     writer.finish().unwrap()
 }
 
-#[test]
-fn version_1_reads_to_the_same_numbers() {
+fn assert_reads_to(golden: &[u8], logs: &[(KvLog, Encoding)]) {
     let mut n_smaller = 0;
-    let segment = Segment::open_as(GOLDEN, SEGMENT_ID).unwrap();
+    let segment = Segment::open_as(golden, SEGMENT_ID).unwrap();
     assert_eq!(segment.verify().faults, []);
-    assert_eq!(segment.footer().row_groups().len(), logs().len());
-    for (row_group, (log, encoding)) in segment.footer().row_groups().iter().zip(logs()) {
+    assert_eq!(segment.footer().row_groups().len(), logs.len());
+    for (row_group, (log, encoding)) in segment.footer().row_groups().iter().zip(logs) {
         let view = segment.kv_log(row_group.index()).unwrap();
-        assert_eq!(view.to_log().unwrap(), log);
-        assert!(view.pages().all(|page| page.encoding == encoding));
+        assert_eq!(view.to_log().unwrap(), *log);
+        assert!(view.pages().all(|page| page.encoding == *encoding));
         n_smaller += view.pages().filter(|page| page.stored_bytes < page.raw_bytes).count();
     }
     assert!(n_smaller > 0, "there are zstd frames in it");
 }
 
+#[test]
+fn version_1_reads_to_the_same_numbers() {
+    assert_reads_to(V1, &logs_of_version_1());
+}
+
+#[test]
+fn version_2_reads_to_the_same_numbers() {
+    assert_reads_to(V2, &logs_of_version_2());
+}
+
+/// Compaction copies row groups of every version into new segments.
+#[test]
+fn every_version_is_copied_into_a_new_segment() {
+    for (golden, logs) in [(V1, logs_of_version_1()), (V2, logs_of_version_2())] {
+        let old = Segment::open(golden).unwrap();
+        let mut writer = SegmentWriter::new(SEGMENT_ID);
+        for row_group in old.footer().row_groups() {
+            writer.push_view(&old.kv_log(row_group.index()).unwrap()).unwrap();
+        }
+        assert_reads_to(&writer.finish().unwrap(), &logs);
+    }
+}
+
 /// Some numbers as they are, so that no change of the code that makes the expected logs goes unseen.
 #[test]
 fn version_1_has_these_numbers_in_it() {
-    use lagdb_format::{KvRead, RowGroupIndex};
-    let segment = Segment::open_as(GOLDEN, SEGMENT_ID).unwrap();
+    let segment = Segment::open_as(V1, SEGMENT_ID).unwrap();
     let view = segment.kv_log(RowGroupIndex(6)).unwrap();
     let mut out = [0.0; 12 * 8];
     view.read_values(1, &mut out).unwrap();
@@ -99,8 +173,26 @@ fn version_1_has_these_numbers_in_it() {
     assert_eq!(id, "5657327879987e182a8cd9a627fa1d537dd15bccbe4b1e707c15b509b715ab30");
 }
 
+#[test]
+fn version_2_has_these_numbers_in_it() {
+    let segment = Segment::open_as(V2, SEGMENT_ID).unwrap();
+    let ragged = segment.kv_log(RowGroupIndex(10)).unwrap();
+    // Scores 5 t mod 12 / 8: the highest is token 7's, then 2's, 9's, 4's.
+    assert_eq!(ragged.token_ids()[..4], [1049, 1014, 1063, 1028]);
+    assert_eq!(ragged.importance().unwrap()[..4], [1.375, 1.25, 1.125, 1.0]);
+    let heads = ragged.heads().unwrap();
+    assert_eq!([(0, 0), (0, 1), (1, 0), (1, 1)].map(|(layer, head)| heads.n_tokens_of(layer, head)), [12, 6, 4, 0]);
+    let mut keys = [0.0; 4 * 4];
+    ragged.read_keys(1, &mut keys).unwrap();
+    assert_eq!(keys[..8], [19.0, 19.125, 19.25, 19.375, 16.0, 16.125, 16.25, 16.375]);
+    let probes = segment.kv_log(RowGroupIndex(11)).unwrap().probes().unwrap().unwrap();
+    assert_eq!((probes.n_heads(), probes.positions(), probes.numbers()[95]), (4, &[40, 41, 47][..], 23.75));
+    let adapted = segment.kv_log(RowGroupIndex(12)).unwrap();
+    assert_eq!(adapted.fingerprint().mismatch(&fingerprint("counting", GEOMETRY)), Some("adapters"));
+}
+
 /// Fails when zstd makes other frames. That is allowed, and worth knowing: then compare what is read instead.
 #[test]
 fn the_writer_still_writes_the_same_bytes() {
-    assert!(write() == GOLDEN);
+    assert!(write() == V2);
 }

@@ -4,12 +4,20 @@
 
 use crate::support::segment;
 use lagdb_format::segment as code;
-use lagdb_format::{CaptureStage, Digest, ElementType, Encoding, KvGeometry, KvLayer, KvLog, ModelFingerprint, Part};
+use lagdb_format::{
+    CaptureStage, Digest, ElementType, Encoding, KvGeometry, KvLayer, KvLog, ModelFingerprint, Part, RowGroupIndex,
+    Segment,
+};
 
 const FORMAT: &str = include_str!("../FORMAT.md");
 
-/// The log that the example describes.
+/// The segment of the example.
 fn example() -> Vec<u8> {
+    segment(7, &[(&example_log(), Encoding::Plain)])
+}
+
+/// The log that the example describes.
+fn example_log() -> KvLog {
     let bf16 = |numbers: &[f32]| ElementType::Bf16.encode_f32(numbers).unwrap();
     let layer = KvLayer { keys: bf16(&[1.0, 2.0, 3.0, 4.0]), values: bf16(&[-1.0, -2.0, -3.0, -4.0]) };
     let fingerprint = ModelFingerprint {
@@ -17,11 +25,11 @@ fn example() -> Vec<u8> {
         config: Digest([0x22; 32]),
         tokenizer: Digest([0x33; 32]),
         rope: Digest([0x44; 32]),
+        adapters: None,
         geometry: KvGeometry { n_layers: 1, n_kv_heads: 1, head_dim: 2 },
         capture: CaptureStage::BeforeRope,
     };
-    let log = KvLog::new(fingerprint, ElementType::Bf16, vec![10, 11], vec![4, 6], vec![layer]).unwrap();
-    segment(7, &[(&log, Encoding::Plain)])
+    KvLog::new(fingerprint, ElementType::Bf16, vec![10, 11], vec![4, 6], vec![layer]).unwrap()
 }
 
 /// The cells of every table whose heading has this cell in this column.
@@ -91,19 +99,44 @@ fn dump(bytes: &[u8]) -> String {
     lines.join("\n")
 }
 
-#[test]
-fn the_dump_is_what_the_writer_writes() {
-    let (_, after) = FORMAT.split_once("## The example").unwrap();
-    let told = after.split("```").nth(1).unwrap().trim_start_matches("text").trim();
-    let written = dump(&example());
-    assert!(told == written, "FORMAT.md should end with\n{written}");
+/// The bytes of a dump that stands behind `heading`.
+fn dumped(heading: &str) -> Vec<u8> {
+    let (_, after) = FORMAT.split_once(heading).unwrap();
+    let mut bytes: Vec<u8> = vec![];
+    for line in after.split("```").nth(1).unwrap().trim_start_matches("text").trim().lines() {
+        let Some((offset, hex)) = line.split_once("  ") else { continue };
+        let offset = usize::from_str_radix(offset, 16).unwrap();
+        while bytes.len() < offset {
+            bytes.extend_from_within(bytes.len() - 16..);
+        }
+        bytes.extend(hex.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()));
+    }
+    bytes
+}
+
+fn example_of_version_1() -> Vec<u8> {
+    dumped("The example as version 1 wrote it")
 }
 
 #[test]
-fn the_tables_take_the_example_apart() {
-    let example = example();
+fn the_dump_is_what_the_writer_writes() {
+    let written = dump(&example());
+    assert!(dump(&dumped("## The example")) == written, "FORMAT.md should have\n{written}");
+}
+
+#[test]
+fn both_dumps_are_read_to_the_numbers_told() {
+    for bytes in [example(), example_of_version_1()] {
+        let segment = Segment::open_as(&bytes, 7).unwrap();
+        assert!(segment.verify().is_sound());
+        assert_eq!(segment.kv_log(RowGroupIndex(0)).unwrap().to_log().unwrap(), example_log());
+    }
+}
+
+/// Compares every table that `marker` places in `example`; which bytes are described.
+fn take_apart(example: &[u8], marker: &str) -> Vec<bool> {
     let mut described = vec![false; example.len()];
-    let mut blocks = FORMAT.split("In the example at byte ");
+    let mut blocks = FORMAT.split(marker);
     blocks.next();
     for block in blocks {
         let base: usize = block.split('.').next().unwrap().parse().unwrap();
@@ -122,31 +155,71 @@ fn the_tables_take_the_example_apart() {
         let n_bytes = layout(&rows).len();
         described[base..base + n_bytes].fill(true);
     }
+    described
+}
+
+#[test]
+fn the_tables_take_the_example_apart() {
+    let mut described = take_apart(&example(), "In the example at byte ");
     // The values of layer 0 are the second page, described by the same table as the first.
     described[128..192].fill(true);
     assert_eq!(described.iter().position(|described| !described), None, "every byte of the example is described");
 }
 
 #[test]
+fn the_tables_take_the_example_of_version_1_apart() {
+    let described = take_apart(&example_of_version_1(), "In the example of version 1 at byte ");
+    // Header, pages and tail are where and what they are in version 2.
+    assert_eq!(described.iter().position(|described| *described), Some(192));
+    assert_eq!(described[192..].iter().position(|described| !described), Some(442 - 192));
+}
+
+fn crc_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+fn crc_of(address: &[u8], bytes: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(address), bytes)
+}
+
+#[test]
 fn the_checksums_are_over_the_addresses_given() {
     let example = example();
-    let crc = |at: usize| u32::from_le_bytes(example[at..at + 4].try_into().unwrap());
-    let page = layout(&table(2, "address of a page"));
-    assert_eq!(crc32c::crc32c_append(crc32c::crc32c(&page), &example[64..72]), crc(192 + 20));
-    let directory = layout(&table(2, "address of a directory"));
-    assert_eq!(crc32c::crc32c_append(crc32c::crc32c(&directory), &example[192..232]), crc(192 + 40));
+    let crc = |at| crc_at(&example, at);
+    assert_eq!([crc(72), crc(76)], [64, 68].map(|at| crc32c::crc32c(&example[at..at + 4])), "rows of page 0");
+    assert_eq!(crc_of(&layout(&table(2, "address of a page")), &example[72..80]), crc(192 + 44));
+    let section = layout(&table(2, "address of a section"));
+    assert_eq!(crc_of(&section, &example[192 + 40..192 + 80]), crc(192 + 12));
+    let mut table_address = section.clone();
+    table_address[12..].fill(0);
+    let covered = [&example[192..196], &example[200..232]].concat();
+    assert_eq!(crc_of(&table_address, &covered), crc(192 + 4));
+    let mut footer = section;
+    footer[8..12].fill(0xff);
+    assert_eq!(crc_of(&footer, &example[536..576]), crc(320 + 28));
     assert_eq!(crc32c::crc32c(&example[..60]), crc(60));
-    assert_eq!(crc32c::crc32c(&example[256..442]), crc(442 + 32));
-    assert_eq!(crc32c::crc32c(&example[442..494]), crc(442 + 52));
+    assert_eq!(crc32c::crc32c(&example[320..576]), crc(576 + 32));
+    assert_eq!(crc32c::crc32c(&example[576..628]), crc(576 + 52));
+}
+
+#[test]
+fn the_checksums_of_version_1_are_over_the_addresses_given() {
+    let example = example_of_version_1();
+    let page = &layout(&table(2, "address of a page"))[..28];
+    assert_eq!(crc_of(page, &example[64..72]), crc_at(&example, 192 + 20));
+    let directory = layout(&table(2, "address of a directory"));
+    assert_eq!(crc_of(&directory, &example[192..232]), crc_at(&example, 192 + 40));
 }
 
 #[test]
 fn the_constants_are_those_of_the_code() {
     let constants = [
         ("version", usize::from(code::VERSION)),
+        ("first version", usize::from(code::FIRST_VERSION)),
         ("alignment", code::ALIGNMENT),
         ("header bytes", code::HEADER_BYTES),
         ("tail bytes", code::TAIL_BYTES),
+        ("section entry bytes", code::SECTION_ENTRY_BYTES),
         ("page entry bytes", code::PAGE_ENTRY_BYTES),
         ("target page bytes", code::TARGET_PAGE_BYTES),
         ("largest page bytes", code::MAX_PAGE_BYTES),

@@ -1,8 +1,8 @@
 //! KV logs to write: of any shape, with any bytes, reproducible.
 
 use lagdb_format::{
-    CaptureStage, Digest, ElementType, Encoding, KvGeometry, KvLayer, KvLog, KvRead, ModelFingerprint, Segment,
-    SegmentWriter,
+    CaptureStage, Digest, ElementType, Encoding, HeadTokens, KvGeometry, KvLayer, KvLog, KvRead, ModelFingerprint,
+    ProbeQueries, Segment, SegmentWriter,
 };
 
 pub(crate) const ELEMENTS: [ElementType; 3] = [ElementType::F32, ElementType::F16, ElementType::Bf16];
@@ -34,6 +34,7 @@ pub(crate) fn fingerprint(shape: Shape, model: u8) -> ModelFingerprint {
         config: digest(2),
         tokenizer: digest(3),
         rope: digest(4),
+        adapters: None,
         geometry: shape.geometry(),
         capture: CaptureStage::BeforeRope,
     }
@@ -67,7 +68,28 @@ pub(crate) fn pattern(shape: Shape, element: ElementType) -> KvLog {
     })
 }
 
-/// A segment with everything in it: two models, every element type and encoding, pages of 32 bytes, no tokens at all.
+/// A log of noise whose heads keep about half of the tokens each.
+pub(crate) fn ragged(shape: Shape, element: ElementType, seed: u64) -> KvLog {
+    let log = noise(shape, element, seed);
+    let heads = HeadTokens::new(shape.geometry(), shape.n_tokens as u32, |layer, head, token| {
+        (seed >> ((layer * 7 + head * 3 + token) % 31)) & 1 == 0
+    });
+    let layer = |(number, layer): (u32, &KvLayer)| {
+        let n_bytes = heads.n_rows_of(number) as usize * shape.head_dim as usize * element.n_bytes();
+        KvLayer { keys: layer.keys[..n_bytes].to_vec(), values: layer.values[..n_bytes].to_vec() }
+    };
+    let layers = (0..).zip(log.layers()).map(layer).collect();
+    let (ids, positions) = (log.token_ids().to_vec(), log.positions().to_vec());
+    KvLog::ragged(*log.fingerprint(), element, ids, positions, heads, layers).unwrap()
+}
+
+/// Scores that go up and down.
+pub(crate) fn importance(log: &KvLog) -> Vec<f32> {
+    (0..log.n_tokens()).map(|token| (token * 7 % 5) as f32 + token as f32 / 64.0).collect()
+}
+
+/// A segment with everything in it: every element type and encoding, pages of 32 bytes, no tokens at all, tokens of each
+/// head, importance, probe queries.
 pub(crate) fn everything(segment_id: u64) -> (Vec<u8>, Vec<KvLog>) {
     let one_head = Shape { n_layers: 1, n_kv_heads: 1, head_dim: 3, n_tokens: 2 };
     let logs = vec![
@@ -76,6 +98,8 @@ pub(crate) fn everything(segment_id: u64) -> (Vec<u8>, Vec<KvLog>) {
         (noise(Shape { n_tokens: 0, ..Shape::TINY }, ElementType::F32, 2), Encoding::Plain),
         (noise(one_head, ElementType::F16, 3), Encoding::ByteSplitZstd),
         (noise(Shape::TINY, ElementType::Bf16, 4), Encoding::Plain),
+        (ragged(Shape { n_tokens: 9, ..Shape::TINY }, ElementType::F16, 0x5a3c_96f1), Encoding::Plain),
+        (with_everything(), Encoding::ByteSplitZstd),
     ];
     let mut writer = SegmentWriter::new(segment_id).with_page_bytes(32);
     for (i, (log, encoding)) in logs.iter().enumerate() {
@@ -86,6 +110,14 @@ pub(crate) fn everything(segment_id: u64) -> (Vec<u8>, Vec<KvLog>) {
         writer.push(log, *encoding).unwrap();
     }
     (writer.finish().unwrap(), logs.into_iter().map(|(log, _)| log).collect())
+}
+
+/// A ragged log with importance and probe queries.
+fn with_everything() -> KvLog {
+    let log = ragged(Shape { n_tokens: 5, ..Shape::TINY }, ElementType::F32, 0x1234_5678);
+    let importance = importance(&log);
+    let probes = ProbeQueries::new(2, 4, vec![3], (0..16).map(|i| i as f32).collect()).unwrap();
+    log.with_importance(&importance).unwrap().with_probes(probes).unwrap()
 }
 
 /// Every log of a segment, read in every way there is; the ways must agree.
@@ -102,9 +134,9 @@ pub(crate) fn read_all(bytes: &[u8]) -> lagdb_format::Result<Vec<KvLog>> {
 
 /// The f32s of every column chunk, as bits so that NaNs compare.
 pub(crate) fn numbers(log: &dyn KvRead) -> lagdb_format::Result<Vec<u32>> {
-    let mut out = vec![0.0_f32; log.n_tokens() * log.geometry().row_width()];
     let mut bits = Vec::new();
     for layer in 0..log.geometry().n_layers {
+        let mut out = vec![0.0_f32; log.layer_numbers(layer)?];
         log.read_keys(layer, &mut out)?;
         bits.extend(out.iter().map(|x| x.to_bits()));
         log.read_values(layer, &mut out)?;

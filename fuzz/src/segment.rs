@@ -49,9 +49,9 @@ fn read_in_every_way(view: &KvLogView<'_>, log: &KvLog) {
 }
 
 fn numbers(log: &dyn KvRead) -> Vec<u32> {
-    let mut out = vec![0.0_f32; log.n_tokens() * log.geometry().row_width()];
     let mut bits = Vec::new();
     for layer in 0..log.geometry().n_layers {
+        let mut out = vec![0.0_f32; log.layer_numbers(layer).expect("a layer of the log")];
         log.read_keys(layer, &mut out).expect("keys of a sound log");
         bits.extend(out.iter().map(|x| x.to_bits()));
         log.read_values(layer, &mut out).expect("values of a sound log");
@@ -104,6 +104,7 @@ fn log(choice: &[u8; 12], data: &[u8]) -> KvLog {
         config: digest,
         tokenizer: digest,
         rope: digest,
+        adapters: None,
         geometry,
         capture: CaptureStage::BeforeRope,
     };

@@ -105,6 +105,7 @@ fn model() -> ModelFingerprint {
         config: digest,
         tokenizer: digest,
         rope: digest,
+        adapters: None,
         geometry,
         capture: CaptureStage::BeforeRope,
     }

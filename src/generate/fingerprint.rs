@@ -15,6 +15,7 @@ pub(super) fn fingerprint(config: &ModelConfig, weights: Digest, tokenizer: Opti
         config: config_digest(config),
         tokenizer: tokenizer_digest(tokenizer),
         rope: rope_digest(&config.rope, config.head_dim),
+        adapters: None,
         geometry: config.geometry(),
         capture: CaptureStage::BeforeRope,
     }

@@ -16,6 +16,7 @@ pub(crate) fn model(seed: u8) -> ModelFingerprint {
         config: digest("config"),
         tokenizer: digest("tokenizer"),
         rope: digest("rope"),
+        adapters: None,
         geometry: KvGeometry { n_layers: 2, n_kv_heads: 2, head_dim: 4 },
         capture: CaptureStage::BeforeRope,
     }

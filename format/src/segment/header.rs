@@ -27,7 +27,7 @@ pub(crate) fn read(segment: &[u8]) -> Result<Identity> {
     let header = fields.take(HEADER_BYTES, "header")?;
     let (covered, crc) = header.split_at(CRC_OFFSET);
     let mut fields = Fields::new(covered, 0);
-    if fields.magic("magic")? != MAGIC {
+    if fields.bytes::<8>("magic")? != MAGIC {
         return Err(FormatError::corrupt(0, "magic", "not a segment"));
     }
     if crc != crc32c::crc32c(covered).to_le_bytes() {

@@ -3,14 +3,14 @@
 //! Twenty bytes at offset 8 of both. A reader that comes from the end never needs the header; one that comes
 //! from the start need not seek to learn that it is too old. `verify` demands that the two agree.
 
-use super::layout::{Fields, KNOWN_INCOMPATIBLE, VERSION};
+use super::layout::{FIRST_VERSION, Fields, KNOWN_INCOMPATIBLE, VERSION};
 use crate::{FormatError, Result};
 
 /// Segment id and what a reader must know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) segment_id: u64,
-    version: u16,
+    pub(crate) version: u16,
     incompatible: u32,
     compatible: u32,
 }
@@ -40,7 +40,7 @@ impl Identity {
         fields.take(2, "reserved")?;
         let incompatible = fields.u32("incompatible features")?;
         let compatible = fields.u32("compatible features")?;
-        if version != VERSION {
+        if !(FIRST_VERSION..=VERSION).contains(&version) {
             return Err(FormatError::Unsupported { field: "version", detail: version.to_string() });
         }
         let unknown = incompatible & !KNOWN_INCOMPATIBLE;

@@ -6,8 +6,10 @@ use crate::{FormatError, Result};
 pub const MAGIC: [u8; 8] = [0x89, b'L', b'K', b'V', b'\r', b'\n', 0x1a, b'\n'];
 /// Last eight bytes of a segment: [`MAGIC`] backwards, so that neither end can be taken for the other.
 pub const END_MAGIC: [u8; 8] = [b'\n', 0x1a, b'\n', b'\r', b'V', b'K', b'L', 0x89];
-/// The only version this crate reads and writes.
-pub const VERSION: u16 = 1;
+/// The version this crate writes.
+pub const VERSION: u16 = 2;
+/// The first version this crate reads.
+pub const FIRST_VERSION: u16 = 1;
 /// Incompatible features this crate knows: none yet.
 pub(super) const KNOWN_INCOMPATIBLE: u32 = 0;
 /// Bytes of the header, at the start of the file.
@@ -20,8 +22,6 @@ pub const ALIGNMENT: usize = 64;
 pub const TARGET_PAGE_BYTES: usize = 256 * 1024;
 /// No page decodes to more bytes than this, so no reader allocates more for one.
 pub const MAX_PAGE_BYTES: usize = 1024 * 1024;
-/// Bytes of one page's entry in the directory.
-pub const PAGE_ENTRY_BYTES: usize = 12;
 
 /// `n_bytes` rounded up to [`ALIGNMENT`], if that fits.
 pub(crate) fn aligned(n_bytes: u64) -> Option<u64> {
@@ -47,6 +47,11 @@ impl<'a> Fields<'a> {
         Self { bytes, offset }
     }
 
+    /// Bytes not yet taken.
+    pub(crate) fn n_left(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The next `n_bytes` bytes.
     pub(crate) fn take(&mut self, n_bytes: usize, field: &'static str) -> Result<&'a [u8]> {
         let (taken, rest) = self
@@ -63,9 +68,19 @@ impl<'a> Fields<'a> {
         self.take(N, field)?.try_into().map_err(|_| FormatError::corrupt(offset, field, "too short"))
     }
 
-    /// The next eight bytes as they are.
-    pub(crate) fn magic(&mut self, field: &'static str) -> Result<[u8; 8]> {
+    /// The next byte.
+    pub(crate) fn u8(&mut self, field: &'static str) -> Result<u8> {
+        self.array(field).map(|[byte]| byte)
+    }
+
+    /// The next `N` bytes as they are.
+    pub(crate) fn bytes<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N]> {
         self.array(field)
+    }
+
+    /// The next f32.
+    pub(crate) fn f32(&mut self, field: &'static str) -> Result<f32> {
+        self.array(field).map(f32::from_le_bytes)
     }
 
     /// The next u16.
@@ -87,5 +102,13 @@ impl<'a> Fields<'a> {
     pub(crate) fn u32s(&mut self, n: usize, field: &'static str) -> Result<Vec<u32>> {
         let n_bytes = n.checked_mul(4).ok_or_else(|| FormatError::corrupt(self.offset, field, "too many"))?;
         Ok(self.take(n_bytes, field)?.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
+    }
+
+    /// Nothing may follow the last field.
+    pub(crate) fn finish(&self, field: &'static str) -> Result<()> {
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        Err(FormatError::corrupt(self.offset, field, format!("{} bytes too many", self.bytes.len())))
     }
 }

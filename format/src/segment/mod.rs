@@ -11,21 +11,27 @@ mod grid;
 mod header;
 mod identity;
 mod layout;
+mod out;
+mod page;
 mod reader;
 mod reseal;
+mod sections;
 mod tail;
 mod view;
 mod writer;
 
 pub use bytes::Bytes;
+pub use directory::PAGE_ENTRY_BYTES;
+pub(crate) use directory::are_distinct;
 pub use footer::{Footer, RowGroup, RowGroupIndex};
 pub use grid::Part;
 pub use layout::{
-    ALIGNMENT, END_MAGIC, HEADER_BYTES, MAGIC, MAX_PAGE_BYTES, PAGE_ENTRY_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, VERSION,
+    ALIGNMENT, END_MAGIC, FIRST_VERSION, HEADER_BYTES, MAGIC, MAX_PAGE_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, VERSION,
 };
 pub use reader::{Segment, Verification};
 #[doc(hidden)]
 pub use reseal::reseal;
+pub use sections::SECTION_ENTRY_BYTES;
 pub use tail::FooterRange;
 pub use view::{KvLogView, PageInfo};
 pub use writer::SegmentWriter;

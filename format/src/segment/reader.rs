@@ -76,7 +76,7 @@ impl<'a> Segment<'a> {
             match self.kv_log(row_group.index()) {
                 Ok(view) => {
                     found.n_row_groups += 1;
-                    found.n_pages += row_group.n_pages();
+                    found.n_pages += view.n_pages();
                     found.faults.extend(view.faults());
                 }
                 Err(error) => found.faults.push(error),

@@ -74,7 +74,7 @@ fn check_frame(tail: &[u8], offset: u64) -> Result<()> {
     let mut fields = Fields::new(tail, offset);
     let covered = fields.take(CRC_OFFSET, "tail")?;
     let crc = fields.u32("tail checksum")?;
-    if fields.magic("end magic")? != END_MAGIC {
+    if fields.bytes::<8>("end magic")? != END_MAGIC {
         return Err(FormatError::corrupt(offset, "end magic", "not a segment, or cut short"));
     }
     if crc != crc32c::crc32c(covered) {

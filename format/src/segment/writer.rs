@@ -1,15 +1,16 @@
 //! Writes a segment front to back: header, row groups, footer, tail. Nothing written is ever changed.
 
 use super::address::RowGroupAddress;
-use super::directory::{Directory, StoredPage};
-use super::footer::{FooterV1, RowGroupIndex, RowGroupV1};
-use super::grid::{GridPage, PageGrid, Part};
+use super::directory::{self, StoredPage};
+use super::footer::{self, Entries, Entry, EntryRest, RowGroupIndex};
+use super::grid::{GridPage, GridShape, PageGrid, Part};
 use super::header;
 use super::identity::Identity;
-use super::layout::{ALIGNMENT, HEADER_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, pad};
+use super::layout::{ALIGNMENT, HEADER_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, VERSION, pad};
+use super::sections::NewSection;
 use super::tail::FooterRange;
 use super::view::KvLogView;
-use crate::encoding::Encoder;
+use crate::encoding::{Encoder, PageError};
 use crate::{Encoding, FormatError, KvLog, KvRead, ModelFingerprint, Result};
 
 /// A segment being written into memory.
@@ -19,8 +20,7 @@ pub struct SegmentWriter {
     identity: Identity,
     out: Vec<u8>,
     taken_bytes: u64,
-    fingerprints: Vec<ModelFingerprint>,
-    row_groups: Vec<RowGroupV1>,
+    entries: Entries,
     encoder: Encoder,
     page_bytes: usize,
 }
@@ -31,8 +31,8 @@ impl SegmentWriter {
         let identity = Identity::new(segment_id);
         let mut out = Vec::new();
         header::write(identity, &mut out);
-        let (fingerprints, row_groups, encoder) = Default::default();
-        Self { identity, out, taken_bytes: 0, fingerprints, row_groups, encoder, page_bytes: TARGET_PAGE_BYTES }
+        let (entries, encoder) = Default::default();
+        Self { identity, out, taken_bytes: 0, entries, encoder, page_bytes: TARGET_PAGE_BYTES }
     }
 
     /// Fills pages up to `page_bytes` only, so that tests have many pages in few bytes.
@@ -49,31 +49,43 @@ impl SegmentWriter {
     /// 1 MiB, 2³² tokens); the segment is then as it was before.
     pub fn push(&mut self, log: &KvLog, encoding: Encoding) -> Result<RowGroupIndex> {
         let n_tokens = u32::try_from(log.n_tokens()).map_err(|_| FormatError::invalid("log", "2^32 tokens or more"))?;
-        let grid = PageGrid::for_writing(log.geometry(), log.element(), n_tokens, self.page_bytes)
+        let n_rows = log.heads().map(crate::HeadTokens::n_rows);
+        let shape = GridShape::for_writing(log.geometry(), log.element(), n_tokens, 1, n_rows, self.page_bytes)
             .map_err(|detail| FormatError::invalid("log", detail))?;
+        let grid = PageGrid::new(shape, log.heads());
         if encoding == Encoding::Plain {
-            let chunk_bytes = grid.chunk_bytes().saturating_add(ALIGNMENT);
-            self.out.reserve(chunk_bytes.saturating_mul(2 * log.layers().len()));
+            let padding = grid.n_pages().saturating_mul(ALIGNMENT);
+            self.out.reserve(usize::try_from(shape.decoded_bytes()).unwrap_or(0).saturating_add(padding));
         }
-        self.push_pages(log, grid, |encoder, number, out| {
-            let page = grid.page(number).ok_or_else(|| FormatError::invalid("page", number))?;
-            let shape = page.shape(log.geometry(), log.element());
-            encoder.encode(encoding, shape, raw_page(log, &grid, &page)?, out)?;
-            Ok(encoding)
-        })
+        let (mut layer, mut rest) = (None, &[][..]);
+        let pages = |encoder: &mut Encoder, page: &GridPage, out: &mut Vec<u8>| {
+            // The pages of a column come one behind the other, as its bytes do.
+            if layer.replace((page.layer, page.part)) != Some((page.layer, page.part)) {
+                rest = column(log, page);
+            }
+            let raw = rest.split_off(..page.raw_bytes);
+            let raw = raw.ok_or_else(|| FormatError::invalid("layer", format!("{} is too short", page.layer)))?;
+            Ok((encoding, encoder.encode(encoding, shape.page_shape(page), raw, out)?))
+        };
+        self.push_pages(log, &grid, directory::sections_of(log), pages)
     }
 
     /// Adds a KV log of another segment as the next row group, its pages as they are stored there.
     ///
     /// # Errors
-    /// [`FormatError::Corrupt`] when a page of `view` is wrong; the segment is then as it was before.
+    /// [`FormatError::Corrupt`] when a page of `view` is wrong; [`FormatError::Invalid`] when it is not all of a row
+    /// group; the segment is then as it was before.
     pub fn push_view(&mut self, view: &KvLogView<'_>) -> Result<RowGroupIndex> {
+        if !view.is_whole() {
+            return Err(FormatError::invalid("view", "is a part of a log; read it and write that"));
+        }
+        let sections = directory::sections_of_view(view)?;
         let mut pages = view.all_pages();
         self.out.reserve(usize::try_from(view.row_group().encoded_bytes()).unwrap_or(0));
-        self.push_pages(view, view.row_group().grid, |_, number, out| {
-            let (page, stored) = pages.next().ok_or_else(|| FormatError::invalid("page", number))?;
-            out.extend_from_slice(view.page_bytes(&page, stored)?);
-            Ok(stored.encoding)
+        self.push_pages(view, &view.directory().grid, sections, |_, place, out| {
+            let page = pages.next().ok_or_else(|| FormatError::invalid("page", place.first_token))?;
+            out.extend_from_slice(page.encoded()?);
+            Ok((page.stored.encoding, page.stored.error))
         })
     }
 
@@ -84,7 +96,7 @@ impl SegmentWriter {
 
     /// Row groups so far.
     pub fn n_row_groups(&self) -> usize {
-        self.row_groups.len()
+        self.entries.row_groups.len()
     }
 
     /// Takes the bytes written since the last call; they are final. [`finish`](Self::finish) returns the rest.
@@ -111,59 +123,65 @@ impl SegmentWriter {
     /// [`FormatError::Invalid`] when the footer would be too large.
     pub fn finish(self) -> Result<Vec<u8>> {
         let offset = self.n_bytes();
-        let fingerprints = self.fingerprints.iter().map(Into::into).collect();
-        let footer = FooterV1 { segment_id: self.identity.segment_id, fingerprints, row_groups: self.row_groups };
-        let footer = footer.write()?;
-        let n_bytes = u32::try_from(footer.len()).map_err(|_| FormatError::invalid("segment", "footer above 4 GiB"))?;
-        let crc = crc32c::crc32c(&footer);
         let mut out = self.out;
-        out.reserve_exact(footer.len() + TAIL_BYTES);
-        out.extend_from_slice(&footer);
+        let start = out.len();
+        footer::write(self.identity.segment_id, &self.entries, &mut out);
+        let footer = out.get(start..).unwrap_or_default();
+        let n_bytes = u32::try_from(footer.len()).map_err(|_| FormatError::invalid("segment", "footer above 4 GiB"))?;
+        let crc = crc32c::crc32c(footer);
+        out.reserve_exact(TAIL_BYTES);
         FooterRange { identity: self.identity, offset, n_bytes, crc }.write(&mut out);
         Ok(out)
     }
 
-    /// One row group whose pages come from `write_page`, or nothing at all.
+    /// One row group whose pages come from `encode_page`, or nothing at all.
     fn push_pages(
         &mut self,
         log: &dyn KvRead,
-        grid: PageGrid,
-        write_page: impl FnMut(&mut Encoder, usize, &mut Vec<u8>) -> Result<Encoding>,
+        grid: &PageGrid,
+        sections: Vec<NewSection>,
+        encode_page: impl FnMut(&mut Encoder, &GridPage, &mut Vec<u8>) -> Result<(Encoding, PageError)>,
     ) -> Result<RowGroupIndex> {
-        let row_group = u32::try_from(self.row_groups.len()).map_err(|_| FormatError::invalid("segment", "is full"))?;
-        let address = RowGroupAddress { segment_id: self.identity.segment_id, row_group, element: log.element() };
+        let row_group = u32::try_from(self.n_row_groups()).ok().filter(|n| *n < u32::MAX);
+        let row_group = row_group.ok_or_else(|| FormatError::invalid("segment", "is full"))?;
+        let segment_id = self.identity.segment_id;
+        let address = RowGroupAddress { version: VERSION, segment_id, row_group, element: log.element() };
         let start = self.out.len();
-        let pages = self.write_pages(address, grid, write_page).inspect_err(|_| self.out.truncate(start))?;
-        let directory = Directory { token_ids: log.token_ids().into(), positions: log.positions().into(), pages };
-        directory.write(|bytes| address.directory_crc(&grid, bytes), &mut self.out);
-        let entry = RowGroupV1 {
+        let pages = self.write_pages(&address, grid, encode_page).inspect_err(|_| self.out.truncate(start))?;
+        let directory_bytes = directory::write(address.sections(), &pages, sections, &mut self.out) as u64;
+        let GridShape { n_tokens, tokens_per_page, n_levels, n_rows, .. } = grid.shape;
+        // What an encoding loses now is in the page entries.
+        let is_approximate = log.is_approximate();
+        let entry = Entry {
             n_bytes: (self.out.len() - start) as u64,
-            n_tokens: grid.n_tokens,
-            tokens_per_page: grid.tokens_per_page,
+            n_tokens,
+            tokens_per_page,
             fingerprint: self.fingerprint_number(log.fingerprint()),
             element: log.element() as u8,
+            rest: Some(EntryRest { directory_bytes, n_rows, n_levels, is_approximate }),
         };
-        self.row_groups.push(entry);
+        self.entries.row_groups.push(entry);
         Ok(RowGroupIndex(row_group))
     }
 
     fn write_pages(
         &mut self,
-        address: RowGroupAddress,
-        grid: PageGrid,
-        mut write_page: impl FnMut(&mut Encoder, usize, &mut Vec<u8>) -> Result<Encoding>,
+        address: &RowGroupAddress,
+        grid: &PageGrid,
+        mut encode_page: impl FnMut(&mut Encoder, &GridPage, &mut Vec<u8>) -> Result<(Encoding, PageError)>,
     ) -> Result<Vec<StoredPage>> {
         debug_assert_eq!((self.n_bytes() - HEADER_BYTES as u64) % ALIGNMENT as u64, 0);
         let row_group_start = self.out.len();
         let mut pages = Vec::with_capacity(grid.n_pages());
         for number in 0..grid.n_pages() {
             let start = self.out.len();
-            let encoding = write_page(&mut self.encoder, number, &mut self.out)?;
-            let stored = self.out.get(start..).unwrap_or_default();
             let page = grid.page(number).ok_or_else(|| FormatError::invalid("page", number))?;
-            let crc = address.page_crc(&page, encoding, stored);
-            let n_bytes = u32::try_from(stored.len()).map_err(|_| FormatError::invalid("page", "above 4 GiB"))?;
-            pages.push(StoredPage { start: start - row_group_start, n_bytes, crc, encoding });
+            let (encoding, error) = encode_page(&mut self.encoder, &page, &mut self.out)?;
+            let row_bytes = address.has_row_table(encoding).then_some(grid.shape.row_bytes());
+            let (crc, row_table_bytes) = seal(address, &page, encoding, row_bytes, start, &mut self.out);
+            let n_bytes = self.out.len() - start;
+            let n_bytes = u32::try_from(n_bytes).map_err(|_| FormatError::invalid("page", "above 4 GiB"))?;
+            pages.push(StoredPage { start: start - row_group_start, n_bytes, crc, encoding, row_table_bytes, error });
             pad(&mut self.out);
         }
         Ok(pages)
@@ -171,24 +189,41 @@ impl SegmentWriter {
 
     /// Number of the fingerprint in the footer's table, added when it is new.
     fn fingerprint_number(&mut self, fingerprint: &ModelFingerprint) -> u32 {
-        let known = self.fingerprints.iter().position(|known| known == fingerprint);
+        let fingerprints = &mut self.entries.fingerprints;
+        let known = fingerprints.iter().position(|known| known == fingerprint);
         let number = known.unwrap_or_else(|| {
-            self.fingerprints.push(*fingerprint);
-            self.fingerprints.len() - 1
+            fingerprints.push(*fingerprint);
+            fingerprints.len() - 1
         });
         // There are at most as many fingerprints as row groups, and those fit.
         number as u32
     }
 }
 
-/// The bytes of one page of a log in memory.
-fn raw_page<'a>(log: &'a KvLog, grid: &PageGrid, page: &GridPage) -> Result<&'a [u8]> {
+/// The checksum of the page whose encoded numbers begin at `start` of `out`, after its row table is added where it has
+/// one; and the bytes of that.
+fn seal(
+    address: &RowGroupAddress,
+    page: &GridPage,
+    encoding: Encoding,
+    row_bytes: Option<usize>,
+    start: usize,
+    out: &mut Vec<u8>,
+) -> (u32, usize) {
+    let Some(row_bytes) = row_bytes else {
+        return (address.page_crc(page, encoding, out.get(start..).unwrap_or_default()), 0);
+    };
+    let rows = out.get(start..).unwrap_or_default().chunks_exact(row_bytes);
+    let table: Vec<u8> = rows.flat_map(|row| crc32c::crc32c(row).to_le_bytes()).collect();
+    out.extend_from_slice(&table);
+    (address.page_crc(page, encoding, &table), table.len())
+}
+
+/// The bytes of one layer's keys or values.
+fn column<'a>(log: &'a KvLog, page: &GridPage) -> &'a [u8] {
     let layer = log.layers().get(page.layer as usize);
-    let chunk = layer.map(|layer| match page.part {
+    layer.map_or(&[], |layer| match page.part {
         Part::Keys => &layer.keys,
         Part::Values => &layer.values,
-    });
-    chunk
-        .and_then(|chunk| chunk.get(grid.raw_range(page)))
-        .ok_or_else(|| FormatError::invalid("layer", format!("{} is too short", page.layer)))
+    })
 }

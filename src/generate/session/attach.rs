@@ -2,6 +2,8 @@
 //!
 //! The log is read layer by layer, so a log in a segment is decoded while the layers before it are already written.
 //! Nothing is committed before every layer was read: a log that turns out corrupt leaves the session as it was.
+//!
+//! Tokens become rows in the order of their positions: a log ordered by importance is put back into the order of its text.
 
 use super::Session;
 use crate::error::{Error, Result};
@@ -23,7 +25,8 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ModelMismatch`] naming the field in which the log's model differs; [`Error::ContextLimit`];
-    /// [`Error::Corrupt`] when the log's bytes are damaged. The session stays as it was.
+    /// [`Error::Corrupt`] when the log's bytes are damaged; [`Error::Invalid`] when its heads keep tokens of their own,
+    /// which this attention cannot attend to. The session stays as it was.
     pub fn attach(&mut self, log: &dyn KvRead) -> Result<Attachment> {
         self.check_log(log)?;
         self.compute(|_| Ok(()))?;
@@ -34,12 +37,16 @@ impl Session {
         let positions = self.positions(tokens.clone());
         let angles = self.generator.decoder().rope().angles(&positions);
         self.cache.reserve(tokens.len())?;
-        let mut numbers = vec![0.0; tokens.len() * log.geometry().row_width()];
+        let order = text_order(log.positions());
+        let mut numbers = Numbers::new(tokens.len() * log.geometry().row_width(), order.as_deref());
         for layer in 0..self.generator.config().layers.len() {
             self.attach_layer(log, layer, &angles, &mut numbers)?;
         }
         self.cache.commit(&positions);
-        self.ids.extend_from_slice(log.token_ids());
+        match &order {
+            None => self.ids.extend_from_slice(log.token_ids()),
+            Some(order) => self.ids.extend(order.iter().map(|&token| log.token_ids()[token])),
+        }
         self.attached.push(tokens.clone());
         self.hidden = None;
         Ok(Attachment { tokens })
@@ -51,20 +58,61 @@ impl Session {
             let (found, expected) = (found.id().to_string(), own.id().to_string());
             return Err(Error::ModelMismatch { field, found, expected });
         }
+        if log.heads().is_some() {
+            let detail = "its KV heads keep tokens of their own; only logs whose heads all keep the same are attached";
+            return Err(Error::invalid("KV log", detail));
+        }
         self.check_room(log.n_tokens())?;
         self.check_vocabulary(log.token_ids())
     }
 
-    /// `numbers` is where keys and then values are read to.
-    fn attach_layer(&mut self, log: &dyn KvRead, layer: usize, angles: &Angles, numbers: &mut [f32]) -> Result<()> {
+    fn attach_layer(
+        &mut self,
+        log: &dyn KvRead,
+        layer: usize,
+        angles: &Angles,
+        numbers: &mut Numbers<'_>,
+    ) -> Result<()> {
         let config = self.generator.config();
         let shape = HeadShape { n_tokens: log.n_tokens(), n_heads: config.n_kv_heads, head_dim: config.head_dim };
-        log.read_keys(layer as u32, numbers).map_err(corrupt)?;
         let angles = config.layers[layer].rope.then_some(angles);
-        self.cache.write_log(layer, shape, LogPart::Keys(numbers, angles))?;
-        log.read_values(layer as u32, numbers).map_err(corrupt)?;
-        self.cache.write_log(layer, shape, LogPart::Values(numbers))?;
+        let keys = numbers.read(|out| log.read_keys(layer as u32, out))?;
+        self.cache.write_log(layer, shape, LogPart::Keys(keys, angles))?;
+        let values = numbers.read(|out| log.read_values(layer as u32, out))?;
+        self.cache.write_log(layer, shape, LogPart::Values(values))?;
         Ok(())
+    }
+}
+
+/// Which token of the log comes first, second, … in its text; `None` when they already stand like that.
+fn text_order(positions: &[u32]) -> Option<Vec<usize>> {
+    if positions.is_sorted() {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..positions.len()).collect();
+    order.sort_unstable_by_key(|&token| positions[token]);
+    Some(order)
+}
+
+/// Where the keys and the values of one layer after another are read to, in the order of the text.
+struct Numbers<'a> {
+    read: Vec<f32>,
+    ordered: Vec<f32>,
+    order: Option<&'a [usize]>,
+}
+
+impl<'a> Numbers<'a> {
+    fn new(n_numbers: usize, order: Option<&'a [usize]>) -> Self {
+        Self { read: vec![0.0; n_numbers], ordered: Vec::new(), order }
+    }
+
+    fn read(&mut self, read: impl FnOnce(&mut [f32]) -> lagdb_format::Result<()>) -> Result<&[f32]> {
+        read(&mut self.read).map_err(corrupt)?;
+        let Some(order) = self.order else { return Ok(&self.read) };
+        let row = self.read.len() / order.len();
+        self.ordered.clear();
+        self.ordered.extend(order.iter().flat_map(|&token| &self.read[token * row..(token + 1) * row]));
+        Ok(&self.ordered)
     }
 }
 

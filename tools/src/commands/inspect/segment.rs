@@ -91,7 +91,7 @@ fn row_group_fields(row_group: &RowGroup, pages: &[PageInfo], with_pages: bool) 
         "model": row_group.fingerprint().id().to_string(), "layers": geometry.n_layers,
         "kv_heads": geometry.n_kv_heads, "head_dim": geometry.head_dim,
         "element": format!("{:?}", row_group.element()).to_lowercase(), "encodings": encodings,
-        "stored_bytes": stored, "raw_bytes": raw, "ratio": ratio(raw, stored), "pages": row_group.n_pages(),
+        "stored_bytes": stored, "raw_bytes": raw, "ratio": ratio(raw, stored), "pages": pages.len(),
     });
     if with_pages {
         fields["page_list"] = pages.iter().map(page_fields).collect();

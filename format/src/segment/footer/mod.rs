@@ -1,15 +1,19 @@
 //! The footer: one entry per row group, enough to choose a KV log and to know which bytes to read.
 //!
-//! An rkyv archive, checked in this order: checksum, archive structure, meaning. Its structs are frozen: rkyv has
-//! no schema evolution, so another footer is another version. Offsets are sums of lengths and not stored.
+//! Offsets are sums of lengths and not stored, so row groups neither overlap nor leave a gap. What the two versions say
+//! is read by [`v1`] and [`v2`]; what it means is judged here, once.
+
+mod v1;
+mod v2;
 
 use super::address::RowGroupAddress;
-use super::grid::PageGrid;
+use super::grid::{GridShape, PageGrid};
 use super::layout::{ALIGNMENT, HEADER_BYTES, TAIL_BYTES, aligned};
+use super::sections;
 use super::tail::FooterRange;
-use crate::{CaptureStage, Digest, ElementType, FormatError, KvGeometry, ModelFingerprint, Result};
-use rkyv::{Archive, Serialize};
+use crate::{ElementType, FormatError, ModelFingerprint, Result};
 use std::ops::Range;
+pub(crate) use v2::write;
 
 /// What a segment holds: its row groups, in file order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,15 +26,45 @@ pub struct Footer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowGroup {
     pub(crate) address: RowGroupAddress,
-    pub(crate) grid: PageGrid,
+    pub(crate) shape: GridShape,
     pub(crate) offset: u64,
     pub(crate) n_bytes: u64,
+    directory_bytes: u64,
+    pub(crate) is_approximate: bool,
     fingerprint: ModelFingerprint,
 }
 
 /// Number of a row group in its segment, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowGroupIndex(pub u32);
+
+/// What a footer of any version says.
+#[derive(Default)]
+pub(crate) struct Entries {
+    pub(crate) fingerprints: Vec<ModelFingerprint>,
+    pub(crate) row_groups: Vec<Entry>,
+}
+
+/// What a footer says of one row group.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry {
+    pub(crate) n_bytes: u64,
+    pub(crate) n_tokens: u32,
+    pub(crate) tokens_per_page: u32,
+    pub(crate) fingerprint: u32,
+    pub(crate) element: u8,
+    /// `None` in version 1, where it follows from the others.
+    pub(crate) rest: Option<EntryRest>,
+}
+
+/// What version 2 says besides.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct EntryRest {
+    pub(crate) directory_bytes: u64,
+    pub(crate) n_rows: u64,
+    pub(crate) n_levels: u8,
+    pub(crate) is_approximate: bool,
+}
 
 impl Footer {
     /// How many bytes at the end of a segment [`locate`](Self::locate) wants.
@@ -57,27 +91,25 @@ impl Footer {
         if bytes.len() as u64 != u64::from(range.n_bytes) || crc32c::crc32c(bytes) != range.crc {
             return Err(FormatError::corrupt(range.offset, "footer checksum", "does not match"));
         }
-        let archive = rkyv::access::<ArchivedFooterV1, rkyv::rancor::Failure>(bytes)
-            .map_err(|_| FormatError::corrupt(range.offset, "footer", "is not a footer archive"))?;
-        if archive.segment_id.to_native() != segment_id {
-            return Err(FormatError::corrupt(range.offset, "footer segment id", "differs from the tail"));
-        }
-        Self::from_archive(archive, range)
+        let entries = match range.identity.version {
+            1 => v1::read(bytes, range.offset, segment_id)?,
+            _ => v2::read(bytes, range.offset, segment_id)?,
+        };
+        Self::from_entries(&entries, range)
     }
 
-    fn from_archive(archive: &ArchivedFooterV1, range: &FooterRange) -> Result<Self> {
+    fn from_entries(entries: &Entries, range: &FooterRange) -> Result<Self> {
         let segment_id = range.segment_id();
         let corrupt = |field, detail: &str| FormatError::corrupt(range.offset, field, detail);
-        let fingerprints: Vec<_> =
-            archive.fingerprints.iter().map(ArchivedFingerprintV1::read).collect::<Result<_>>()?;
         let mut offset = HEADER_BYTES as u64;
-        let mut row_groups = Vec::with_capacity(archive.row_groups.len());
-        for (index, entry) in archive.row_groups.iter().enumerate() {
-            let index = u32::try_from(index).map_err(|_| corrupt("row groups", "too many"))?;
-            let fingerprint = fingerprints.get(entry.fingerprint.to_native() as usize);
+        let mut row_groups = Vec::with_capacity(entries.row_groups.len());
+        for (index, entry) in entries.row_groups.iter().enumerate() {
+            let index = u32::try_from(index).ok().filter(|index| *index != sections::SectionsAddress::FOOTER);
+            let index = RowGroupIndex(index.ok_or_else(|| corrupt("row groups", "too many"))?);
+            let fingerprint = entries.fingerprints.get(entry.fingerprint as usize);
             let fingerprint = *fingerprint.ok_or_else(|| corrupt("fingerprint number", "names none"))?;
-            let row_group = RowGroup::read(entry, RowGroupIndex(index), offset, fingerprint, segment_id)
-                .map_err(|error| error.at(range.offset))?;
+            let row_group =
+                RowGroup::read(entry, index, offset, fingerprint, range).map_err(|error| error.at(range.offset))?;
             offset = offset.checked_add(row_group.n_bytes).ok_or_else(|| corrupt("row group bytes", "too many"))?;
             row_groups.push(row_group);
         }
@@ -110,24 +142,33 @@ impl Footer {
 
 impl RowGroup {
     fn read(
-        entry: &ArchivedRowGroupV1,
+        entry: &Entry,
         index: RowGroupIndex,
         offset: u64,
         fingerprint: ModelFingerprint,
-        segment_id: u64,
+        range: &FooterRange,
     ) -> Result<Self> {
         let element = ElementType::from_code(entry.element)
             .ok_or_else(|| FormatError::Unsupported { field: "element type", detail: entry.element.to_string() })?;
-        let (n_tokens, tokens_per_page) = (entry.n_tokens.to_native(), entry.tokens_per_page.to_native());
-        let grid = PageGrid::new(fingerprint.geometry, element, n_tokens, tokens_per_page)
-            .map_err(|detail| FormatError::corrupt(0, "row group shape", detail))?;
-        let n_bytes = entry.n_bytes.to_native();
-        let smallest = aligned(grid.directory_bytes() as u64);
+        let Entry { n_bytes, n_tokens, tokens_per_page, .. } = *entry;
+        let geometry = fingerprint.geometry;
+        let shape = match entry.rest {
+            None => GridShape::uniform(geometry, element, n_tokens, tokens_per_page),
+            Some(rest) => GridShape::new(geometry, element, n_tokens, tokens_per_page, rest.n_levels, rest.n_rows),
+        };
+        let shape = shape.map_err(|detail| FormatError::corrupt(0, "row group shape", detail))?;
+        let rest = entry.rest.unwrap_or_else(|| EntryRest {
+            directory_bytes: super::directory::v1_bytes(&shape),
+            ..EntryRest::default()
+        });
+        let smallest = aligned(rest.directory_bytes);
         if !n_bytes.is_multiple_of(ALIGNMENT as u64) || smallest.is_none_or(|smallest| n_bytes < smallest) {
             return Err(FormatError::corrupt(0, "row group bytes", format!("{n_bytes} are not enough or not aligned")));
         }
-        let address = RowGroupAddress { segment_id, row_group: index.0, element };
-        Ok(Self { address, grid, offset, n_bytes, fingerprint })
+        let segment_id = range.segment_id();
+        let address = RowGroupAddress { version: range.identity.version, segment_id, row_group: index.0, element };
+        let (directory_bytes, is_approximate) = (rest.directory_bytes, rest.is_approximate);
+        Ok(Self { address, shape, offset, n_bytes, directory_bytes, is_approximate, fingerprint })
     }
 
     /// Its number in the segment.
@@ -157,12 +198,7 @@ impl RowGroup {
 
     /// Kept tokens.
     pub fn n_tokens(&self) -> usize {
-        self.grid.n_tokens as usize
-    }
-
-    /// Pages of all layers.
-    pub fn n_pages(&self) -> usize {
-        self.grid.n_pages()
+        self.shape.n_tokens as usize
     }
 
     /// Bytes in the file, with directory and padding.
@@ -172,83 +208,23 @@ impl RowGroup {
 
     /// Bytes of the keys and values of all layers, decoded.
     pub fn decoded_bytes(&self) -> u64 {
-        self.grid.chunk_bytes() as u64 * 2 * u64::from(self.grid.n_layers)
+        self.shape.decoded_bytes()
+    }
+
+    /// Where the directory lies in the row group, without padding.
+    pub(crate) fn directory(&self) -> Option<Range<usize>> {
+        let start = self.n_bytes.checked_sub(aligned(self.directory_bytes)?)?;
+        let start = usize::try_from(start).ok()?;
+        Some(start..start.checked_add(usize::try_from(self.directory_bytes).ok()?)?)
+    }
+
+    /// The pages of the row group; `heads` where it is ragged.
+    pub(crate) fn grid(&self, heads: Option<&crate::HeadTokens>) -> PageGrid {
+        PageGrid::new(self.shape, heads)
     }
 }
 
-/// The archive of version 1. Frozen.
-#[derive(Archive, Serialize)]
-pub(crate) struct FooterV1 {
-    pub(crate) segment_id: u64,
-    pub(crate) fingerprints: Vec<FingerprintV1>,
-    pub(crate) row_groups: Vec<RowGroupV1>,
-}
-
-/// One model of the segment. Frozen.
-#[derive(Archive, Serialize)]
-pub(crate) struct FingerprintV1 {
-    weights: [u8; 32],
-    config: [u8; 32],
-    tokenizer: [u8; 32],
-    rope: [u8; 32],
-    n_layers: u32,
-    n_kv_heads: u32,
-    head_dim: u32,
-    capture: u8,
-}
-
-/// One row group of the segment. Frozen.
-#[derive(Archive, Serialize)]
-pub(crate) struct RowGroupV1 {
-    pub(crate) n_bytes: u64,
-    pub(crate) n_tokens: u32,
-    pub(crate) tokens_per_page: u32,
-    pub(crate) fingerprint: u32,
-    pub(crate) element: u8,
-}
-
-impl FooterV1 {
-    /// The archive's bytes.
-    pub(crate) fn write(&self) -> Result<Vec<u8>> {
-        rkyv::to_bytes::<rkyv::rancor::Failure>(self)
-            .map(|bytes| bytes.into_vec())
-            .map_err(|_| FormatError::invalid("segment", "too many row groups for one footer"))
-    }
-}
-
-impl From<&ModelFingerprint> for FingerprintV1 {
-    fn from(fingerprint: &ModelFingerprint) -> Self {
-        let ModelFingerprint { weights, config, tokenizer, rope, geometry, capture } = *fingerprint;
-        let KvGeometry { n_layers, n_kv_heads, head_dim } = geometry;
-        Self {
-            weights: weights.0,
-            config: config.0,
-            tokenizer: tokenizer.0,
-            rope: rope.0,
-            n_layers,
-            n_kv_heads,
-            head_dim,
-            capture: capture as u8,
-        }
-    }
-}
-
-impl ArchivedFingerprintV1 {
-    fn read(&self) -> Result<ModelFingerprint> {
-        let capture = CaptureStage::from_code(self.capture)
-            .ok_or_else(|| FormatError::Unsupported { field: "capture stage", detail: self.capture.to_string() })?;
-        let geometry = KvGeometry {
-            n_layers: self.n_layers.to_native(),
-            n_kv_heads: self.n_kv_heads.to_native(),
-            head_dim: self.head_dim.to_native(),
-        };
-        Ok(ModelFingerprint {
-            weights: Digest(self.weights),
-            config: Digest(self.config),
-            tokenizer: Digest(self.tokenizer),
-            rope: Digest(self.rope),
-            geometry,
-            capture,
-        })
-    }
+/// Makes the checksums within a footer of version 2 match again.
+pub(super) fn reseal(segment_id: u64, bytes: &mut [u8]) {
+    sections::reseal(v2::address(segment_id), bytes);
 }

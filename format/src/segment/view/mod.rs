@@ -1,0 +1,191 @@
+//! A KV log in a segment, decoded layer by layer when it is read.
+//!
+//! Every page's checksum is checked each time the page is read, so what comes back is what was written.
+//!
+//! - How are the numbers of a layer read, in one thread or several? [`read`].
+//! - What does `lagdb inspect` see, and what is wrong with a row group? [`pages`].
+
+mod pages;
+mod read;
+
+use super::bytes::Bytes;
+use super::directory::{Directory, read_probes};
+use super::footer::RowGroup;
+use super::grid::Part;
+use crate::{ElementType, FormatError, HeadTokens, KvLog, KvRead, ModelFingerprint, PageError, ProbeQueries, Result};
+pub use pages::PageInfo;
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// One row group of a segment, read in place. Cloning is cheap; with owned bytes it is `KvLogView<'static>`.
+#[derive(Clone)]
+pub struct KvLogView<'a> {
+    row_group: RowGroup,
+    directory: Arc<Directory>,
+    bytes: Bytes<'a>,
+    /// The first tokens, which alone are read.
+    n_tokens: usize,
+    /// Of these tokens, where the heads keep tokens of their own.
+    heads: Option<Arc<HeadTokens>>,
+    n_threads: usize,
+}
+
+impl<'a> KvLogView<'a> {
+    /// The KV log of `row_group`, whose bytes (its [`range`](RowGroup::range) of the file) are `bytes`.
+    ///
+    /// Reads the directory; pages are checked when they are read.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] when `bytes` has another length, [`FormatError::Corrupt`] when the directory is
+    /// wrong, [`FormatError::Unsupported`] when a page has an encoding that is not known.
+    pub fn new(row_group: &RowGroup, bytes: impl Into<Bytes<'a>>) -> Result<Self> {
+        let bytes = bytes.into();
+        let n_bytes = bytes.as_slice().len();
+        if n_bytes as u64 != row_group.n_bytes {
+            return Err(FormatError::invalid("bytes", format!("{n_bytes} instead of {}", row_group.n_bytes)));
+        }
+        let directory = Arc::new(Directory::read(row_group, bytes.as_slice())?);
+        let (n_tokens, heads) = (directory.token_ids.len(), directory.heads.clone().map(Arc::new));
+        Ok(Self { row_group: row_group.clone(), directory, bytes, n_tokens, heads, n_threads: 1 })
+    }
+
+    /// What the footer says of the log.
+    pub fn row_group(&self) -> &RowGroup {
+        &self.row_group
+    }
+
+    /// The same log, its pages decoded by up to `n_threads` threads at once. They live as long as one call that reads:
+    /// worth it for pages that take time to decode, not for plain ones.
+    pub fn with_threads(self, n_threads: usize) -> Self {
+        Self { n_threads: n_threads.max(1), ..self }
+    }
+
+    /// The log of the first `n_tokens` tokens alone; with [`importance`](KvRead::importance), the most important ones.
+    ///
+    /// Reading it checks and decodes the pages of these tokens and no others; of a plain page, their rows.
+    pub fn prefix(&self, n_tokens: usize) -> Self {
+        let n_tokens = n_tokens.min(self.n_tokens);
+        let geometry = self.row_group.shape.geometry;
+        // Never more than there are, and those are counted by a u32.
+        let heads = self.heads.as_ref().map(|heads| Arc::new(heads.first(geometry, n_tokens as u32)));
+        Self { n_tokens, heads, ..self.clone() }
+    }
+
+    /// The keys of `layer` as they were written, numbers of the log's element type in the order of
+    /// [`KvLayer`](crate::KvLayer); borrowed when they are one plain page.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] when there is no such layer, [`FormatError::Corrupt`] when the bytes are wrong.
+    pub fn keys_raw(&self, layer: u32) -> Result<Cow<'_, [u8]>> {
+        self.raw(layer, Part::Keys)
+    }
+
+    /// The values of `layer`; otherwise as [`keys_raw`](Self::keys_raw).
+    ///
+    /// # Errors
+    /// As [`keys_raw`](Self::keys_raw).
+    pub fn values_raw(&self, layer: u32) -> Result<Cow<'_, [u8]>> {
+        self.raw(layer, Part::Values)
+    }
+
+    /// Writes the keys of `layer` as they were written into `out` of exactly that many bytes.
+    ///
+    /// # Errors
+    /// As [`keys_raw`](Self::keys_raw); also [`FormatError::Invalid`] when `out` has another length.
+    pub fn copy_keys(&self, layer: u32, out: &mut [u8]) -> Result<()> {
+        self.copy(layer, Part::Keys, out)
+    }
+
+    /// Writes the values of `layer`; otherwise as [`copy_keys`](Self::copy_keys).
+    ///
+    /// # Errors
+    /// As [`copy_keys`](Self::copy_keys).
+    pub fn copy_values(&self, layer: u32, out: &mut [u8]) -> Result<()> {
+        self.copy(layer, Part::Values, out)
+    }
+
+    /// The whole log in memory: byte for byte what was written, where the encodings are lossless.
+    ///
+    /// # Errors
+    /// [`FormatError::Corrupt`] when the bytes are wrong.
+    pub fn to_log(&self) -> Result<KvLog> {
+        let layer = |layer| {
+            let (keys, values) = (self.keys_raw(layer)?.into_owned(), self.values_raw(layer)?.into_owned());
+            Ok(crate::KvLayer { keys, values })
+        };
+        let layers = (0..self.row_group.shape.geometry.n_layers).map(layer).collect::<Result<_>>()?;
+        KvLog::of_view(self, layers)
+    }
+
+    /// Queries kept to score the keys again, if there are any.
+    ///
+    /// # Errors
+    /// [`FormatError::Corrupt`] when their section is wrong.
+    pub fn probes(&self) -> Result<Option<ProbeQueries>> {
+        let Some(sections) = &self.directory.sections else { return Ok(None) };
+        read_probes(&self.row_group, sections, self.directory_bytes())
+    }
+
+    /// The bytes of the directory.
+    pub(crate) fn directory_bytes(&self) -> &[u8] {
+        self.bytes().get(self.directory.range.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    /// Whether it is all of its row group.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.n_tokens == self.directory.token_ids.len()
+    }
+}
+
+impl fmt::Debug for KvLogView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KvLogView").field("row_group", &self.row_group).finish_non_exhaustive()
+    }
+}
+
+impl KvRead for KvLogView<'_> {
+    fn fingerprint(&self) -> &ModelFingerprint {
+        self.row_group.fingerprint()
+    }
+
+    fn element(&self) -> ElementType {
+        self.row_group.element()
+    }
+
+    fn token_ids(&self) -> &[u32] {
+        self.directory.token_ids.get(..self.n_tokens).unwrap_or_default()
+    }
+
+    fn positions(&self) -> &[u32] {
+        self.directory.positions.get(..self.n_tokens).unwrap_or_default()
+    }
+
+    fn heads(&self) -> Option<&HeadTokens> {
+        self.heads.as_deref()
+    }
+
+    fn importance(&self) -> Option<&[f32]> {
+        self.directory.importance.as_ref().and_then(|scores| scores.get(..self.n_tokens))
+    }
+
+    fn is_approximate(&self) -> bool {
+        self.row_group.is_approximate || self.directory.pages.iter().any(|page| page.error != PageError::NONE)
+    }
+
+    fn read_keys(&self, layer: u32, out: &mut [f32]) -> Result<()> {
+        self.read(layer, Part::Keys, out)
+    }
+
+    fn read_values(&self, layer: u32, out: &mut [f32]) -> Result<()> {
+        self.read(layer, Part::Values, out)
+    }
+}

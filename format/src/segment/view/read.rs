@@ -1,0 +1,93 @@
+//! Reading the numbers of a layer: page by page, in one thread or dealt out to several.
+
+use super::super::grid::Part;
+use super::super::out::Out;
+use super::super::page::Page;
+use super::KvLogView;
+use crate::encoding::Decoder;
+use crate::{Encoding, FormatError, KvRead, Result};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Some rows of a page and the room for them.
+struct Work<'a> {
+    page: Page<'a>,
+    rows: Range<usize>,
+    out: Out<'a>,
+}
+
+impl KvLogView<'_> {
+    pub(super) fn raw(&self, layer: u32, part: Part) -> Result<Cow<'_, [u8]>> {
+        let mut pages = self.part(layer, part)?.filter_map(|number| self.page(number));
+        if let (Some(page), None) = (pages.next(), pages.next())
+            && page.stored.encoding == Encoding::Plain
+            && self.is_whole()
+        {
+            return page.encoded().map(Cow::Borrowed);
+        }
+        let mut raw = vec![0; self.layer_numbers(layer)? * self.element().n_bytes()];
+        self.copy(layer, part, &mut raw)?;
+        Ok(Cow::Owned(raw))
+    }
+
+    pub(super) fn copy(&self, layer: u32, part: Part, out: &mut [u8]) -> Result<()> {
+        let wanted = self.layer_numbers(layer)? * self.element().n_bytes();
+        if out.len() != wanted {
+            return Err(FormatError::invalid("out", format!("{} bytes instead of {wanted}", out.len())));
+        }
+        self.read_pages(layer, part, Out::Bytes(out))
+    }
+
+    pub(super) fn read(&self, layer: u32, part: Part, out: &mut [f32]) -> Result<()> {
+        let wanted = self.layer_numbers(layer)?;
+        if out.len() != wanted {
+            return Err(FormatError::invalid("out", format!("{} numbers instead of {wanted}", out.len())));
+        }
+        self.read_pages(layer, part, Out::Numbers(out))
+    }
+
+    fn read_pages<'a>(&'a self, layer: u32, part: Part, mut out: Out<'a>) -> Result<()> {
+        let row_numbers = self.row_group.shape.row_bytes() / self.element().n_bytes();
+        let mut works = Vec::new();
+        for page in self.part(layer, part)?.filter_map(|number| self.page(number)) {
+            let wanted = match self.heads() {
+                Some(heads) => heads.n_tokens_of(layer, page.place.head) as usize,
+                None => self.n_tokens,
+            };
+            let n_rows = wanted.saturating_sub(page.place.first_token as usize).min(page.place.n_tokens as usize);
+            if n_rows > 0 {
+                let out = out.take(n_rows * row_numbers, self.element())?;
+                works.push(Work { page, rows: 0..n_rows, out });
+            }
+        }
+        run(works, self.n_threads)
+    }
+
+    /// The numbers of the pages of one layer's keys or values.
+    pub(super) fn part(&self, layer: u32, part: Part) -> Result<Range<usize>> {
+        let grid = &self.directory.grid;
+        let n_layers = grid.shape.geometry.n_layers;
+        grid.part_pages(layer, part).ok_or_else(|| FormatError::invalid("layer", format!("{layer} of {n_layers}")))
+    }
+}
+
+/// Does all of it, dealt out in runs of neighbours to at most `n_threads` threads; the first error in page order.
+fn run(works: Vec<Work<'_>>, n_threads: usize) -> Result<()> {
+    let n_threads = n_threads.min(works.len());
+    if n_threads <= 1 {
+        return run_here(works);
+    }
+    let mut rest = works.into_iter();
+    let share = rest.len().div_ceil(n_threads);
+    std::thread::scope(|scope| {
+        let shares = (0..n_threads).map(|_| rest.by_ref().take(share).collect::<Vec<_>>());
+        let running: Vec<_> = shares.map(|share| scope.spawn(|| run_here(share))).collect();
+        let ended = running.into_iter().map(|thread| thread.join());
+        ended.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+fn run_here(works: Vec<Work<'_>>) -> Result<()> {
+    let mut decoder = Decoder::default();
+    works.into_iter().try_for_each(|Work { page, rows, out }| page.read_rows(&mut decoder, rows, out))
+}
