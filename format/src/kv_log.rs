@@ -117,13 +117,10 @@ impl KvLog {
         heads: HeadTokens,
         layers: Vec<KvLayer>,
     ) -> Result<Self> {
-        let n_rows = heads.n_rows();
-        let geometry = fingerprint.geometry;
-        if !heads.fits(geometry) || heads.n_tokens() as usize != token_ids.len() {
+        if !heads.fits(fingerprint.geometry) || heads.n_tokens() as usize != token_ids.len() {
             return Err(FormatError::invalid("heads", "one set per layer and head is needed, of the log's tokens"));
         }
-        let all_rows = token_ids.len() as u64 * u64::from(geometry.n_layers) * u64::from(geometry.n_kv_heads);
-        let log = Self {
+        Self {
             fingerprint,
             element,
             token_ids,
@@ -134,8 +131,7 @@ impl KvLog {
             is_approximate: false,
             layers,
         }
-        .checked()?;
-        Ok(if n_rows == all_rows { log.without_sets() } else { log })
+        .checked()
     }
 
     /// The log that a view was read into.
@@ -174,7 +170,10 @@ impl KvLog {
                 ));
             }
         }
-        Ok(self)
+        let KvGeometry { n_layers, n_kv_heads, .. } = self.fingerprint.geometry;
+        let all_rows = self.token_ids.len() as u64 * u64::from(n_layers) * u64::from(n_kv_heads);
+        let keep_all = self.heads.as_ref().is_some_and(|heads| heads.n_rows() == all_rows);
+        Ok(if keep_all { self.without_sets() } else { self })
     }
 
     /// The same log with its tokens ordered by `importance`, highest first, so that a smaller budget is a

@@ -60,6 +60,6 @@ pub use head_tokens::HeadTokens;
 pub use kv_log::{KvLayer, KvLog, KvRead};
 pub use probes::ProbeQueries;
 pub use segment::{
-    Bytes, Footer, FooterRange, KvLogView, PageInfo, Part, RowGroup, RowGroupIndex, Segment, SegmentWriter,
-    Verification,
+    Bytes, Footer, FooterRange, KeySummary, KvLogView, Out, PageBounds, PageInfo, PageSummary, Part, RowGroup,
+    RowGroupIndex, Segment, SegmentWriter, Verification,
 };

@@ -116,6 +116,9 @@ fn write() -> Vec<u8> {
     // Pages of five f32 tokens, so that chunks have several.
     let mut writer = SegmentWriter::new(SEGMENT_ID).with_page_bytes(160);
     for (log, encoding) in logs_of_version_2() {
+        if log.fingerprint().adapters.is_some() {
+            writer = writer.with_key_summaries();
+        }
         writer.push(&log, encoding).unwrap();
     }
     writer.finish().unwrap()
@@ -188,6 +191,10 @@ fn version_2_has_these_numbers_in_it() {
     let probes = segment.kv_log(RowGroupIndex(11)).unwrap().probes().unwrap().unwrap();
     assert_eq!((probes.n_heads(), probes.positions(), probes.numbers()[95]), (4, &[40, 41, 47][..], 23.75));
     let adapted = segment.kv_log(RowGroupIndex(12)).unwrap();
+    // Token 4 of layer 1 is the last of the first page: pairs (16, 16.25) and (16.125, 16.375), and its norms are above.
+    let summary = &adapted.key_summaries(1).unwrap().unwrap()[0].heads[0];
+    assert_eq!((&summary.max[..], &summary.min[..1]), (&[16.0, 16.125, 16.25, 16.375][..], &[12.0][..]));
+    assert_eq!(summary.pair_norm, [22.8125, 22.984375]);
     assert_eq!(adapted.fingerprint().mismatch(&fingerprint("counting", GEOMETRY)), Some("adapters"));
 }
 

@@ -241,3 +241,12 @@ fn the_codes_are_those_of_the_code() {
     let part = |part: Part| format!("{} {part:?}", part as u8);
     assert_eq!(told("part"), [Part::Keys, Part::Values].map(part));
 }
+
+#[test]
+fn the_sections_are_those_of_the_code() {
+    let told = |heading| table(1, heading).into_iter().map(|row| row[..2].join(" ")).collect::<Vec<_>>();
+    let known =
+        |sections: &[(u16, &str)]| sections.iter().map(|(kind, name)| format!("{kind} {name}")).collect::<Vec<_>>();
+    assert_eq!(told("section of a directory"), known(&code::DIRECTORY_SECTIONS));
+    assert_eq!(told("section of the footer"), known(&code::FOOTER_SECTIONS));
+}

@@ -4,5 +4,7 @@ mod damage_is_found;
 mod every_version_stays_readable;
 mod format_md_says_what_the_code_does;
 mod lossy_pages_say_how_far_off_they_are;
+mod pages_can_be_skipped;
 mod reads_back_what_was_written;
+mod some_tokens_are_read_alone;
 mod support;

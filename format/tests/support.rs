@@ -107,6 +107,9 @@ pub(crate) fn everything(segment_id: u64) -> (Vec<u8>, Vec<KvLog>) {
             // A page long enough for zstd to be worth it.
             writer = writer.with_page_bytes(256);
         }
+        if log.probes().is_some() {
+            writer = writer.with_key_summaries();
+        }
         writer.push(log, *encoding).unwrap();
     }
     (writer.finish().unwrap(), logs.into_iter().map(|(log, _)| log).collect())

@@ -10,6 +10,7 @@ mod footer;
 mod grid;
 mod header;
 mod identity;
+mod key_summary;
 mod layout;
 mod out;
 mod page;
@@ -21,17 +22,19 @@ mod view;
 mod writer;
 
 pub use bytes::Bytes;
-pub use directory::PAGE_ENTRY_BYTES;
 pub(crate) use directory::are_distinct;
-pub use footer::{Footer, RowGroup, RowGroupIndex};
+pub use directory::{DIRECTORY_SECTIONS, PAGE_ENTRY_BYTES};
+pub use footer::{FOOTER_SECTIONS, Footer, RowGroup, RowGroupIndex};
 pub use grid::Part;
+pub use key_summary::KeySummary;
 pub use layout::{
     ALIGNMENT, END_MAGIC, FIRST_VERSION, HEADER_BYTES, MAGIC, MAX_PAGE_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, VERSION,
 };
+pub use out::Out;
 pub use reader::{Segment, Verification};
 #[doc(hidden)]
 pub use reseal::reseal;
 pub use sections::SECTION_ENTRY_BYTES;
 pub use tail::FooterRange;
-pub use view::{KvLogView, PageInfo};
+pub use view::{KvLogView, PageBounds, PageInfo, PageSummary};
 pub use writer::SegmentWriter;

@@ -4,11 +4,23 @@ use crate::{ElementType, FormatError, Result};
 
 /// Room for some numbers.
 #[derive(Debug)]
-pub(crate) enum Out<'a> {
+pub enum Out<'a> {
     /// Little-endian bytes of the log's element type.
     Bytes(&'a mut [u8]),
     /// Widened.
     Numbers(&'a mut [f32]),
+}
+
+impl<'a> From<&'a mut [u8]> for Out<'a> {
+    fn from(bytes: &'a mut [u8]) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl<'a> From<&'a mut [f32]> for Out<'a> {
+    fn from(numbers: &'a mut [f32]) -> Self {
+        Self::Numbers(numbers)
+    }
 }
 
 impl<'a> Out<'a> {

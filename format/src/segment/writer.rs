@@ -1,16 +1,17 @@
 //! Writes a segment front to back: header, row groups, footer, tail. Nothing written is ever changed.
 
 use super::address::RowGroupAddress;
-use super::directory::{self, StoredPage};
+use super::directory::{self, StoredPage, kind};
 use super::footer::{self, Entries, Entry, EntryRest, RowGroupIndex};
 use super::grid::{GridPage, GridShape, PageGrid, Part};
 use super::header;
 use super::identity::Identity;
+use super::key_summary::KeySummary;
 use super::layout::{ALIGNMENT, HEADER_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, VERSION, pad};
 use super::sections::NewSection;
 use super::tail::FooterRange;
 use super::view::KvLogView;
-use crate::encoding::{Encoder, PageError};
+use crate::encoding::{Decoder, Encoder, PageError};
 use crate::{Encoding, FormatError, KvLog, KvRead, ModelFingerprint, Result};
 
 /// A segment being written into memory.
@@ -23,6 +24,14 @@ pub struct SegmentWriter {
     entries: Entries,
     encoder: Encoder,
     page_bytes: usize,
+    summarizes_keys: bool,
+}
+
+/// Pages that were written, and what is known of those of keys.
+#[derive(Default)]
+struct Written {
+    pages: Vec<StoredPage>,
+    summaries: Vec<KeySummary>,
 }
 
 impl SegmentWriter {
@@ -32,7 +41,14 @@ impl SegmentWriter {
         let mut out = Vec::new();
         header::write(identity, &mut out);
         let (entries, encoder) = Default::default();
-        Self { identity, out, taken_bytes: 0, entries, encoder, page_bytes: TARGET_PAGE_BYTES }
+        Self { identity, out, taken_bytes: 0, entries, encoder, page_bytes: TARGET_PAGE_BYTES, summarizes_keys: false }
+    }
+
+    /// Keeps a [`KeySummary`] per KV head of every page of keys, so that attention can skip pages; costs 7 bytes per
+    /// page and number of a token's keys.
+    pub fn with_key_summaries(mut self) -> Self {
+        self.summarizes_keys = true;
+        self
     }
 
     /// Fills pages up to `page_bytes` only, so that tests have many pages in few bytes.
@@ -139,7 +155,7 @@ impl SegmentWriter {
         &mut self,
         log: &dyn KvRead,
         grid: &PageGrid,
-        sections: Vec<NewSection>,
+        mut sections: Vec<NewSection>,
         encode_page: impl FnMut(&mut Encoder, &GridPage, &mut Vec<u8>) -> Result<(Encoding, PageError)>,
     ) -> Result<RowGroupIndex> {
         let row_group = u32::try_from(self.n_row_groups()).ok().filter(|n| *n < u32::MAX);
@@ -147,7 +163,13 @@ impl SegmentWriter {
         let segment_id = self.identity.segment_id;
         let address = RowGroupAddress { version: VERSION, segment_id, row_group, element: log.element() };
         let start = self.out.len();
-        let pages = self.write_pages(&address, grid, encode_page).inspect_err(|_| self.out.truncate(start))?;
+        let summarizes = self.summarizes_keys && !sections.iter().any(|section| section.kind == kind::KEY_SUMMARIES);
+        if summarizes && !grid.shape.geometry.head_dim.is_multiple_of(2) {
+            return Err(FormatError::invalid("log", "key summaries are of pairs, its head width is odd"));
+        }
+        let written = self.write_pages(&address, grid, summarizes, encode_page);
+        let Written { pages, summaries } = written.inspect_err(|_| self.out.truncate(start))?;
+        sections.extend(summarizes.then(|| directory::key_summaries(&summaries)));
         let directory_bytes = directory::write(address.sections(), &pages, sections, &mut self.out) as u64;
         let GridShape { n_tokens, tokens_per_page, n_levels, n_rows, .. } = grid.shape;
         // What an encoding loses now is in the page entries.
@@ -168,23 +190,41 @@ impl SegmentWriter {
         &mut self,
         address: &RowGroupAddress,
         grid: &PageGrid,
+        summarizes: bool,
         mut encode_page: impl FnMut(&mut Encoder, &GridPage, &mut Vec<u8>) -> Result<(Encoding, PageError)>,
-    ) -> Result<Vec<StoredPage>> {
+    ) -> Result<Written> {
         debug_assert_eq!((self.n_bytes() - HEADER_BYTES as u64) % ALIGNMENT as u64, 0);
         let row_group_start = self.out.len();
-        let mut pages = Vec::with_capacity(grid.n_pages());
+        let mut written = Written { pages: Vec::with_capacity(grid.n_pages()), summaries: Vec::new() };
+        let (mut decoder, mut numbers) = (Decoder::default(), Vec::new());
         for number in 0..grid.n_pages() {
             let start = self.out.len();
             let page = grid.page(number).ok_or_else(|| FormatError::invalid("page", number))?;
             let (encoding, error) = encode_page(&mut self.encoder, &page, &mut self.out)?;
+            if summarizes && page.part == Part::Keys {
+                // What is decoded, not what was encoded, is what attention compares with.
+                let shape = grid.shape.page_shape(&page);
+                numbers.resize(page.raw_bytes / grid.shape.element.n_bytes(), 0.0);
+                decoder.decode_f32(encoding, shape, self.out.get(start..).unwrap_or_default(), &mut numbers)?;
+                let (n_heads, head_dim) = (shape.n_kv_heads as usize, shape.head_dim as usize);
+                let heads = (0..n_heads).map(|head| KeySummary::of(&numbers, n_heads, head, head_dim));
+                written.summaries.extend(heads);
+            }
             let row_bytes = address.has_row_table(encoding).then_some(grid.shape.row_bytes());
             let (crc, row_table_bytes) = seal(address, &page, encoding, row_bytes, start, &mut self.out);
             let n_bytes = self.out.len() - start;
             let n_bytes = u32::try_from(n_bytes).map_err(|_| FormatError::invalid("page", "above 4 GiB"))?;
-            pages.push(StoredPage { start: start - row_group_start, n_bytes, crc, encoding, row_table_bytes, error });
+            written.pages.push(StoredPage {
+                start: start - row_group_start,
+                n_bytes,
+                crc,
+                encoding,
+                row_table_bytes,
+                error,
+            });
             pad(&mut self.out);
         }
-        Ok(pages)
+        Ok(written)
     }
 
     /// Number of the fingerprint in the footer's table, added when it is new.

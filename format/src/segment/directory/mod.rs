@@ -15,8 +15,8 @@ use crate::{Encoding, FormatError, HeadTokens, Result};
 use std::ops::Range;
 pub(crate) use v1::n_bytes as v1_bytes;
 pub(super) use v1::reseal as reseal_v1;
-pub use v2::PAGE_ENTRY_BYTES;
-pub(crate) use v2::{read_probes, sections_of, sections_of_view, write};
+pub use v2::{DIRECTORY_SECTIONS, PAGE_ENTRY_BYTES};
+pub(crate) use v2::{key_summaries, kind, read_probes, sections_of, sections_of_view, write};
 
 /// Tokens and pages of one row group.
 #[derive(Debug)]

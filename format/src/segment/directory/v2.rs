@@ -4,6 +4,7 @@
 use super::{Directory, PageEntry, StoredPage, are_distinct, stored_pages};
 use crate::encoding::PageError;
 use crate::segment::footer::RowGroup;
+use crate::segment::key_summary::KeySummary;
 use crate::segment::layout::{Fields, pad};
 use crate::segment::sections::{self, INCOMPATIBLE, NewSection, Section, Sections, SectionsAddress};
 use crate::{ElementType, FormatError, HeadTokens, KvGeometry, KvLog, KvLogView, KvRead, ProbeQueries, Result};
@@ -20,12 +21,22 @@ pub(crate) mod kind {
     pub(crate) const PROBES: u16 = 6;
 }
 
+/// The sections of a directory by kind, with the names that FORMAT.md gives them.
+pub const DIRECTORY_SECTIONS: [(u16, &str); 6] = [
+    (kind::TOKENS, "tokens"),
+    (kind::PAGES, "page entries"),
+    (kind::HEAD_TOKENS, "head tokens"),
+    (kind::IMPORTANCE, "importance"),
+    (kind::KEY_SUMMARIES, "key summaries"),
+    (kind::PROBES, "probe queries"),
+];
+
 /// Bytes of one page's entry.
 pub const PAGE_ENTRY_BYTES: usize = 20;
 
 pub(super) fn read(row_group: &RowGroup, bytes: &[u8], range: Range<usize>) -> Result<Directory> {
     let offset = row_group.offset + range.start as u64;
-    let is_known = |kind| (kind::TOKENS..=kind::PROBES).contains(&kind);
+    let is_known = |kind| DIRECTORY_SECTIONS.iter().any(|(known, _)| *known == kind);
     let sections = Sections::read(row_group.address.sections(), bytes, offset, is_known)?;
 
     let mut fields = sections.fields(bytes, kind::TOKENS, "tokens")?;
@@ -108,6 +119,13 @@ pub(crate) fn sections_of(log: &KvLog) -> Vec<NewSection> {
         sections.push(NewSection { kind: kind::PROBES, flags: 0, bytes: write_probes(probes, log.element()) });
     }
     sections
+}
+
+/// The section of these key summaries.
+pub(crate) fn key_summaries(summaries: &[KeySummary]) -> NewSection {
+    let mut bytes = Vec::new();
+    summaries.iter().for_each(|summary| summary.write(&mut bytes));
+    NewSection { kind: kind::KEY_SUMMARIES, flags: 0, bytes }
 }
 
 /// What the directory of `view` says besides its pages, as it is: a section says nothing of its own place.

@@ -13,6 +13,7 @@ use super::sections;
 use super::tail::FooterRange;
 use crate::{ElementType, FormatError, ModelFingerprint, Result};
 use std::ops::Range;
+pub use v2::FOOTER_SECTIONS;
 pub(crate) use v2::write;
 
 /// What a segment holds: its row groups, in file order.

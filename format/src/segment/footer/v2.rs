@@ -7,6 +7,8 @@ use crate::{CaptureStage, Digest, FormatError, KvGeometry, ModelFingerprint, Res
 
 const FINGERPRINTS: u16 = 1;
 const ROW_GROUPS: u16 = 2;
+/// The sections of a footer by kind, with the names that FORMAT.md gives them.
+pub const FOOTER_SECTIONS: [(u16, &str); 2] = [(FINGERPRINTS, "fingerprints"), (ROW_GROUPS, "row groups")];
 const FINGERPRINT_BYTES: usize = 176;
 const ROW_GROUP_BYTES: usize = 40;
 /// Flag of a row group whose numbers were approximate before they were encoded.
@@ -21,7 +23,7 @@ pub(super) fn address(segment_id: u64) -> SectionsAddress {
 /// # Errors
 /// [`FormatError::Corrupt`] for wrong bytes, [`FormatError::Unsupported`] for what is not known and must be.
 pub(super) fn read(bytes: &[u8], offset: u64, segment_id: u64) -> Result<Entries> {
-    let is_known = |kind| matches!(kind, FINGERPRINTS | ROW_GROUPS);
+    let is_known = |kind| FOOTER_SECTIONS.iter().any(|(known, _)| *known == kind);
     let sections = Sections::read(address(segment_id), bytes, offset, is_known)?;
     // Whoever skips a section has not seen that it is damaged.
     for section in sections.list() {

@@ -3,10 +3,14 @@
 //! Every page's checksum is checked each time the page is read, so what comes back is what was written.
 //!
 //! - How are the numbers of a layer read, in one thread or several? [`read`].
+//! - How are the numbers of some tokens read? [`gather`].
+//! - What can be known of pages before they are decoded? [`summaries`].
 //! - What does `lagdb inspect` see, and what is wrong with a row group? [`pages`].
 
+mod gather;
 mod pages;
 mod read;
+mod summaries;
 
 use super::bytes::Bytes;
 use super::directory::{Directory, read_probes};
@@ -17,6 +21,7 @@ pub use pages::PageInfo;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
+pub use summaries::{PageBounds, PageSummary};
 
 /// One row group of a segment, read in place. Cloning is cheap; with owned bytes it is `KvLogView<'static>`.
 #[derive(Clone)]

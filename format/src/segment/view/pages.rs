@@ -86,6 +86,8 @@ impl KvLogView<'_> {
             let bytes = self.directory_bytes();
             faults.extend(sections.list().iter().filter_map(|section| sections.bytes(bytes, section).err()));
             faults.extend(self.probes().err());
+            let n_layers = self.row_group.shape.geometry.n_layers;
+            faults.extend(self.key_summaries(n_layers - 1).err());
         }
         faults.extend(self.check_padding(self.directory.range.end).err());
         faults
