@@ -150,6 +150,9 @@ impl Error {
             }
             FormatError::Unsupported { field, detail } => Self::Unsupported { file, what: format!("{field} {detail}") },
             FormatError::Invalid { what, detail } => Self::Invalid { what, detail },
+            mismatch @ FormatError::TokenMismatch { .. } => {
+                Self::Invalid { what: "token ids of the KV log", detail: mismatch.to_string() }
+            }
             other => Self::Invalid { what: "segment", detail: other.to_string() },
         }
     }

@@ -1,7 +1,7 @@
 //! An attached KV log gives the logits of never having left memory.
 
 use crate::generate_support::*;
-use lagdb::format::{ElementType, Encoding, KvRead, Segment, SegmentWriter};
+use lagdb::format::{ElementType, Encoding, Fidelity, HeadTokens, KvLayer, KvLog, KvRead, Segment, SegmentWriter};
 use lagdb::generate::{Generator, Layout, Selection, SessionOptions};
 
 /// Logits of the rest after the first `n_prefix` tokens were attached as a log of `element`.
@@ -127,4 +127,58 @@ fn logs_change_what_follows() {
         session.feed(&ids).unwrap()
     };
     assert!(distance(&with(5), &with(6)) > 0.01);
+}
+
+/// Tokens of a log ordered by importance become rows in the order of their text again.
+#[test]
+fn a_log_ordered_by_importance_is_attached_as_if_it_were_not() {
+    let (generator, ids) = (model("qwen3"), tokens(96, 0));
+    let log = log_of(&generator, &ids[..40], ElementType::F32);
+    let importance: Vec<f32> = (0..40).map(|token| (token * 7 % 13) as f32).collect();
+    let ordered = log.with_importance(&importance).unwrap();
+    assert_ne!(ordered.token_ids(), &ids[..40]);
+    let mut session = session(&generator);
+    let attached = session.attach(&ordered).unwrap();
+    assert_eq!(attached.fidelity, Fidelity::Exact);
+    assert_eq!(session.token_ids(), &ids[..40]);
+    let logits = session.feed_for_logits(&ids[40..]).unwrap();
+    assert_eq!(logits, reuse(&generator, &ids, 40, ElementType::F32));
+}
+
+#[test]
+fn an_attachment_says_how_near_it_comes() {
+    let (generator, ids) = (model("llama"), tokens(40, 0));
+    let (exact, rounded) = (log_of(&generator, &ids, ElementType::F32), log_of(&generator, &ids, ElementType::F16));
+    let mut session = session(&generator);
+    let found = [&exact, &exact, &rounded].map(|log| session.attach(log).unwrap().fidelity);
+    assert_eq!(found, [Fidelity::Exact, Fidelity::Repositioned, Fidelity::Approximate]);
+}
+
+#[test]
+fn other_tokens_than_expected_are_named_and_not_attached() {
+    let (generator, mut ids) = (model("llama"), tokens(40, 0));
+    let log = log_of(&generator, &ids, ElementType::F32);
+    let mut session = session(&generator);
+    session.attach_expecting(&log, &ids).unwrap();
+    ids[7] ^= 1;
+    let error = session.attach_expecting(&log, &ids).unwrap_err();
+    assert!(error.to_string().contains("token 7 is"), "{error}");
+    assert_eq!(session.n_attached(), 40);
+}
+
+/// Attention reads one set of tokens for all heads of a layer.
+#[test]
+fn a_log_whose_heads_keep_tokens_of_their_own_is_refused_in_words() {
+    let (generator, ids) = (model("llama"), tokens(8, 0));
+    let log = log_of(&generator, &ids, ElementType::F32);
+    let heads = HeadTokens::new(log.geometry(), 8, |_, head, _| head == 0);
+    let n_bytes = 8 * log.geometry().head_dim as usize * 4;
+    let first = |bytes: &[u8]| bytes[..n_bytes].to_vec();
+    let layers = log.layers().iter().map(|l| KvLayer { keys: first(&l.keys), values: first(&l.values) }).collect();
+    let (ids, positions) = (log.token_ids().to_vec(), log.positions().to_vec());
+    let ragged = KvLog::ragged(*log.fingerprint(), ElementType::F32, ids, positions, heads, layers).unwrap();
+    let mut session = session(&generator);
+    let error = session.attach(&ragged).unwrap_err();
+    assert!(matches!(&error, lagdb::Error::Invalid { detail, .. } if detail.contains("heads keep")), "{error}");
+    assert_eq!(session.n_tokens(), 0);
 }

@@ -27,6 +27,16 @@ pub enum FormatError {
         /// What was found.
         detail: String,
     },
+    /// A log has other tokens than the caller demanded.
+    #[error("token {index} is {}, {} was expected", id(*found), id(*expected))]
+    TokenMismatch {
+        /// The first token that differs, from 0.
+        index: usize,
+        /// Its id in the log; `None` behind the log's end.
+        found: Option<u32>,
+        /// The id that was demanded; `None` behind the end of those.
+        expected: Option<u32>,
+    },
     /// The call does not fit the data.
     #[error("invalid {what}: {detail}")]
     Invalid {
@@ -35,6 +45,10 @@ pub enum FormatError {
         /// Why it does not fit.
         detail: String,
     },
+}
+
+fn id(id: Option<u32>) -> String {
+    id.map_or_else(|| "none".to_owned(), |id| id.to_string())
 }
 
 impl FormatError {

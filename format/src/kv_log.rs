@@ -70,6 +70,22 @@ pub trait KvRead {
     fn n_tokens(&self) -> usize {
         self.token_ids().len()
     }
+    /// Demands exactly these token ids, in this order.
+    ///
+    /// # Errors
+    /// [`FormatError::TokenMismatch`] naming the first one that differs.
+    fn expect_tokens(&self, expected: &[u32]) -> Result<()> {
+        let found = self.token_ids();
+        let n = found.len().max(expected.len());
+        match (0..n).find(|&index| found.get(index) != expected.get(index)) {
+            None => Ok(()),
+            Some(index) => Err(FormatError::TokenMismatch {
+                index,
+                found: found.get(index).copied(),
+                expected: expected.get(index).copied(),
+            }),
+        }
+    }
     /// Numbers in the keys (or in the values) of `layer`.
     ///
     /// # Errors

@@ -40,9 +40,11 @@
 //!
 #![doc = include_str!("../FORMAT.md")]
 
+mod crc;
 pub mod element;
 pub mod encoding;
 pub mod error;
+pub mod fidelity;
 pub mod fingerprint;
 pub mod geometry;
 pub mod head_tokens;
@@ -54,12 +56,13 @@ mod simd;
 pub use element::ElementType;
 pub use encoding::{Encoding, PageError, PageShape};
 pub use error::{FormatError, Result};
+pub use fidelity::Fidelity;
 pub use fingerprint::{CaptureStage, Digest, ModelFingerprint};
 pub use geometry::KvGeometry;
 pub use head_tokens::HeadTokens;
 pub use kv_log::{KvLayer, KvLog, KvRead};
 pub use probes::ProbeQueries;
 pub use segment::{
-    Bytes, Footer, FooterRange, KeySummary, KvLogView, Out, PageBounds, PageInfo, PageSummary, Part, RowGroup,
-    RowGroupIndex, Segment, SegmentWriter, Verification,
+    Bytes, Footer, FooterRange, KeySummary, KvLogView, Out, PageBounds, PageInfo, PageSummary, Part, Precision,
+    RowGroup, RowGroupIndex, Segment, SegmentWriter, Verification,
 };

@@ -1,7 +1,7 @@
 //! Damaged bytes are refused or change nothing; they never become other numbers, and never a panic.
 
 use crate::support::{Shape, everything, is_found, noise, read_all, segment};
-use lagdb_format::segment::reseal;
+use lagdb_format::segment::{dump, reseal};
 use lagdb_format::{ElementType, Encoding, Footer, FormatError, KvLog, KvRead, RowGroupIndex, Segment, SegmentWriter};
 
 /// Refused as wrong bytes; `Invalid` would blame the caller.
@@ -298,4 +298,26 @@ fn a_failed_push_leaves_the_segment_as_it_was() {
     assert!(matches!(writer.push(&huge, Encoding::Plain), Err(FormatError::Invalid { .. })));
     assert_eq!(writer.finish().unwrap(), segment(2, &[(&good, Encoding::Plain)]));
     assert!(matches!(Footer::locate(&bytes[..10], bytes.len() as u64), Err(FormatError::Invalid { .. })));
+}
+
+/// A dump is for damaged files: it never panics, and it names what is wrong with what it shows.
+#[test]
+fn a_damaged_file_is_dumped_as_far_as_it_goes() {
+    let (bytes, _) = everything(11);
+    for bytes in [&bytes[..], V1] {
+        let n_row_groups = Segment::open(bytes).unwrap().footer().row_groups().len() as u32;
+        for row_group in 0..n_row_groups {
+            assert_eq!(dump(bytes, Some(RowGroupIndex(row_group))).faults, []);
+        }
+        let mut damaged = bytes.to_vec();
+        for byte in 0..bytes.len() {
+            damaged[byte] ^= 1 << (byte % 8);
+            let found = (0..n_row_groups).any(|index| dump(&damaged, Some(RowGroupIndex(index))).faults != []);
+            assert!(found, "byte {byte}");
+            damaged[byte] = bytes[byte];
+        }
+        for n_bytes in 0..bytes.len() {
+            assert_ne!(dump(&bytes[..n_bytes], Some(RowGroupIndex(0))).faults, []);
+        }
+    }
 }

@@ -250,3 +250,31 @@ fn the_sections_are_those_of_the_code() {
     assert_eq!(told("section of a directory"), known(&code::DIRECTORY_SECTIONS));
     assert_eq!(told("section of the footer"), known(&code::FOOTER_SECTIONS));
 }
+
+/// What `lagdb dump` prints beside each byte of the example is the name that the tables give it.
+#[test]
+fn a_dump_uses_the_names_of_the_tables() {
+    let example = example();
+    let dumped = code::dump(&example, Some(RowGroupIndex(0)));
+    assert_eq!(dumped.faults, []);
+    let mut n_named = 0;
+    let mut blocks = FORMAT.split("In the example at byte ");
+    blocks.next();
+    for block in blocks {
+        let base: u64 = block.split('.').next().unwrap().parse().unwrap();
+        let rows =
+            block.lines().skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|')).skip(2);
+        for row in rows {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            let (offset, n_bytes): (u64, u64) = (cells[0].parse().unwrap(), cells[1].parse().unwrap());
+            let found = dumped.fields.iter().find(|field| (field.offset, field.n_bytes) == (base + offset, n_bytes));
+            let found = found.unwrap_or_else(|| panic!("{} at {} is not dumped", cells[2], base + offset));
+            let name = found.field.rsplit(": ").next().unwrap();
+            assert!(cells[2].contains(name), "{} is called {}", cells[2], found.field);
+            n_named += 1;
+        }
+    }
+    assert!(n_named > 60, "{n_named}");
+    let n_bytes: u64 = dumped.fields.iter().map(|field| field.n_bytes).sum();
+    assert_eq!(n_bytes, example.len() as u64, "every byte once");
+}

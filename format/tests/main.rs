@@ -1,5 +1,6 @@
 //! What the segment format promises, one promise per file.
 
+mod a_log_says_what_it_is;
 mod damage_is_found;
 mod every_version_stays_readable;
 mod format_md_says_what_the_code_does;

@@ -3,7 +3,7 @@
 use super::{Agent, Environment, Recollection};
 use crate::generate::{NewToken, Selection, Session, SessionOptions};
 use crate::{Result, Step};
-use lagdb_format::KvLog;
+use lagdb_format::{Fidelity, KvLog};
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,8 @@ pub struct Attempt {
     pub prefill_tokens: usize,
     /// Tokens attended to without computing them.
     pub attached_tokens: usize,
+    /// How near each attached log comes to computing its tokens again, in the order of the recollection.
+    pub fidelity: Vec<Fidelity>,
     /// From the start, attaching included, to the first generated token.
     pub time_to_first_token: Duration,
     /// Keys and values of the last response and its lead-in, if the policy captures them.
@@ -45,9 +47,8 @@ impl Agent {
         let start = Instant::now();
         let options = SessionOptions { capture: self.policy.capture.is_some(), ..SessionOptions::default() };
         let mut session = self.generator.session(options)?;
-        for log in &recollection.kv_logs {
-            session.attach(log)?;
-        }
+        let attached = recollection.kv_logs.iter().map(|log| Ok(session.attach(log)?.fidelity));
+        let fidelity = attached.collect::<Result<_>>()?;
         let mut first_token = None;
         let mut on_token = |token: NewToken<'_>| {
             first_token.get_or_insert_with(|| start.elapsed());
@@ -75,6 +76,7 @@ impl Agent {
             steps,
             prefill_tokens,
             attached_tokens: session.n_attached(),
+            fidelity,
             kv_log: self.capture(&mut session, prompt.len())?,
             time_to_first_token: first_token.unwrap_or_else(|| start.elapsed()),
         })

@@ -213,6 +213,7 @@ fn generate_remembers_recalls_and_refuses_what_does_not_fit() -> TestResult {
     let second = generate(second);
     assert_eq!(second["recalled"][0]["trajectory"], output["remembered"]);
     assert!(second["attached_tokens"].as_u64() > Some(0));
+    assert_eq!(second["fidelity"], serde_json::json!(["approximate"]), "a response was computed after its prompt");
     assert!(second["remembered"].is_null());
     let endless = "Nova ".repeat(5000);
     let output = lagdb(&["generate", "--prompt", &endless]);
@@ -295,4 +296,31 @@ fn first_segment(db: &Path) -> std::io::Result<PathBuf> {
         std::fs::read_dir(db.join("segments"))?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
     files.sort();
     files.into_iter().next().ok_or_else(|| std::io::Error::other("no segment"))
+}
+
+#[test]
+fn a_segment_is_dumped_field_by_field_even_when_damaged() -> TestResult {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden");
+    for name in ["v1.kv", "v2.kv"] {
+        let file = golden.join(name).display().to_string();
+        let output = lagdb(&["dump", "segment", &file, "--row-group", "3", "--json"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let dump = json(&output);
+        assert_eq!((&dump["schema"], &dump["faults"]), (&"lagdb.dump/1".into(), &Value::Array(vec![])));
+        let fields = dump["fields"].as_array().ok_or("fields")?;
+        assert_eq!((&fields[0]["offset"], &fields[0]["field"]), (&0.into(), &"magic".into()));
+        assert!(fields.iter().any(|field| field["place"] == "row group 3, directory" && field["field"] == "token ids"));
+
+        let mut bytes = std::fs::read(&file)?;
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        let damaged = tempfile::NamedTempFile::new()?;
+        std::fs::write(damaged.path(), &bytes)?;
+        let output = lagdb(&["dump", "segment", &damaged.path().display().to_string()]);
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("WRONG: corrupt at byte") && text.contains("end magic"), "{text}");
+        assert!(text.contains("fingerprint"), "the footer is found where the tail says: {text}");
+    }
+    Ok(())
 }

@@ -69,6 +69,18 @@ impl KeySummary {
         }
     }
 
+    /// Bounds both.
+    pub(crate) fn widen(&mut self, other: &Self) {
+        let to = |all: &mut [f32], found: &[f32], choose: fn(f32, f32) -> f32| {
+            all.iter_mut().zip(found).for_each(|(all, found)| *all = choose(*all, *found));
+        };
+        to(&mut self.min, &other.min, f32::min);
+        to(&mut self.max, &other.max, f32::max);
+        to(&mut self.pair_norm, &other.pair_norm, f32::max);
+        // The last level is the nearest.
+        self.mean.copy_from_slice(&other.mean);
+    }
+
     /// No key of the page scores more with `query`, `[head_dim]`, before the scale of attention, whatever the positions
     /// of both.
     pub fn score_bound(&self, query: &[f32]) -> f32 {

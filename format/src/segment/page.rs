@@ -8,7 +8,7 @@ use super::directory::StoredPage;
 use super::grid::{GridPage, GridShape};
 use super::out::Out;
 use crate::encoding::{Decoder, PageShape};
-use crate::{FormatError, Result};
+use crate::{FormatError, Result, crc};
 use std::ops::Range;
 
 /// Checking and copying 4 KiB at a time runs at the speed of copying alone; page by page, or in steps of
@@ -37,9 +37,7 @@ impl<'a> Page<'a> {
             return Ok(stored);
         }
         let (numbers, table) = self.checked_row_table()?;
-        for (row, crc) in numbers.chunks_exact(self.shape.row_bytes()).zip(table) {
-            self.check_row(row, crc)?;
-        }
+        self.check_rows(numbers, table)?;
         Ok(stored)
     }
 
@@ -69,11 +67,47 @@ impl<'a> Page<'a> {
         if self.stored.row_table_bytes > 0 {
             return self.read_rows_by_table(rows, out);
         }
-        let mut raw = vec![0; self.place.raw_bytes];
-        self.read(decoder, Out::Bytes(&mut raw))?;
-        let row_bytes = self.shape.row_bytes();
-        let wanted = raw.get(rows.start * row_bytes..rows.end * row_bytes);
-        out.fill(self.address.element, wanted.ok_or_else(|| FormatError::invalid("rows", format!("{rows:?}")))?)
+        // Rounded to the element type only where the caller wants that.
+        match out {
+            Out::Bytes(out) => {
+                let mut raw = vec![0; self.place.raw_bytes];
+                self.read(decoder, Out::Bytes(&mut raw))?;
+                copy_rows(&raw, self.shape.row_bytes(), rows, out)
+            }
+            Out::Numbers(out) => {
+                let row = self.shape.row_bytes() / self.address.element.n_bytes();
+                let mut numbers = vec![0.0; row * self.place.n_tokens as usize];
+                self.read(decoder, Out::Numbers(&mut numbers))?;
+                copy_rows(&numbers, row, rows, out)
+            }
+        }
+    }
+
+    /// Decodes these rows of the page whose levels are `levels`, its base first.
+    pub(crate) fn read_levels(levels: &[Self], decoder: &mut Decoder, rows: Range<usize>, out: Out<'_>) -> Result<()> {
+        let Some((base, finer)) = levels.split_first() else { return Ok(()) };
+        if finer.is_empty() {
+            return base.read_rows(decoder, rows, out);
+        }
+        let (shape, element) = (base.page_shape(), base.address.element);
+        let encoded = levels.iter().map(|level| Ok((level.stored.encoding, level.encoded()?)));
+        let encoded: Vec<_> = encoded.collect::<Result<_>>()?;
+        let is_whole = rows == (0..base.place.n_tokens as usize);
+        let decoded = match out {
+            Out::Bytes(raw) if is_whole => decoder.decode_levels(shape, &encoded, raw),
+            Out::Numbers(numbers) if is_whole => decoder.decode_levels_f32(shape, &encoded, numbers),
+            Out::Bytes(out) => {
+                let mut raw = vec![0; base.place.raw_bytes];
+                let decoded = decoder.decode_levels(shape, &encoded, &mut raw);
+                decoded.and_then(|()| copy_rows(&raw, base.shape.row_bytes(), rows, out))
+            }
+            Out::Numbers(out) => {
+                let mut numbers = vec![0.0; base.place.raw_bytes / element.n_bytes()];
+                let decoded = decoder.decode_levels_f32(shape, &encoded, &mut numbers);
+                decoded.and_then(|()| copy_rows(&numbers, base.shape.row_bytes() / element.n_bytes(), rows, out))
+            }
+        };
+        decoded.map_err(|error| error.at(base.offset))
     }
 
     /// The numbers and the checksum of each row, after the table's own checksum matched.
@@ -85,12 +119,26 @@ impl<'a> Page<'a> {
         Ok((numbers, table.as_chunks().0))
     }
 
-    /// Checks one row against its checksum in the table.
-    pub(crate) fn check_row(&self, row: &[u8], crc: &[u8; 4]) -> Result<()> {
-        if crc32c::crc32c(row) == u32::from_le_bytes(*crc) {
-            return Ok(());
+    /// Checks rows against their checksums in the table; three at a time are fastest.
+    pub(crate) fn check_each<const N: usize>(&self, rows: [&[u8]; N], table: [&[u8; 4]; N]) -> Result<()> {
+        let matches = match rows.first_chunk::<3>() {
+            Some(rows) => crc::of_three(*rows).iter().zip(table).all(|(found, crc)| found.to_le_bytes() == *crc),
+            None => rows.iter().zip(table).all(|(row, crc)| crc32c::crc32c(row).to_le_bytes() == *crc),
+        };
+        if matches { Ok(()) } else { Err(self.corrupt("row checksum", "does not match")) }
+    }
+
+    /// Checks neighbouring rows.
+    fn check_rows(&self, numbers: &[u8], table: &[[u8; 4]]) -> Result<()> {
+        let row_bytes = self.shape.row_bytes();
+        let (threes, rest) = table.as_chunks::<3>();
+        let (in_threes, others) = numbers.split_at_checked(threes.len() * 3 * row_bytes).unwrap_or((numbers, &[]));
+        for (rows, [a, b, c]) in in_threes.chunks_exact(3 * row_bytes).zip(threes) {
+            let (first, rows) = rows.split_at(row_bytes);
+            let (second, third) = rows.split_at(row_bytes);
+            self.check_each([first, second, third], [a, b, c])?;
         }
-        Err(self.corrupt("row checksum", "does not match"))
+        others.chunks_exact(row_bytes).zip(rest).try_for_each(|(row, crc)| self.check_each([row], [crc]))
     }
 
     /// Checks some rows and copies them while they are in the nearest cache.
@@ -101,11 +149,9 @@ impl<'a> Page<'a> {
         let (Some(numbers), Some(table)) = (numbers, table.get(rows)) else {
             return Err(self.corrupt("row table", "is too short"));
         };
-        let rows_per_block = (BLOCK_BYTES / row_bytes).max(1);
+        let rows_per_block = (BLOCK_BYTES / row_bytes).next_multiple_of(3).max(3);
         for (block, crcs) in numbers.chunks(rows_per_block * row_bytes).zip(table.chunks(rows_per_block)) {
-            for (row, crc) in block.chunks_exact(row_bytes).zip(crcs) {
-                self.check_row(row, crc)?;
-            }
+            self.check_rows(block, crcs)?;
             let element = self.address.element;
             out.take(block.len() / element.n_bytes(), element)?.fill(element, block)?;
         }
@@ -131,4 +177,11 @@ impl<'a> Page<'a> {
     fn corrupt(&self, field: &'static str, detail: &str) -> FormatError {
         FormatError::corrupt(self.offset, field, detail)
     }
+}
+
+/// Some rows of a decoded page.
+fn copy_rows<T: Copy>(page: &[T], row: usize, rows: Range<usize>, out: &mut [T]) -> Result<()> {
+    let found = page.get(rows.start * row..rows.end * row).filter(|found| found.len() == out.len());
+    out.copy_from_slice(found.ok_or_else(|| FormatError::invalid("rows", format!("{rows:?}")))?);
+    Ok(())
 }

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::generate::heads::HeadShape;
 use crate::generate::kv_cache::LogPart;
 use crate::generate::rope::Angles;
-use lagdb_format::{FormatError, KvRead};
+use lagdb_format::{Fidelity, FormatError, KvRead};
 use std::ops::Range;
 
 /// An attached KV log.
@@ -18,6 +18,8 @@ use std::ops::Range;
 pub struct Attachment {
     /// Its rows in the session.
     pub tokens: Range<usize>,
+    /// How near attending to it comes to computing its tokens again.
+    pub fidelity: Fidelity,
 }
 
 impl Session {
@@ -32,9 +34,10 @@ impl Session {
         self.compute(|_| Ok(()))?;
         let tokens = self.ids.len()..self.ids.len() + log.n_tokens();
         if tokens.is_empty() {
-            return Ok(Attachment { tokens });
+            return Ok(Attachment { tokens, fidelity: Fidelity::of(log, 0) });
         }
         let positions = self.positions(tokens.clone());
+        let fidelity = Fidelity::of(log, positions[0]);
         let angles = self.generator.decoder().rope().angles(&positions);
         self.cache.reserve(tokens.len())?;
         let order = text_order(log.positions());
@@ -49,7 +52,16 @@ impl Session {
         }
         self.attached.push(tokens.clone());
         self.hidden = None;
-        Ok(Attachment { tokens })
+        Ok(Attachment { tokens, fidelity })
+    }
+
+    /// As [`attach`](Self::attach), of a log whose tokens must be exactly `ids`, in the order of the log.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach); [`Error::Invalid`] naming the first token that is another one.
+    pub fn attach_expecting(&mut self, log: &dyn KvRead, ids: &[u32]) -> Result<Attachment> {
+        log.expect_tokens(ids).map_err(corrupt)?;
+        self.attach(log)
     }
 
     fn check_log(&self, log: &dyn KvRead) -> Result<()> {

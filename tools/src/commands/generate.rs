@@ -99,11 +99,12 @@ fn report(attempt: &Attempt, recollection: &Recollection, remembered: Option<u64
         recollection.hits.iter().map(|(id, score)| json!({ "trajectory": id.as_u64(), "score": score })).collect();
     let foreign: Vec<_> =
         recollection.foreign.iter().map(|(id, field)| json!({ "trajectory": id.as_u64(), "differs": field })).collect();
+    let fidelity: Vec<_> = attempt.fidelity.iter().map(|fidelity| fidelity.name()).collect();
     let text = attempt.steps.last().map_or("", |step| step.action.as_str());
     output.print(String::new, || {
         json!({
             "schema": "lagdb.generate/1", "text": text, "recalled": recalled, "foreign": foreign, "remembered": remembered,
-            "attached_tokens": attempt.attached_tokens, "prefill_tokens": attempt.prefill_tokens, "ttft_ms": ttft_ms,
+            "attached_tokens": attempt.attached_tokens, "fidelity": fidelity, "prefill_tokens": attempt.prefill_tokens, "ttft_ms": ttft_ms,
         })
     })?;
     output.say(format!(

@@ -34,6 +34,19 @@ pub struct KvLogView<'a> {
     /// Of these tokens, where the heads keep tokens of their own.
     heads: Option<Arc<HeadTokens>>,
     n_threads: usize,
+    /// Levels that are read.
+    n_levels: usize,
+}
+
+/// How much of a log in levels is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Precision {
+    /// The first level: fewest bytes.
+    Base,
+    /// Two levels: as near as int8.
+    Int8,
+    /// All there are.
+    Exact,
 }
 
 impl<'a> KvLogView<'a> {
@@ -51,8 +64,9 @@ impl<'a> KvLogView<'a> {
             return Err(FormatError::invalid("bytes", format!("{n_bytes} instead of {}", row_group.n_bytes)));
         }
         let directory = Arc::new(Directory::read(row_group, bytes.as_slice())?);
+        let n_levels = usize::from(row_group.shape.n_levels);
         let (n_tokens, heads) = (directory.token_ids.len(), directory.heads.clone().map(Arc::new));
-        Ok(Self { row_group: row_group.clone(), directory, bytes, n_tokens, heads, n_threads: 1 })
+        Ok(Self { row_group: row_group.clone(), directory, bytes, n_tokens, heads, n_threads: 1, n_levels })
     }
 
     /// What the footer says of the log.
@@ -64,6 +78,17 @@ impl<'a> KvLogView<'a> {
     /// worth it for pages that take time to decode, not for plain ones.
     pub fn with_threads(self, n_threads: usize) -> Self {
         Self { n_threads: n_threads.max(1), ..self }
+    }
+
+    /// The same log read with less precision, where it was written in levels; another log is as it is.
+    pub fn at(self, precision: Precision) -> Self {
+        let most = usize::from(self.row_group.shape.n_levels);
+        let wanted = match precision {
+            Precision::Base => 1,
+            Precision::Int8 => 2,
+            Precision::Exact => most,
+        };
+        Self { n_levels: wanted.min(most), ..self }
     }
 
     /// The log of the first `n_tokens` tokens alone; with [`importance`](KvRead::importance), the most important ones.
@@ -183,7 +208,10 @@ impl KvRead for KvLogView<'_> {
     }
 
     fn is_approximate(&self) -> bool {
-        self.row_group.is_approximate || self.directory.pages.iter().any(|page| page.error != PageError::NONE)
+        // A page's error is that of all levels up to it: the last one that is read counts.
+        let per_level = self.directory.grid.pages_per_level();
+        let last = self.directory.pages.iter().skip((self.n_levels - 1) * per_level).take(per_level);
+        self.row_group.is_approximate || last.map(|page| page.error).any(|error| error != PageError::NONE)
     }
 
     fn read_keys(&self, layer: u32, out: &mut [f32]) -> Result<()> {

@@ -11,7 +11,8 @@ use std::ops::Range;
 
 /// Some rows of a page and the room for them.
 struct Work<'a> {
-    page: Page<'a>,
+    /// Its levels, the base first.
+    page: Vec<Page<'a>>,
     rows: Range<usize>,
     out: Out<'a>,
 }
@@ -49,7 +50,8 @@ impl KvLogView<'_> {
     fn read_pages<'a>(&'a self, layer: u32, part: Part, mut out: Out<'a>) -> Result<()> {
         let row_numbers = self.row_group.shape.row_bytes() / self.element().n_bytes();
         let mut works = Vec::new();
-        for page in self.part(layer, part)?.filter_map(|number| self.page(number)) {
+        for number in self.part(layer, part)? {
+            let Some(page) = self.page(number) else { continue };
             let wanted = match self.heads() {
                 Some(heads) => heads.n_tokens_of(layer, page.place.head) as usize,
                 None => self.n_tokens,
@@ -57,10 +59,16 @@ impl KvLogView<'_> {
             let n_rows = wanted.saturating_sub(page.place.first_token as usize).min(page.place.n_tokens as usize);
             if n_rows > 0 {
                 let out = out.take(n_rows * row_numbers, self.element())?;
-                works.push(Work { page, rows: 0..n_rows, out });
+                works.push(Work { page: self.levels(number), rows: 0..n_rows, out });
             }
         }
         run(works, self.n_threads)
+    }
+
+    /// The levels that are read of a page, the base, `number`, first.
+    pub(super) fn levels(&self, number: usize) -> Vec<Page<'_>> {
+        let per_level = self.directory.grid.pages_per_level();
+        (0..self.n_levels).filter_map(|level| self.page(number + level * per_level)).collect()
     }
 
     /// The numbers of the pages of one layer's keys or values.
@@ -89,5 +97,5 @@ fn run(works: Vec<Work<'_>>, n_threads: usize) -> Result<()> {
 
 fn run_here(works: Vec<Work<'_>>) -> Result<()> {
     let mut decoder = Decoder::default();
-    works.into_iter().try_for_each(|Work { page, rows, out }| page.read_rows(&mut decoder, rows, out))
+    works.into_iter().try_for_each(|Work { page, rows, out }| Page::read_levels(&page, &mut decoder, rows, out))
 }

@@ -1,9 +1,11 @@
 //! Writes a segment front to back: header, row groups, footer, tail. Nothing written is ever changed.
 
+mod log_pages;
+
 use super::address::RowGroupAddress;
-use super::directory::{self, StoredPage, kind};
+use super::directory::{self, StoredPage};
 use super::footer::{self, Entries, Entry, EntryRest, RowGroupIndex};
-use super::grid::{GridPage, GridShape, PageGrid, Part};
+use super::grid::{GridPage, GridShape, PageGrid};
 use super::header;
 use super::identity::Identity;
 use super::key_summary::KeySummary;
@@ -11,8 +13,9 @@ use super::layout::{ALIGNMENT, HEADER_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, VERS
 use super::sections::NewSection;
 use super::tail::FooterRange;
 use super::view::KvLogView;
-use crate::encoding::{Decoder, Encoder, PageError};
-use crate::{Encoding, FormatError, KvLog, KvRead, ModelFingerprint, Result};
+use crate::encoding::Encoder;
+use crate::{Encoding, FormatError, KvLog, KvRead, ModelFingerprint, Result, crc};
+use log_pages::{EncodedPage, LogPages};
 
 /// A segment being written into memory.
 ///
@@ -62,28 +65,33 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// [`FormatError::Invalid`] when the log has a size that the format cannot say (no layers, a token's row above
-    /// 1 MiB, 2³² tokens); the segment is then as it was before.
+    /// 1 MiB, 2³² tokens) or numbers that the encoding cannot; the segment is then as it was before.
     pub fn push(&mut self, log: &KvLog, encoding: Encoding) -> Result<RowGroupIndex> {
-        let n_tokens = u32::try_from(log.n_tokens()).map_err(|_| FormatError::invalid("log", "2^32 tokens or more"))?;
+        self.push_levels(log, &[encoding])
+    }
+
+    /// Adds a KV log as the next row group, its pages in levels: [`Encoding::LAYERED`] or the first of it. One log then
+    /// serves a reader that is in a hurry and one that is not; see [`KvLogView::at`].
+    ///
+    /// # Errors
+    /// As [`push`](Self::push); [`FormatError::Invalid`] for other levels.
+    pub fn push_levels(&mut self, log: &KvLog, levels: &[Encoding]) -> Result<RowGroupIndex> {
+        let too_many = |what: &'static str| FormatError::invalid("log", what);
+        let n_tokens = u32::try_from(log.n_tokens()).map_err(|_| too_many("2^32 tokens or more"))?;
+        let n_levels = u8::try_from(levels.len()).map_err(|_| too_many("256 levels or more"))?;
         let n_rows = log.heads().map(crate::HeadTokens::n_rows);
-        let shape = GridShape::for_writing(log.geometry(), log.element(), n_tokens, 1, n_rows, self.page_bytes)
+        let shape = GridShape::for_writing(log.geometry(), log.element(), n_tokens, n_levels, n_rows, self.page_bytes)
             .map_err(|detail| FormatError::invalid("log", detail))?;
+        if self.summarizes_keys && !log.geometry().head_dim.is_multiple_of(2) {
+            return Err(FormatError::invalid("log", "key summaries are of pairs, its head width is odd"));
+        }
         let grid = PageGrid::new(shape, log.heads());
-        if encoding == Encoding::Plain {
+        if levels == [Encoding::Plain] {
             let padding = grid.n_pages().saturating_mul(ALIGNMENT);
             self.out.reserve(usize::try_from(shape.decoded_bytes()).unwrap_or(0).saturating_add(padding));
         }
-        let (mut layer, mut rest) = (None, &[][..]);
-        let pages = |encoder: &mut Encoder, page: &GridPage, out: &mut Vec<u8>| {
-            // The pages of a column come one behind the other, as its bytes do.
-            if layer.replace((page.layer, page.part)) != Some((page.layer, page.part)) {
-                rest = column(log, page);
-            }
-            let raw = rest.split_off(..page.raw_bytes);
-            let raw = raw.ok_or_else(|| FormatError::invalid("layer", format!("{} is too short", page.layer)))?;
-            Ok((encoding, encoder.encode(encoding, shape.page_shape(page), raw, out)?))
-        };
-        self.push_pages(log, &grid, directory::sections_of(log), pages)
+        let mut pages = LogPages::new(log, shape, levels, self.summarizes_keys);
+        self.push_pages(log, &grid, directory::sections_of(log), |encoder, page, out| pages.encode(encoder, page, out))
     }
 
     /// Adds a KV log of another segment as the next row group, its pages as they are stored there.
@@ -101,7 +109,7 @@ impl SegmentWriter {
         self.push_pages(view, &view.directory().grid, sections, |_, place, out| {
             let page = pages.next().ok_or_else(|| FormatError::invalid("page", place.first_token))?;
             out.extend_from_slice(page.encoded()?);
-            Ok((page.stored.encoding, page.stored.error))
+            Ok(EncodedPage { encoding: page.stored.encoding, error: page.stored.error, summaries: Vec::new() })
         })
     }
 
@@ -156,20 +164,18 @@ impl SegmentWriter {
         log: &dyn KvRead,
         grid: &PageGrid,
         mut sections: Vec<NewSection>,
-        encode_page: impl FnMut(&mut Encoder, &GridPage, &mut Vec<u8>) -> Result<(Encoding, PageError)>,
+        encode_page: impl FnMut(&mut Encoder, &GridPage, &mut Vec<u8>) -> Result<EncodedPage>,
     ) -> Result<RowGroupIndex> {
         let row_group = u32::try_from(self.n_row_groups()).ok().filter(|n| *n < u32::MAX);
         let row_group = row_group.ok_or_else(|| FormatError::invalid("segment", "is full"))?;
         let segment_id = self.identity.segment_id;
         let address = RowGroupAddress { version: VERSION, segment_id, row_group, element: log.element() };
         let start = self.out.len();
-        let summarizes = self.summarizes_keys && !sections.iter().any(|section| section.kind == kind::KEY_SUMMARIES);
-        if summarizes && !grid.shape.geometry.head_dim.is_multiple_of(2) {
-            return Err(FormatError::invalid("log", "key summaries are of pairs, its head width is odd"));
-        }
-        let written = self.write_pages(&address, grid, summarizes, encode_page);
+        let written = self.write_pages(&address, grid, encode_page);
         let Written { pages, summaries } = written.inspect_err(|_| self.out.truncate(start))?;
-        sections.extend(summarizes.then(|| directory::key_summaries(&summaries)));
+        if !summaries.is_empty() {
+            sections.push(directory::key_summaries(&summaries));
+        }
         let directory_bytes = directory::write(address.sections(), &pages, sections, &mut self.out) as u64;
         let GridShape { n_tokens, tokens_per_page, n_levels, n_rows, .. } = grid.shape;
         // What an encoding loses now is in the page entries.
@@ -190,26 +196,16 @@ impl SegmentWriter {
         &mut self,
         address: &RowGroupAddress,
         grid: &PageGrid,
-        summarizes: bool,
-        mut encode_page: impl FnMut(&mut Encoder, &GridPage, &mut Vec<u8>) -> Result<(Encoding, PageError)>,
+        mut encode_page: impl FnMut(&mut Encoder, &GridPage, &mut Vec<u8>) -> Result<EncodedPage>,
     ) -> Result<Written> {
         debug_assert_eq!((self.n_bytes() - HEADER_BYTES as u64) % ALIGNMENT as u64, 0);
         let row_group_start = self.out.len();
         let mut written = Written { pages: Vec::with_capacity(grid.n_pages()), summaries: Vec::new() };
-        let (mut decoder, mut numbers) = (Decoder::default(), Vec::new());
         for number in 0..grid.n_pages() {
             let start = self.out.len();
             let page = grid.page(number).ok_or_else(|| FormatError::invalid("page", number))?;
-            let (encoding, error) = encode_page(&mut self.encoder, &page, &mut self.out)?;
-            if summarizes && page.part == Part::Keys {
-                // What is decoded, not what was encoded, is what attention compares with.
-                let shape = grid.shape.page_shape(&page);
-                numbers.resize(page.raw_bytes / grid.shape.element.n_bytes(), 0.0);
-                decoder.decode_f32(encoding, shape, self.out.get(start..).unwrap_or_default(), &mut numbers)?;
-                let (n_heads, head_dim) = (shape.n_kv_heads as usize, shape.head_dim as usize);
-                let heads = (0..n_heads).map(|head| KeySummary::of(&numbers, n_heads, head, head_dim));
-                written.summaries.extend(heads);
-            }
+            let EncodedPage { encoding, error, summaries } = encode_page(&mut self.encoder, &page, &mut self.out)?;
+            written.summaries.extend(summaries);
             let row_bytes = address.has_row_table(encoding).then_some(grid.shape.row_bytes());
             let (crc, row_table_bytes) = seal(address, &page, encoding, row_bytes, start, &mut self.out);
             let n_bytes = self.out.len() - start;
@@ -253,17 +249,8 @@ fn seal(
     let Some(row_bytes) = row_bytes else {
         return (address.page_crc(page, encoding, out.get(start..).unwrap_or_default()), 0);
     };
-    let rows = out.get(start..).unwrap_or_default().chunks_exact(row_bytes);
-    let table: Vec<u8> = rows.flat_map(|row| crc32c::crc32c(row).to_le_bytes()).collect();
+    let mut table = Vec::new();
+    crc::append_of_rows(out.get(start..).unwrap_or_default(), row_bytes, &mut table);
     out.extend_from_slice(&table);
     (address.page_crc(page, encoding, &table), table.len())
-}
-
-/// The bytes of one layer's keys or values.
-fn column<'a>(log: &'a KvLog, page: &GridPage) -> &'a [u8] {
-    let layer = log.layers().get(page.layer as usize);
-    layer.map_or(&[], |layer| match page.part {
-        Part::Keys => &layer.keys,
-        Part::Values => &layer.values,
-    })
 }

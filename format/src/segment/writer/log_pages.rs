@@ -1,0 +1,107 @@
+//! The pages of a log in memory, encoded one after the other in the order in which they are written.
+//!
+//! All levels of a page are encoded together and written apart: the higher ones are held until their turn comes, which is
+//! after the last page of the level below.
+
+use crate::encoding::{Decoder, Encoder, PageError, PageShape};
+use crate::segment::grid::{GridPage, GridShape, Part};
+use crate::segment::key_summary::KeySummary;
+use crate::{Encoding, FormatError, KvLog, Result};
+use std::collections::VecDeque;
+
+/// A page that was encoded.
+pub(super) struct EncodedPage {
+    pub(super) encoding: Encoding,
+    pub(super) error: PageError,
+    /// One per KV head, where they were asked for.
+    pub(super) summaries: Vec<KeySummary>,
+}
+
+/// Encodes the pages of one log.
+pub(super) struct LogPages<'a> {
+    log: &'a KvLog,
+    shape: GridShape,
+    levels: &'a [Encoding],
+    summarizes_keys: bool,
+    /// The column of the last page, and what is left of it.
+    column: Option<(u32, Part)>,
+    rest: &'a [u8],
+    /// Stored pages of the higher levels.
+    held: VecDeque<(u8, Vec<u8>, PageError)>,
+    decoder: Decoder,
+    numbers: Vec<f32>,
+}
+
+impl<'a> LogPages<'a> {
+    pub(super) fn new(log: &'a KvLog, shape: GridShape, levels: &'a [Encoding], summarizes_keys: bool) -> Self {
+        let (decoder, numbers, held) = Default::default();
+        Self { log, shape, levels, summarizes_keys, column: None, rest: &[], held, decoder, numbers }
+    }
+
+    /// Appends the stored form of the next page, `page`.
+    ///
+    /// # Errors
+    /// Those of the encoding.
+    pub(super) fn encode(&mut self, encoder: &mut Encoder, page: &GridPage, out: &mut Vec<u8>) -> Result<EncodedPage> {
+        if page.level > 0 {
+            return self.take_held(page.level, out);
+        }
+        let shape = self.shape.page_shape(page);
+        let raw = self.raw(page)?;
+        let mut stored = vec![Vec::new(); self.levels.len()];
+        let errors = encoder.encode_levels(self.levels, shape, raw, &mut stored)?;
+        let is_summarized = self.summarizes_keys && page.part == Part::Keys;
+        let summaries = if is_summarized { self.summarize(shape, &stored)? } else { Vec::new() };
+        let mut levels = stored.into_iter().zip(errors).zip(0..);
+        let ((base, error), _) = levels.next().ok_or_else(no_levels)?;
+        out.extend_from_slice(&base);
+        self.held.extend(levels.map(|((stored, error), level)| (level, stored, error)));
+        let encoding = *self.levels.first().ok_or_else(no_levels)?;
+        Ok(EncodedPage { encoding, error, summaries })
+    }
+
+    /// The next page of a higher level.
+    fn take_held(&mut self, level: u8, out: &mut Vec<u8>) -> Result<EncodedPage> {
+        let place = self.held.iter().position(|(held, _, _)| *held == level);
+        let (_, stored, error) = place.and_then(|place| self.held.remove(place)).ok_or_else(no_levels)?;
+        out.extend_from_slice(&stored);
+        let encoding = *self.levels.get(usize::from(level)).ok_or_else(no_levels)?;
+        Ok(EncodedPage { encoding, error, summaries: Vec::new() })
+    }
+
+    /// The bytes of a page. The pages of a column come one behind the other, as its bytes do.
+    fn raw(&mut self, page: &GridPage) -> Result<&'a [u8]> {
+        if self.column.replace((page.layer, page.part)) != Some((page.layer, page.part)) {
+            let layer = self.log.layers().get(page.layer as usize);
+            self.rest = layer.map_or(&[], |layer| match page.part {
+                Part::Keys => &layer.keys,
+                Part::Values => &layer.values,
+            });
+        }
+        let short = || FormatError::invalid("layer", format!("{} is too short", page.layer));
+        self.rest.split_off(..page.raw_bytes).ok_or_else(short)
+    }
+
+    /// What is decoded, not what was encoded, is what attention compares with: of every level that may be read.
+    fn summarize(&mut self, shape: PageShape, stored: &[Vec<u8>]) -> Result<Vec<KeySummary>> {
+        let levels: Vec<_> = self.levels.iter().copied().zip(stored.iter().map(Vec::as_slice)).collect();
+        let (n_heads, head_dim) = (shape.n_kv_heads as usize, shape.head_dim as usize);
+        self.numbers.resize(shape.n_tokens as usize * n_heads * head_dim, 0.0);
+        let mut summaries: Vec<KeySummary> = Vec::new();
+        for n_levels in 1..=levels.len() {
+            let read = levels.get(..n_levels).unwrap_or_default();
+            self.decoder.decode_levels_f32(shape, read, &mut self.numbers)?;
+            let found = (0..n_heads).map(|head| KeySummary::of(&self.numbers, n_heads, head, head_dim));
+            if summaries.is_empty() {
+                summaries.extend(found);
+            } else {
+                summaries.iter_mut().zip(found).for_each(|(known, found)| known.widen(&found));
+            }
+        }
+        Ok(summaries)
+    }
+}
+
+fn no_levels() -> FormatError {
+    FormatError::invalid("levels", "there are none")
+}
