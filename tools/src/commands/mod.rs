@@ -1,6 +1,7 @@
 //! The commands, one per file.
 
 pub mod compact;
+pub mod dump;
 pub mod generate;
 pub mod import;
 pub mod info;
@@ -30,6 +31,8 @@ pub enum Command {
     Info(info::Options),
     /// Look inside: segments, row groups, pages, trajectories, strategies.
     Inspect(inspect::Options),
+    /// The bytes of a segment beside the names of its format.
+    Dump(dump::Options),
     /// Check every checksum, record and page.
     Verify(verify::Options),
     /// Give back the space of what was deleted.
@@ -50,6 +53,7 @@ pub fn run(command: Command, output: Output) -> Outcome {
         Command::Search(options) => search::run(&options, output),
         Command::Info(options) => info::run(&options, output),
         Command::Inspect(options) => inspect::run(&options, output),
+        Command::Dump(options) => dump::run(&options, output),
         Command::Verify(options) => verify::run(&options, output),
         Command::Compact(options) => compact::run(&options, output),
         Command::TrainDemoModel(args) => Ok(train::run(args, output)?),
