@@ -9,14 +9,15 @@ mod segment;
 mod store;
 
 pub use encoding::encoding_byte_split;
-pub use segment::{segment_read, segment_round_trip};
+pub use segment::{footer, segment_read, segment_round_trip};
 pub use store::{catalog_value, record_decode, store_ops};
 
 /// The body of a fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 6] = [
+pub const TARGETS: [(&str, Target); 7] = [
+    ("footer", footer),
     ("segment_read", segment_read),
     ("segment_round_trip", segment_round_trip),
     ("encoding_byte_split", encoding_byte_split),
