@@ -57,8 +57,11 @@ impl Options {
     }
 
     /// Whether every page of the catalog is checked at the open. It takes about two seconds per GiB, and it finds all
-    /// damage. Without, damage is found when a row is read, except where it hides a row that a filter needs: then a
-    /// search can return too little until [`verify`](crate::Database::verify) says why.
+    /// damage at once. Without, damage is found when the block it is in is read.
+    ///
+    /// Catalogs of the first version have no checksums of blocks. There, without this, damage is found when a row is
+    /// read, except where it hides a row that a filter needs: then a search can return too little until
+    /// [`verify`](crate::Database::verify) says why. A compaction gives them checksums.
     #[must_use]
     pub fn check_pages(mut self, check: bool) -> Self {
         self.check_pages = check;

@@ -5,10 +5,12 @@
 //! is named in [`TARGETS`], in `Cargo.toml` and in `fuzz_targets/`.
 
 mod encoding;
+mod power;
 mod segment;
 mod store;
 
 pub use encoding::encoding_byte_split;
+pub use power::store_power_cuts;
 pub use segment::{footer, segment_read, segment_round_trip};
 pub use store::{catalog_value, record_decode, store_ops};
 
@@ -16,7 +18,7 @@ pub use store::{catalog_value, record_decode, store_ops};
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("footer", footer),
     ("segment_read", segment_read),
     ("segment_round_trip", segment_round_trip),
@@ -24,4 +26,5 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("record_decode", record_decode),
     ("catalog_value", catalog_value),
     ("store_ops", store_ops),
+    ("store_power_cuts", store_power_cuts),
 ];

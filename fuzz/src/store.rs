@@ -97,7 +97,7 @@ fn check(snapshot: &Snapshot, lived: &Model) {
     }
 }
 
-fn model() -> ModelFingerprint {
+pub(crate) fn model() -> ModelFingerprint {
     let digest = Digest::of("fuzz", &[]);
     let geometry = KvGeometry { n_layers: 1, n_kv_heads: 1, head_dim: 2 };
     ModelFingerprint {
@@ -111,7 +111,7 @@ fn model() -> ModelFingerprint {
     }
 }
 
-fn kv_log(seed: u8) -> KvLog {
+pub(crate) fn kv_log(seed: u8) -> KvLog {
     let n_tokens = u32::from(seed % 5);
     let column = vec![seed; n_tokens as usize * 2 * 2];
     let layer = KvLayer { keys: column.clone(), values: column };

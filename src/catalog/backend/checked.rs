@@ -26,7 +26,8 @@ use crate::catalog::CATALOG;
 use crate::medium::MediumFile;
 use crate::{Error, Result};
 use redb::StorageBackend;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -115,13 +116,15 @@ impl Checked {
     }
 
     fn group<'a>(&self, state: &'a mut State, number: u64) -> io::Result<&'a mut Group> {
-        if !state.groups.contains_key(&number) {
-            let mut bytes = vec![0; BLOCK_BYTES as usize];
-            self.file.read_at(group_offset(number), &mut bytes)?;
-            let crcs = bytes.as_chunks::<4>().0.iter().map(|crc| u32::from_le_bytes(*crc)).collect();
-            state.groups.insert(number, Group { crcs, is_dirty: false });
+        match state.groups.entry(number) {
+            Entry::Occupied(group) => Ok(group.into_mut()),
+            Entry::Vacant(place) => {
+                let mut bytes = vec![0; BLOCK_BYTES as usize];
+                self.file.read_at(group_offset(number), &mut bytes)?;
+                let crcs = bytes.as_chunks::<4>().0.iter().map(|crc| u32::from_le_bytes(*crc)).collect();
+                Ok(place.insert(Group { crcs, is_dirty: false }))
+            }
         }
-        state.groups.get_mut(&number).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn read_run(&self, run: &Run, out: &mut [u8]) -> io::Result<()> {
