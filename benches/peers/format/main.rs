@@ -9,8 +9,14 @@ mod report;
 mod synthetic;
 
 mod codec;
+mod containers;
+mod gather;
 mod lossless;
+mod mapped;
 mod parquet;
+mod quantized;
+mod quantized_peers;
+mod restore;
 mod tensors;
 
 use lagdb_peers::BenchResult;
@@ -19,25 +25,30 @@ use report::{Absent, Row};
 
 /// What the parts share.
 pub(crate) struct Peers {
-    /// The child that runs Blosc2 and ZipNN; `None` without an interpreter.
+    /// Blosc2 and ZipNN; `None` without an interpreter.
     python: Option<Python>,
+    /// llama.cpp, likewise.
+    llama: Option<Python>,
     absent: Vec<Absent>,
 }
 
 impl Peers {
     fn start() -> Self {
-        let (python, absent) = match Python::start("lossless.py") {
+        let mut absent = Vec::new();
+        let mut start = |script, peers: &str| match Python::start(script) {
             Ok(python) => {
-                let absent = python.absent.iter();
-                let absent = absent.map(|(peer, get)| Absent { peer: peer.clone(), get: get.clone() }).collect();
-                (Some(python), absent)
+                absent.extend(python.absent.iter().map(|(peer, get)| Absent { peer: peer.clone(), get: get.clone() }));
+                Some(python)
             }
             Err(error) => {
                 let get = format!("set LAGDB_PEERS_PYTHON to a Python 3 interpreter ({error})");
-                (None, vec![Absent { peer: "Blosc2, ZipNN".to_owned(), get }])
+                absent.push(Absent { peer: peers.to_owned(), get });
+                None
             }
         };
-        Self { python, absent }
+        let python = start("lossless.py", "Blosc2, ZipNN");
+        let llama = start("llama.py", "llama.cpp");
+        Self { python, llama, absent }
     }
 
     fn python_has(&self, peer: &str) -> bool {
@@ -48,7 +59,12 @@ impl Peers {
 /// A part of the bench, by the name that selects it.
 type Part = (&'static str, fn(&mut Peers) -> BenchResult<Vec<Row>>);
 
-const PARTS: [Part; 1] = [("lossless", lossless::rows)];
+const PARTS: [Part; 4] = [
+    ("lossless", lossless::rows),
+    ("quantized", quantized::rows),
+    ("restore", restore::rows),
+    ("gather", gather::rows),
+];
 
 fn main() -> BenchResult<()> {
     let mut peers = Peers::start();
