@@ -1,6 +1,6 @@
 //! Damaged bytes are refused or change nothing; they never become other numbers, and never a panic.
 
-use crate::support::{Shape, everything, is_found, noise, read_all, segment};
+use crate::support::{Shape, everything, is_found, log_of, noise, read_all, segment};
 use lagdb_format::segment::{dump, reseal};
 use lagdb_format::{ElementType, Encoding, Footer, FormatError, KvLog, KvRead, RowGroupIndex, Segment, SegmentWriter};
 
@@ -274,6 +274,53 @@ fn wrong_fields_under_right_checksums_do_no_harm() {
             }
         }
     }
+}
+
+/// A log without tokens has no page that would pay for a layer: four billion of them in 400 bytes took a reader to its last
+/// byte of memory, and `verify` half a minute.
+#[test]
+fn layers_that_nothing_pays_for_are_refused() {
+    let log = noise(Shape { n_tokens: 0, ..Shape::TINY }, ElementType::F16, 1);
+    let mut bytes = segment(11, &[(&log, Encoding::Plain)]);
+    // The footer at 128, its fingerprints at 168.
+    assert_eq!(bytes[168 + 160..][..4], 2_u32.to_le_bytes());
+    bytes[168 + 160..][..4].copy_from_slice(&u32::MAX.to_le_bytes());
+    reseal(&mut bytes);
+    assert!(is_refused(&Segment::open(&bytes)));
+}
+
+/// The directory of the first row group, behind its pages of less than 64 bytes.
+fn directory_of(bytes: &[u8]) -> usize {
+    let view = Segment::open(bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap();
+    let last = view.pages().last().unwrap();
+    (last.offset as usize + last.stored_bytes as usize).next_multiple_of(64)
+}
+
+/// Whoever gathers rows of level 0 does not see what lies above it, so that it is judged when a log is opened.
+#[test]
+fn levels_that_are_not_one_above_the_other_are_refused() {
+    let log = log_of(Shape { n_layers: 1, ..Shape::TINY }, ElementType::F16, || 0);
+    let mut writer = SegmentWriter::new(11);
+    writer.push_levels(&log, &Encoding::LAYERED[..2]).unwrap();
+    let mut bytes = writer.finish().unwrap();
+    let encoding = directory_of(&bytes) + 40 + 2 * 20 + 16;
+    assert_eq!(bytes[encoding], Encoding::Int8Residual as u8);
+    bytes[encoding] = Encoding::Int8 as u8;
+    reseal(&mut bytes);
+    let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).map(drop);
+    assert!(matches!(&view, Err(FormatError::Corrupt { field: "page bytes", .. })), "{view:?}");
+}
+
+/// Pages of version 1 have no error, so that a lossy one would be taken for exact.
+#[test]
+fn version_1_has_no_lossy_pages() {
+    let mut bytes = V1.to_vec();
+    let encoding = directory_of(V1) + 12 * 8 + 8;
+    assert_eq!(bytes[encoding], Encoding::Plain as u8);
+    bytes[encoding] = Encoding::Int8 as u8;
+    reseal(&mut bytes);
+    let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).map(drop);
+    assert!(matches!(&view, Err(FormatError::Unsupported { field: "encoding", .. })), "{view:?}");
 }
 
 #[test]

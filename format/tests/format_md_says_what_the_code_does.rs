@@ -223,6 +223,7 @@ fn the_constants_are_those_of_the_code() {
         ("page entry bytes", code::PAGE_ENTRY_BYTES),
         ("target page bytes", code::TARGET_PAGE_BYTES),
         ("largest page bytes", code::MAX_PAGE_BYTES),
+        ("most layers", code::MAX_LAYERS as usize),
     ];
     let told: Vec<_> = table(0, "constant").into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
     assert_eq!(told, constants.map(|(name, value)| (name.to_owned(), value.to_string())));

@@ -154,7 +154,7 @@ impl Encoder {
 }
 
 /// Whether it is one level, or the levels of a layered log or a prefix of them.
-fn are_levels(levels: impl ExactSizeIterator<Item = Encoding> + Clone) -> bool {
+pub(crate) fn are_levels(levels: impl ExactSizeIterator<Item = Encoding> + Clone) -> bool {
     match levels.len() {
         1 => levels.clone().all(|level| !level.is_residual()),
         n => Encoding::LAYERED.get(..n).is_some_and(|layered| n > 0 && levels.eq(layered.iter().copied())),

@@ -4,7 +4,7 @@
 //! own. Pages are ordered by level, layer, keys before values, KV head, then token. A page's number alone therefore says
 //! its place; nothing of that is stored, so nothing of it can contradict.
 
-use super::layout::MAX_PAGE_BYTES;
+use super::layout::{MAX_LAYERS, MAX_PAGE_BYTES};
 use crate::encoding::PageShape;
 use crate::{ElementType, HeadTokens, KvGeometry};
 use std::ops::Range;
@@ -159,6 +159,7 @@ impl GridShape {
         let row_bytes =
             (n_kv_heads as usize).checked_mul(head_dim as usize).and_then(|n| n.checked_mul(self.element.n_bytes()));
         match row_bytes {
+            _ if n_layers > MAX_LAYERS => Err("there are at most 65536 layers"),
             Some(n_bytes) if n_layers > 0 && n_bytes > 0 && n_bytes <= MAX_PAGE_BYTES => Ok(()),
             _ => Err("layers, KV heads and head width are not zero and one token's row is at most 1 MiB"),
         }

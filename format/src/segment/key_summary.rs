@@ -104,6 +104,10 @@ impl KeySummary {
     }
 
     pub(crate) fn read(fields: &mut Fields<'_>, head_dim: u32) -> Result<Self> {
+        if !head_dim.is_multiple_of(2) {
+            // A channel without a pair would be in no norm, and the bound too low.
+            return fields.refuse("key summaries", "are of pairs, the head width is odd");
+        }
         let mut numbers = |n: usize, field| -> Result<Vec<f32>> {
             let bytes = fields.take(2 * n, field)?;
             Ok(bytes.as_chunks().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect())

@@ -20,6 +20,8 @@ pub const TAIL_BYTES: usize = 64;
 pub const ALIGNMENT: usize = 64;
 /// A page is filled with whole tokens up to this many bytes before encoding; one token always fits.
 pub const TARGET_PAGE_BYTES: usize = 256 * 1024;
+/// No model has more layers than this: a log without tokens says how many it has and nothing in the file pays for them.
+pub const MAX_LAYERS: u32 = 65_536;
 /// No page decodes to more bytes than this, so no reader allocates more for one.
 pub const MAX_PAGE_BYTES: usize = 1024 * 1024;
 
@@ -102,6 +104,11 @@ impl<'a> Fields<'a> {
     pub(crate) fn u32s(&mut self, n: usize, field: &'static str) -> Result<Vec<u32>> {
         let n_bytes = n.checked_mul(4).ok_or_else(|| FormatError::corrupt(self.offset, field, "too many"))?;
         Ok(self.take(n_bytes, field)?.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect())
+    }
+
+    /// What comes next cannot be here.
+    pub(crate) fn refuse<T>(&self, field: &'static str, detail: &str) -> Result<T> {
+        Err(FormatError::corrupt(self.offset, field, detail))
     }
 
     /// Nothing may follow the last field.

@@ -30,7 +30,8 @@ pub use footer::{FOOTER_SECTIONS, Footer, RowGroup, RowGroupIndex};
 pub use grid::Part;
 pub use key_summary::KeySummary;
 pub use layout::{
-    ALIGNMENT, END_MAGIC, FIRST_VERSION, HEADER_BYTES, MAGIC, MAX_PAGE_BYTES, TAIL_BYTES, TARGET_PAGE_BYTES, VERSION,
+    ALIGNMENT, END_MAGIC, FIRST_VERSION, HEADER_BYTES, MAGIC, MAX_LAYERS, MAX_PAGE_BYTES, TAIL_BYTES,
+    TARGET_PAGE_BYTES, VERSION,
 };
 pub use out::Out;
 pub use reader::{Segment, Verification};

@@ -6,6 +6,7 @@
 
 use super::layout::Fields;
 use crate::{FormatError, Result};
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// Set in the flags of a section that a reader must know.
@@ -89,10 +90,11 @@ impl Sections {
             return Err(FormatError::corrupt(offset, "section table checksum", "does not match"));
         }
         let mut list: Vec<Section> = Vec::with_capacity(n_sections);
+        let mut kinds = HashSet::with_capacity(n_sections);
         let mut start = TABLE_HEAD_BYTES + entries.len();
         for entry in entries.as_chunks::<SECTION_ENTRY_BYTES>().0 {
             let section = Section::read(entry, start, offset)?;
-            if list.iter().any(|other| other.kind == section.kind) {
+            if !kinds.insert(section.kind) {
                 return Err(FormatError::corrupt(offset, "section kind", format!("{} is there twice", section.kind)));
             }
             if section.flags & INCOMPATIBLE != 0 && !is_known(section.kind) {

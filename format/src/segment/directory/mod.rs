@@ -10,7 +10,7 @@ use super::footer::RowGroup;
 use super::grid::PageGrid;
 use super::layout::aligned;
 use super::sections::Sections;
-use crate::encoding::PageError;
+use crate::encoding::{PageError, are_levels};
 use crate::{Encoding, FormatError, HeadTokens, Result};
 use std::ops::Range;
 pub(crate) use v1::n_bytes as v1_bytes;
@@ -116,6 +116,14 @@ fn stored_pages(
         return Err(corrupt(format!(
             "pages end at {start} of the row group, its directory begins at {directory_start}"
         )));
+    }
+    // Here, once: a reader that takes some rows of level 0 would not see what lies above it.
+    let per_level = grid.pages_per_level();
+    for number in 0..per_level {
+        let levels = pages.iter().skip(number).step_by(per_level).map(|page| page.encoding);
+        if !are_levels(levels) {
+            return Err(corrupt(format!("the levels of page {number} are not one above the other")));
+        }
     }
     Ok(pages)
 }

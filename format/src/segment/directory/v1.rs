@@ -10,6 +10,8 @@ use crate::{Encoding, FormatError, Result};
 use std::ops::Range;
 
 const PAGE_ENTRY_BYTES: usize = 12;
+/// Those of version 1: a page has no error, so that a lossy one would be taken for exact.
+const ENCODINGS: [u8; 2] = [Encoding::Plain as u8, Encoding::ByteSplitZstd as u8];
 
 /// Bytes of the directory of a row group, without padding.
 pub(crate) fn n_bytes(shape: &GridShape) -> u64 {
@@ -42,9 +44,9 @@ pub(super) fn read(row_group: &RowGroup, bytes: &[u8], range: Range<usize>) -> R
 
 fn read_entry(fields: &mut Fields<'_>) -> Result<PageEntry> {
     let (n_bytes, crc, code) = (fields.u32("stored bytes")?, fields.u32("page checksum")?, fields.u32("encoding")?);
-    let unsupported = |_| FormatError::Unsupported { field: "encoding", detail: code.to_string() };
-    // Every encoding of version 1 is lossless.
-    Ok(PageEntry { n_bytes, crc, encoding: u8::try_from(code).map_err(unsupported)?, error: PageError::NONE })
+    let unsupported = || FormatError::Unsupported { field: "encoding", detail: code.to_string() };
+    let encoding = u8::try_from(code).ok().filter(|code| ENCODINGS.contains(code)).ok_or_else(unsupported)?;
+    Ok(PageEntry { n_bytes, crc, encoding, error: PageError::NONE })
 }
 
 /// Makes the checksums of the pages and of the directory match again.
