@@ -108,6 +108,32 @@ proptest! {
     }
 }
 
+/// The summaries were once of f32 alone: a key that a reader of bytes gets is rounded to bf16, away from zero too, and
+/// exceeded the norms of its page.
+#[test]
+fn keys_rounded_to_the_element_type_are_bounded_too() {
+    for (seed, levels) in (0..40).flat_map(|seed| [(seed, &[Encoding::Int8][..]), (seed, &Encoding::LAYERED[..2])]) {
+        let bytes = segment(&log(seed, ElementType::Bf16, false), levels);
+        let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap();
+        for view in [view.clone().at(Precision::Base), view] {
+            let mut keys = vec![0.0; view.layer_numbers(1).unwrap()];
+            ElementType::Bf16.decode_f32(&view.keys_raw(1).unwrap(), &mut keys).unwrap();
+            let mut rows = keys.chunks_exact(16);
+            for page in view.key_summaries(1).unwrap().unwrap() {
+                for row in rows.by_ref().take(page.n_rows as usize) {
+                    for (key, summary) in row.chunks(8).zip(&page.heads) {
+                        assert!(key.iter().zip(&summary.max).all(|(x, max)| x <= max), "{key:?}: {summary:?}");
+                        assert!(key.iter().zip(&summary.min).all(|(x, min)| x >= min), "{key:?}: {summary:?}");
+                        let norms = (0..4).map(|pair| f64::from(key[pair]).hypot(key[pair + 4].into()));
+                        let mut bounded = norms.zip(&summary.pair_norm).map(|(norm, most)| norm <= f64::from(*most));
+                        assert!(bounded.all(|is_bounded| is_bounded), "{key:?}: {summary:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A bound that is far above every score skips nothing: with one key, in the query's own direction, it is the score.
 #[test]
 fn the_bound_is_near_where_it_can_be() {

@@ -37,7 +37,9 @@ impl PageShape {
     }
 }
 
-/// How far the numbers that a decoder gives back are from those that were encoded.
+/// How far the numbers that a decoder gives back, as f32, are from those that were encoded. Bytes of the element type are
+/// rounded to it, which at most doubles both: what was encoded is of that type, so rounding moves a number no further than it
+/// was off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PageError {
     /// Euclidean norm of the differences over that of the numbers; 0 when there is no difference.

@@ -6,7 +6,7 @@
 use crate::encoding::{Decoder, Encoder, PageError, PageShape};
 use crate::segment::grid::{GridPage, GridShape, Part};
 use crate::segment::key_summary::KeySummary;
-use crate::{Encoding, FormatError, KvLog, Result};
+use crate::{ElementType, Encoding, FormatError, KvLog, Result};
 use std::collections::VecDeque;
 
 /// A page that was encoded.
@@ -26,15 +26,16 @@ pub(super) struct LogPages<'a> {
     /// The column of the last page, and what is left of it.
     column: Option<(u32, Part)>,
     rest: &'a [u8],
-    /// Stored pages of the higher levels.
-    held: VecDeque<(u8, Vec<u8>, PageError)>,
+    /// Stored pages of each higher level, from level 1.
+    held: Vec<VecDeque<(Vec<u8>, PageError)>>,
     decoder: Decoder,
     numbers: Vec<f32>,
 }
 
 impl<'a> LogPages<'a> {
     pub(super) fn new(log: &'a KvLog, shape: GridShape, levels: &'a [Encoding], summarizes_keys: bool) -> Self {
-        let (decoder, numbers, held) = Default::default();
+        let (decoder, numbers) = Default::default();
+        let held = vec![VecDeque::new(); levels.len().saturating_sub(1)];
         Self { log, shape, levels, summarizes_keys, column: None, rest: &[], held, decoder, numbers }
     }
 
@@ -51,19 +52,19 @@ impl<'a> LogPages<'a> {
         let mut stored = vec![Vec::new(); self.levels.len()];
         let errors = encoder.encode_levels(self.levels, shape, raw, &mut stored)?;
         let is_summarized = self.summarizes_keys && page.part == Part::Keys;
-        let summaries = if is_summarized { self.summarize(shape, &stored)? } else { Vec::new() };
-        let mut levels = stored.into_iter().zip(errors).zip(0..);
-        let ((base, error), _) = levels.next().ok_or_else(no_levels)?;
+        let summaries = if is_summarized { self.summarize(shape, &stored, &errors)? } else { Vec::new() };
+        let mut levels = stored.into_iter().zip(errors);
+        let (base, error) = levels.next().ok_or_else(no_levels)?;
         out.extend_from_slice(&base);
-        self.held.extend(levels.map(|((stored, error), level)| (level, stored, error)));
+        self.held.iter_mut().zip(levels).for_each(|(held, page)| held.push_back(page));
         let encoding = *self.levels.first().ok_or_else(no_levels)?;
         Ok(EncodedPage { encoding, error, summaries })
     }
 
     /// The next page of a higher level.
     fn take_held(&mut self, level: u8, out: &mut Vec<u8>) -> Result<EncodedPage> {
-        let place = self.held.iter().position(|(held, _, _)| *held == level);
-        let (_, stored, error) = place.and_then(|place| self.held.remove(place)).ok_or_else(no_levels)?;
+        let held = usize::from(level).checked_sub(1).and_then(|held| self.held.get_mut(held));
+        let (stored, error) = held.and_then(VecDeque::pop_front).ok_or_else(no_levels)?;
         out.extend_from_slice(&stored);
         let encoding = *self.levels.get(usize::from(level)).ok_or_else(no_levels)?;
         Ok(EncodedPage { encoding, error, summaries: Vec::new() })
@@ -82,20 +83,30 @@ impl<'a> LogPages<'a> {
         self.rest.split_off(..page.raw_bytes).ok_or_else(short)
     }
 
-    /// What is decoded, not what was encoded, is what attention compares with: of every level that may be read.
-    fn summarize(&mut self, shape: PageShape, stored: &[Vec<u8>]) -> Result<Vec<KeySummary>> {
+    /// What is decoded, not what was encoded, is what attention compares with: of every level that may be read, as f32 and
+    /// rounded to the element type.
+    fn summarize(&mut self, shape: PageShape, stored: &[Vec<u8>], errors: &[PageError]) -> Result<Vec<KeySummary>> {
         let levels: Vec<_> = self.levels.iter().copied().zip(stored.iter().map(Vec::as_slice)).collect();
         let (n_heads, head_dim) = (shape.n_kv_heads as usize, shape.head_dim as usize);
         self.numbers.resize(shape.n_tokens as usize * n_heads * head_dim, 0.0);
         let mut summaries: Vec<KeySummary> = Vec::new();
-        for n_levels in 1..=levels.len() {
-            let read = levels.get(..n_levels).unwrap_or_default();
-            self.decoder.decode_levels_f32(shape, read, &mut self.numbers)?;
-            let found = (0..n_heads).map(|head| KeySummary::of(&self.numbers, n_heads, head, head_dim));
+        let mut include = |numbers: &[f32]| {
+            let found = (0..n_heads).map(|head| KeySummary::of(numbers, n_heads, head, head_dim));
             if summaries.is_empty() {
                 summaries.extend(found);
             } else {
                 summaries.iter_mut().zip(found).for_each(|(known, found)| known.widen(&found));
+            }
+        };
+        for (n_levels, error) in (1..=levels.len()).zip(errors) {
+            let read = levels.get(..n_levels).unwrap_or_default();
+            self.decoder.decode_levels_f32(shape, read, &mut self.numbers)?;
+            include(&self.numbers);
+            if *error != PageError::NONE && shape.element != ElementType::F32 {
+                let mut raw = vec![0; self.numbers.len() * shape.element.n_bytes()];
+                shape.element.round_f32(&self.numbers, &mut raw)?;
+                shape.element.decode_f32(&raw, &mut self.numbers)?;
+                include(&self.numbers);
             }
         }
         Ok(summaries)
