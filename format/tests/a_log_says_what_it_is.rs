@@ -1,7 +1,10 @@
 //! A log is taken for what it is: another model, other tokens, moved or rounded numbers are named.
 
 use crate::support::{Shape, fingerprint, noise, ragged, segment};
-use lagdb_format::{Digest, ElementType, Encoding, Fidelity, FormatError, KvLog, KvRead, RowGroupIndex, Segment};
+use lagdb_format::{
+    Digest, ElementType, Encoding, Fidelity, FormatError, KvLayer, KvLog, KvRead, Precision, RowGroupIndex, Segment,
+    SegmentWriter,
+};
 
 /// Four tokens at these positions.
 fn log_at(positions: &[u32], element: ElementType) -> KvLog {
@@ -27,6 +30,28 @@ fn a_whole_log_of_f32_is_exact_where_it_was_and_repositioned_elsewhere() {
     let bytes = segment(1, &[(&ordered, Encoding::Plain)]);
     let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap();
     assert_eq!(Fidelity::of(&view.prefix(2), 0), Fidelity::Approximate, "the most important ones are not whole");
+}
+
+/// A log in levels was copied by somebody who read its base alone, and its exact numbers were called approximate since.
+#[test]
+fn a_copied_log_is_as_near_as_it_was() {
+    let zeros = vec![0; 4 * 2 * 4 * 4];
+    let layer = KvLayer { keys: [1.0_f32, 0.3].map(f32::to_le_bytes).concat().repeat(16), values: zeros };
+    let log = log_at(&[0, 1, 2, 3], ElementType::F32);
+    let layers = vec![layer.clone(), layer];
+    let log =
+        KvLog::new(*log.fingerprint(), log.element(), log.token_ids().into(), log.positions().into(), layers).unwrap();
+    let mut writer = SegmentWriter::new(1);
+    writer.push_levels(&log, &Encoding::LAYERED).unwrap();
+    let bytes = writer.finish().unwrap();
+    let base = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap().at(Precision::Base);
+    assert_eq!(Fidelity::of(&base, 0), Fidelity::Approximate);
+    let mut writer = SegmentWriter::new(1);
+    writer.push_view(&base).unwrap();
+    let copied = writer.finish().unwrap();
+    assert!(copied == bytes, "copied as it is");
+    let view = Segment::open(&copied).unwrap().kv_log(RowGroupIndex(0)).unwrap();
+    assert_eq!((Fidelity::of(&view, 0), view.to_log().unwrap()), (Fidelity::Exact, log));
 }
 
 #[test]

@@ -91,7 +91,10 @@ impl SegmentWriter {
             self.out.reserve(usize::try_from(shape.decoded_bytes()).unwrap_or(0).saturating_add(padding));
         }
         let mut pages = LogPages::new(log, shape, levels, self.summarizes_keys);
-        self.push_pages(log, &grid, directory::sections_of(log), |encoder, page, out| pages.encode(encoder, page, out))
+        let sections = directory::sections_of(log);
+        self.push_pages(log, log.is_approximate(), &grid, sections, |encoder, page, out| {
+            pages.encode(encoder, page, out)
+        })
     }
 
     /// Adds a KV log of another segment as the next row group, its pages as they are stored there.
@@ -106,7 +109,9 @@ impl SegmentWriter {
         let sections = directory::sections_of_view(view)?;
         let mut pages = view.all_pages();
         self.out.reserve(usize::try_from(view.row_group().encoded_bytes()).unwrap_or(0));
-        self.push_pages(view, &view.directory().grid, sections, |_, place, out| {
+        // What its pages lose is in their entries, which are copied with them.
+        let is_approximate = view.row_group().is_approximate;
+        self.push_pages(view, is_approximate, &view.directory().grid, sections, |_, place, out| {
             let page = pages.next().ok_or_else(|| FormatError::invalid("page", place.first_token))?;
             out.extend_from_slice(page.encoded()?);
             Ok(EncodedPage { encoding: page.stored.encoding, error: page.stored.error, summaries: Vec::new() })
@@ -162,6 +167,7 @@ impl SegmentWriter {
     fn push_pages(
         &mut self,
         log: &dyn KvRead,
+        is_approximate: bool,
         grid: &PageGrid,
         mut sections: Vec<NewSection>,
         encode_page: impl FnMut(&mut Encoder, &GridPage, &mut Vec<u8>) -> Result<EncodedPage>,
@@ -178,8 +184,6 @@ impl SegmentWriter {
         }
         let directory_bytes = directory::write(address.sections(), &pages, sections, &mut self.out) as u64;
         let GridShape { n_tokens, tokens_per_page, n_levels, n_rows, .. } = grid.shape;
-        // What an encoding loses now is in the page entries.
-        let is_approximate = log.is_approximate();
         let entry = Entry {
             n_bytes: (self.out.len() - start) as u64,
             n_tokens,
