@@ -31,7 +31,10 @@ impl HeadTokens {
                 bits.extend(set);
             }
         }
-        Self::counted(geometry.n_kv_heads, n_tokens, bits)
+        let sets = Self::counted(geometry.n_kv_heads, n_tokens, bits);
+        // Sets of no tokens take no bytes and are there all the same.
+        let n_sets = geometry.n_layers as usize * geometry.n_kv_heads as usize;
+        if n_tokens == 0 { Self { counts: vec![0; n_sets], ..sets } } else { sets }
     }
 
     /// The sets whose bits are `bits`, as a segment has them; answers what is wrong with them.

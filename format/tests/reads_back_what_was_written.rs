@@ -2,7 +2,8 @@
 
 use crate::support::{ELEMENTS, Shape, log_of, noise, numbers, pattern, segment};
 use lagdb_format::{
-    ElementType, Encoding, Footer, FormatError, KvLog, KvLogView, KvRead, Part, RowGroupIndex, Segment, SegmentWriter,
+    ElementType, Encoding, Footer, FormatError, HeadTokens, KvLog, KvLogView, KvRead, Part, RowGroupIndex, Segment,
+    SegmentWriter,
 };
 use proptest::prelude::*;
 
@@ -139,4 +140,14 @@ fn taking_bytes_while_writing_changes_nothing() {
 fn views_go_to_other_threads() {
     fn goes<T: Send + Sync + Clone + std::fmt::Debug + 'static>() {}
     goes::<KvLogView<'static>>();
+}
+
+/// Heads that keep tokens of their own out of none: the sets took no bytes, and were taken for missing.
+#[test]
+fn heads_may_keep_tokens_of_none() {
+    let log = noise(Shape { n_tokens: 0, ..Shape::TINY }, ElementType::F16, 1);
+    let heads = HeadTokens::new(log.geometry(), 0, |_, _, _| true);
+    let ragged =
+        KvLog::ragged(*log.fingerprint(), log.element(), vec![], vec![], heads, log.layers().to_vec()).unwrap();
+    assert_eq!(ragged, log, "every head keeps every token");
 }

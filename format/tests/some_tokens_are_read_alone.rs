@@ -100,6 +100,7 @@ fn tokens_of_one_head_are_gathered() {
         assert!(matches!(view.gather(1, Part::Keys, &rows, &mut out[..]), Err(FormatError::Invalid { .. })));
         assert!(matches!(view.gather_head(1, Part::Keys, 1, &[n], &mut out[..8]), Err(FormatError::Invalid { .. })));
         assert!(matches!(view.gather_head(1, Part::Keys, 2, &[0], &mut out[..8]), Err(FormatError::Invalid { .. })));
+        assert!(matches!(view.gather_head(1, Part::Keys, 1, &[0], &mut out[..9]), Err(FormatError::Invalid { .. })));
     }
 }
 

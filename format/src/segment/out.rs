@@ -24,10 +24,10 @@ impl<'a> From<&'a mut [f32]> for Out<'a> {
 }
 
 impl<'a> Out<'a> {
-    /// How many numbers of type `element` fit.
+    /// How many numbers of type `element` fit, the last one perhaps in part.
     pub(crate) fn n_numbers(&self, element: ElementType) -> usize {
         match self {
-            Self::Bytes(bytes) => bytes.len() / element.n_bytes(),
+            Self::Bytes(bytes) => bytes.len().div_ceil(element.n_bytes()),
             Self::Numbers(numbers) => numbers.len(),
         }
     }
