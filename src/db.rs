@@ -4,7 +4,7 @@ use crate::catalog::{Key, Table, value};
 use crate::medium::{FileMedium, Medium, MemoryMedium};
 use crate::record::limits;
 use crate::store::{Store, find_scope};
-use crate::{Options, Result, Snapshot, Transaction};
+use crate::{CommitId, Options, Result, Snapshot, Transaction};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -101,6 +101,9 @@ impl Options {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_on(self, medium: Arc<dyn Medium>) -> Result<Database> {
+        if self.read_only {
+            return Ok(Database { store: Arc::new(Store::open_to_read(medium, self)?) });
+        }
         Ok(Database { store: Arc::new(Store::open(medium, self)?) })
     }
 }
@@ -111,6 +114,10 @@ impl Scope {
         &self.name
     }
 
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     /// What it holds at the latest commit.
     ///
     /// # Errors
@@ -119,6 +126,19 @@ impl Scope {
     pub fn snapshot(&self) -> Result<Snapshot> {
         self.store.check_running()?;
         let (rows, commit, pin) = self.store.read()?;
+        let scope = find_scope(&rows, &self.name)?;
+        Ok(Snapshot { rows, store: self.store.clone(), scope, commit, pin: Some(pin), pending: None })
+    }
+
+    /// What it held at an earlier commit, inside the retention window ([`Options::retain_commits`]). Of commits that
+    /// shared a sync, the one before is read when `commit` was not the last of them.
+    ///
+    /// # Errors
+    /// As [`snapshot`](Self::snapshot); also [`Error::Invalid`](crate::Error::Invalid) when the commit is outside of the
+    /// window, or is still to come.
+    pub fn as_of(&self, commit: CommitId) -> Result<Snapshot> {
+        self.store.check_running()?;
+        let (rows, commit, pin) = self.store.read_as_of(commit)?;
         let scope = find_scope(&rows, &self.name)?;
         Ok(Snapshot { rows, store: self.store.clone(), scope, commit, pin: Some(pin), pending: None })
     }

@@ -56,6 +56,12 @@ pub enum Error {
         /// Who holds the lock, as that process described itself.
         owner: String,
     },
+    /// The database is read beside a process that writes it, and is not any more what was being read.
+    #[error("the database moved on while it was read: {what}; open it again")]
+    Outdated {
+        /// What is gone.
+        what: String,
+    },
     /// A KV log was made by another model.
     #[error("the KV log was made by another model: {field} differs (log {found}, model {expected})")]
     ModelMismatch {
@@ -126,7 +132,7 @@ impl Error {
             Self::Io { .. } | Self::Poisoned { .. } => ErrorKind::Environment,
             #[cfg(feature = "generate")]
             Self::Tensor(_) => ErrorKind::Environment,
-            Self::Locked { .. } => ErrorKind::Retry,
+            Self::Locked { .. } | Self::Outdated { .. } => ErrorKind::Retry,
             _ => ErrorKind::Invalid,
         }
     }

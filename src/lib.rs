@@ -42,7 +42,7 @@
 //! | floor | what |
 //! |---|---|
 //! | `agent` | the learning loop: recall, solve, judge, remember; the only floor that sees store and generator |
-//! | [`maintenance`] | verify every byte, compact, count |
+//! | [`maintenance`] | verify every byte, compact, purge, back up, restore, count |
 //! | [`db`] | [`Database`], [`Scope`]: where everything begins |
 //! | [`retrieval`] | [`Query`], [`Snapshot::search`], [`Hit`] |
 //! | [`txn`] | [`Snapshot`]: one commit, pinned; [`Transaction`]: a snapshot that can be written to |
@@ -82,7 +82,10 @@ pub use embed::LexicalEmbedder;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CommitId, Id, SegmentId};
 pub use lagdb_format as format;
-pub use maintenance::{Compaction, Problem, Progress, Stats, VerifyReport};
+pub use maintenance::{
+    Backup, Compaction, Debt, DiskBudget, Eviction, Problem, Progress, PurgeReceipt, Stats, Upkeep, UpkeepHandle,
+    UpkeepReport, VerifyReport,
+};
 pub use options::Options;
 pub use record::{
     Embedding, EmbeddingSpace, Evidence, Judgment, Outcome, Polarity, Provenance, Record, RecordKind, Rollout, Step,

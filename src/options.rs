@@ -17,11 +17,21 @@ pub struct Options {
     encoding: Option<Encoding>,
     pub(crate) owner: String,
     pub(crate) check_pages: bool,
+    pub(crate) read_only: bool,
+    pub(crate) retained: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { create: true, space: None, encoding: None, owner: this_process(), check_pages: false }
+        Self {
+            create: true,
+            space: None,
+            encoding: None,
+            owner: this_process(),
+            check_pages: false,
+            read_only: false,
+            retained: 0,
+        }
     }
 }
 
@@ -65,6 +75,27 @@ impl Options {
     #[must_use]
     pub fn check_pages(mut self, check: bool) -> Self {
         self.check_pages = check;
+        self
+    }
+
+    /// Whether the database is only read, also beside a process that has it open and writes. It is not by default.
+    ///
+    /// The catalog of one commit is copied into memory and every page of it is checked; the database then answers
+    /// from that commit for ever, and refuses to be written to. A KV log whose segment the writer has given up since is
+    /// [`Error::Outdated`](crate::Error::Outdated): open again. No lock is taken, no file is changed.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// How many commits stay readable after they are no longer the latest, by
+    /// [`as_of`](crate::Scope::as_of); none unless said otherwise. Of commits that shared a sync, the last counts.
+    ///
+    /// The window begins with the open. What was deleted or replaced inside it still takes its place on disk.
+    #[must_use]
+    pub fn retain_commits(mut self, n: usize) -> Self {
+        self.retained = n;
         self
     }
 

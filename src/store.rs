@@ -1,12 +1,27 @@
 //! The open files of a database and what is known of them while they are open.
 //!
-//! The order of a commit: segment (bytes, sync, name, sync of the directory), then rows, then redb's commit, which is
-//! **the** commit; before it nothing happened, after it everything did. At the open, segments that no commit names are
-//! unlinked: a crash left them.
+//! The order of a commit: segment (bytes, sync, sync of the directory), then rows, then redb's commit, which is
+//! **the** commit; before it nothing happened, after it everything did. Transactions that end together share it
+//! ([`group`]). At the open, segments that no commit names are unlinked: a crash left them.
+//!
+//! Without a KV log a commit syncs twice, both times the catalog: pages, then the header that makes them count. One
+//! phase would do with one sync, but an open after a crash would read the whole catalog (seconds per GiB) where it now
+//! takes milliseconds; and a crash while that goes on, followed by another, is where redb's one-phase commits had their
+//! last known losses. A KV log adds one sync of its segment, and one of the directory for the whole group.
 
+mod beside;
+mod erasing;
+mod group;
+mod moving;
 mod pins;
+mod retention;
+mod rewriting;
 mod writer;
 
+pub(crate) use beside::copy_catalog;
+pub(crate) use erasing::mark_erasing;
+pub(crate) use group::Ticket;
+pub(crate) use moving::{SegmentUse, scan_kv_logs, segment_uses};
 pub(crate) use pins::Pin;
 pub(crate) use writer::WriterTurn;
 
@@ -16,9 +31,11 @@ use crate::index::vector::VectorIndex;
 use crate::medium::{LOCK, Lock, LockError, Medium};
 use crate::options::Options;
 use crate::record::EmbeddingSpace;
-use crate::segment::{SEGMENTS, SegmentSet};
+use crate::segment::{FinishedSegment, SEGMENTS, SegmentSet};
 use crate::{CommitId, Error, Result, SegmentId};
+use group::Group;
 use pins::Pins;
+use retention::Retained;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -35,12 +52,17 @@ pub(crate) struct Store {
     pub(crate) options: Options,
     pins: Arc<Pins>,
     gate: Arc<WriterGate>,
+    group: Group,
+    /// Commits that stay readable.
+    retained: Mutex<Retained>,
+    /// Held by whoever moves KV logs between segments.
+    moving: Mutex<()>,
     /// The highest numbers given out, also by transactions that never happened.
     numbers: Mutex<State>,
     /// Why the store stopped.
     failure: OnceLock<String>,
-    /// Last, so that it is released when everything else is closed.
-    _lock: Box<dyn Lock>,
+    /// Last, so that it is released when everything else is closed. None is taken only to read.
+    lock: Option<Box<dyn Lock>>,
 }
 
 impl Store {
@@ -73,7 +95,34 @@ impl Store {
         drop(rows);
         let highest = segments.sweep(&living)?.map_or(0, |id| id.as_u64());
         numbers.next_segment = numbers.next_segment.max(highest.saturating_add(1));
-        Ok(Self {
+        let store = Self { lock: Some(lock), ..Self::of(catalog, medium, segments, options, numbers) };
+        store.finish_erasing()?;
+        store.retain()?;
+        Ok(store)
+    }
+
+    /// Opens the database as it is at some commit, beside whoever writes it.
+    pub(crate) fn open_to_read(medium: Arc<dyn Medium>, options: Options) -> Result<Self> {
+        if !has_catalog(&*medium)? {
+            return Err(Error::io("open", medium.root().join(CATALOG), io::ErrorKind::NotFound.into()));
+        }
+        let catalog = Catalog::open(&copy_catalog(&*medium)?)?;
+        let rows = catalog.begin_read()?;
+        check_space(&rows, &options)?;
+        let numbers = read_state(&rows)?;
+        drop(rows);
+        let segments = SegmentSet::beside(medium.clone());
+        Ok(Self::of(catalog, medium, segments, options, numbers))
+    }
+
+    fn of(
+        catalog: Arc<Catalog>,
+        medium: Arc<dyn Medium>,
+        segments: SegmentSet,
+        options: Options,
+        numbers: State,
+    ) -> Self {
+        Self {
             catalog: RwLock::new(catalog),
             medium,
             segments,
@@ -81,10 +130,13 @@ impl Store {
             options,
             pins: Arc::default(),
             gate: Arc::default(),
+            group: Group::default(),
+            retained: Mutex::default(),
+            moving: Mutex::default(),
             numbers: Mutex::new(numbers),
             failure: OnceLock::new(),
-            _lock: lock,
-        })
+            lock: None,
+        }
     }
 
     /// The catalog as it is now.
@@ -98,7 +150,7 @@ impl Store {
     }
 
     /// The latest commit, pinned: its segments stay as long as the pin.
-    pub(crate) fn read(self: &Arc<Self>) -> Result<(Rows, CommitId, Pin)> {
+    pub(crate) fn read(&self) -> Result<(Rows, CommitId, Pin)> {
         self.pins.pin(|| {
             let rows = self.catalog().begin_read()?;
             let commit = CommitId::from_u64(read_state(&rows)?.commit);
@@ -108,7 +160,46 @@ impl Store {
 
     /// Waits until nobody else writes. Fails when it is this very thread that does.
     pub(crate) fn writer_turn(&self) -> Result<WriterTurn> {
+        if self.lock.is_none() {
+            return Err(Error::invalid("database", "is open to be read only"));
+        }
         self.gate.wait()
+    }
+
+    /// What the next transaction reads and writes: the latest commit, and above it what is staged. The caller holds the
+    /// writer's turn.
+    pub(crate) fn begin_staging(&self) -> Result<Rows> {
+        self.group.above(|layers| Ok(self.catalog().begin_read()?.staged_on(layers)))
+    }
+
+    /// Leaves the rows of a transaction to be made durable; the next one may begin. The caller holds the writer's turn,
+    /// and must call [`make_durable`](Self::make_durable) whatever happens.
+    pub(crate) fn stage(&self, rows: Rows, has_segment: bool) -> Ticket {
+        self.group.stage(rows.into_layer(), has_segment)
+    }
+
+    /// Waits until a staged transaction is durable. Its segment is synced first, while others may still flush.
+    ///
+    /// After an error the store has stopped: later transactions read through this one.
+    pub(crate) fn make_durable(&self, ticket: &Ticket, segment: Option<&FinishedSegment>) -> Result<()> {
+        let stopping = StopOnPanic(self);
+        let synced = segment.map_or(Ok(()), FinishedSegment::sync);
+        let durable = synced.and_then(|()| {
+            self.group.wait(ticket, &|| self.check_running(), &|flush| {
+                if flush.has_segments {
+                    self.segments.sync_names()?;
+                }
+                self.catalog().commit(&flush.layers)?;
+                self.retain()
+            })
+        });
+        drop(stopping);
+        durable.inspect_err(|error| self.stop(error))
+    }
+
+    /// Waits until nothing is staged. The caller holds the writer's turn.
+    pub(crate) fn settle(&self) -> Result<()> {
+        self.group.settle(&|| self.check_running())
     }
 
     /// The numbers to give out next, higher than all that were ever given out.
@@ -124,11 +215,17 @@ impl Store {
         })
     }
 
+    /// The number of a new segment, never given again.
+    pub(crate) fn take_segment(&self) -> SegmentId {
+        let mut seen = self.numbers();
+        seen.next_segment += 1;
+        SegmentId::from_u64(seen.next_segment - 1)
+    }
+
     /// Burns the numbers below these, whether their transaction happens or not.
     pub(crate) fn burn(&self, given: &State) {
         let mut seen = self.numbers();
         seen.next_id = seen.next_id.max(given.next_id);
-        seen.next_segment = seen.next_segment.max(given.next_segment);
         seen.next_scope = seen.next_scope.max(given.next_scope);
     }
 
@@ -136,6 +233,11 @@ impl Store {
     pub(crate) fn retire(&self, commit: CommitId, dead: Vec<SegmentId>) {
         let now = self.pins.retire(commit, dead);
         self.segments.unlink(now);
+    }
+
+    /// Segments that are given up and still read.
+    pub(crate) fn waiting(&self) -> Vec<SegmentId> {
+        self.pins.waiting()
     }
 
     /// Unlinks what the end of a snapshot set free.
@@ -153,8 +255,11 @@ impl Store {
 
     /// Stops the store: what is on disk is not known any more, an open will find out.
     pub(crate) fn stop(&self, cause: &Error) {
-        tracing::error!(%cause, "the database stops");
-        self.failure.get_or_init(|| cause.to_string());
+        self.failure.get_or_init(|| {
+            tracing::error!(%cause, "the database stops");
+            cause.to_string()
+        });
+        self.group.wake();
     }
 
     /// Stops the store if `error` is that of a sync: it leaves bytes that nobody may rely on, nor write again.
@@ -166,6 +271,17 @@ impl Store {
 
     fn numbers(&self) -> MutexGuard<'_, State> {
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stops the store when a medium panics between staging and durability: others would wait for ever.
+struct StopOnPanic<'a>(&'a Store);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop(&Error::Poisoned { cause: "a commit panicked".to_owned() });
+        }
     }
 }
 
@@ -220,6 +336,9 @@ fn check_space(rows: &Rows, options: &Options) -> Result<()> {
     }
 }
 
+/// The file that says what a backup holds; a directory that has it is no database.
+pub(crate) const MANIFEST: &str = "manifest";
+
 /// What a database may have in its directory while it is being made.
 const OWN_FILES: [&str; 3] = [LOCK, CATALOG, NEW_CATALOG];
 
@@ -230,6 +349,9 @@ fn check_empty(medium: &dyn Medium) -> Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         names => names.map_err(|source| Error::io("list", medium.root().join(dir), source)),
     };
+    if exists(medium, MANIFEST)? {
+        return Err(Error::invalid("path", format!("{} is a backup; restore it elsewhere", medium.root().display())));
+    }
     if let Some(name) = found(SEGMENTS, medium.list(SEGMENTS))?.iter().find(|name| name.ends_with(".kv")) {
         let what = format!("is missing, while {SEGMENTS}/{name} is there");
         return Err(Error::Corrupt { file: CATALOG.into(), offset: None, what });

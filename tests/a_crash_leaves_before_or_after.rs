@@ -22,10 +22,10 @@ fn before() -> (Files, Id<Trajectory>) {
 fn commit(database: &Database, first: Id<Trajectory>) -> Result<()> {
     let scope = database.scope("s")?;
     let mut tx = scope.begin()?;
-    let id = tx.put(&kit::trajectory("second"))?;
+    let id = tx.put_new(&kit::trajectory("second"))?;
     tx.embed(id, &kit::embed("second"))?;
     tx.put_kv_log(id, &kv_log(&model(1), 30, 2))?;
-    let strategy = tx.put(&kit::strategy("lesson", first, Polarity::Support))?;
+    let strategy = tx.put_new(&kit::strategy("lesson", first, Polarity::Support))?;
     tx.embed(strategy, &kit::embed("lesson"))?;
     tx.judge(first, &kit::failure())?;
     tx.put_kv_log(first, &kv_log(&model(1), 25, 3))?;

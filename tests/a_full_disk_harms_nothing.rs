@@ -16,7 +16,7 @@ fn prepared() -> (FailingMedium, Database, Scope, Id<Trajectory>) {
 
 fn commit(scope: &Scope) -> lagdb::Result<()> {
     let mut tx = scope.begin()?;
-    let id = tx.put(&kit::trajectory("second"))?;
+    let id = tx.put_new(&kit::trajectory("second"))?;
     tx.put_kv_log(id, &kv_log(&model(1), 30, 2))?;
     tx.commit().map(drop)
 }

@@ -42,7 +42,7 @@ fn the_dimension_of_a_dropped_transaction_is_forgotten() {
 
     let mut tx = scope.begin().unwrap();
     for at in [12, 13] {
-        let id = tx.put(&kit::trajectory("t")).unwrap();
+        let id = tx.put_new(&kit::trajectory("t")).unwrap();
         tx.embed(id, &unit("large", 16, at)).unwrap();
     }
     tx.commit().unwrap();

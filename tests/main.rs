@@ -2,6 +2,7 @@
 
 mod kit;
 
+mod a_backup_is_restored_exactly;
 mod a_crash_leaves_before_or_after;
 mod a_full_disk_harms_nothing;
 mod a_killed_process_loses_nothing;
@@ -11,13 +12,19 @@ mod a_transaction_happens_or_not;
 mod calls_that_do_not_fit_are_refused;
 mod compaction_keeps_what_lives;
 mod damage_is_noticed;
+mod disk_use_stays_in_bounds;
+mod earlier_commits_stay_readable;
+mod many_writers_share_a_sync;
 mod one_opener_at_a_time;
 mod open_files_stay_few;
 mod orphans_are_unlinked;
+mod purge_leaves_nothing;
+mod reading_beside_a_writer;
 mod round_trip;
 mod simulator;
 mod store_ops;
 mod the_kept_corpus_is_replayed;
+mod the_same_content_is_one_record;
 mod tidy;
 
 #[cfg(feature = "generate")]

@@ -60,7 +60,9 @@ fn apply(tx: &mut lagdb::Transaction, lived: &mut Model, op: &Op) {
     match *op {
         Op::Put(n) => {
             let task = format!("task {}", n % 7);
-            let id = tx.put(&kit::trajectory(&task)).unwrap();
+            let id = tx.put_new(&kit::trajectory(&task)).unwrap();
+            let oldest = lived.iter().find(|(_, one)| one.task == task).map_or(id, |(id, _)| *id);
+            assert_eq!(tx.put(&kit::trajectory(&task)).unwrap(), oldest);
             tx.embed(id, &embed(&task)).unwrap();
             assert!(lived.insert(id, Lived { task, ..Lived::default() }).is_none());
         }

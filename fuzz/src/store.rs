@@ -80,7 +80,7 @@ fn apply(tx: &mut Transaction, lived: &mut Model, kind: u8, which: u8, value: u8
             lived.remove(&id);
         }
         _ => {
-            let id = tx.put(&Trajectory::new(format!("task {value}")).label("fuzz"))?;
+            let id = tx.put_new(&Trajectory::new(format!("task {value}")).label("fuzz"))?;
             assert!(lived.insert(id, Default::default()).is_none());
         }
     }

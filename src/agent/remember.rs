@@ -27,7 +27,8 @@ impl Agent {
         let last_action = attempt.steps.last().map_or("", |step| step.action.as_str());
         let embedding = self.embedder.embed(&format!("{} {last_action}", task.query));
         let mut tx = self.scope.begin()?;
-        let id = tx.put(&trajectory)?;
+        // Lived twice is two attempts, also when word for word the same.
+        let id = tx.put_new(&trajectory)?;
         tx.judge(id, judgment)?;
         tx.embed(id, &embedding)?;
         if let Some(log) = &attempt.kv_log {

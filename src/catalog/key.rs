@@ -27,6 +27,16 @@ impl Key {
         Self(b"space".to_vec())
     }
 
+    /// Row that is there while bytes of something purged may still be on disk.
+    pub(crate) fn erasing() -> Self {
+        Self(b"erasing".to_vec())
+    }
+
+    /// Row that counts what was evicted.
+    pub(crate) fn evicted() -> Self {
+        Self(b"evicted".to_vec())
+    }
+
     pub(crate) fn scope_name(name: &str) -> Self {
         Self(name.as_bytes().to_vec())
     }

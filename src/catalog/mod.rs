@@ -2,7 +2,7 @@
 //!
 //! - Which tables are there, and what are their keys? [`schema`], [`key`].
 //! - How does a row become bytes, and how is damage noticed? [`value`], [`row`].
-//! - How are rows read and written inside a transaction? [`rows`].
+//! - How are rows read and written inside a transaction? [`rows`]; and before redb has them? [`layer`].
 //! - How does redb reach the disk, and what if it panics? [`backend`], [`guard`].
 //!
 //! redb 4.4.0 does not check its page checksums when it reads (one in six flipped bits of a file gave a wrong value
@@ -14,12 +14,14 @@
 pub(crate) mod backend;
 pub(crate) mod guard;
 pub(crate) mod key;
+pub(crate) mod layer;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod schema;
 pub(crate) mod value;
 
 pub(crate) use key::{Key, ScopeId};
+pub(crate) use layer::Layer;
 pub(crate) use rows::Rows;
 pub(crate) use schema::Table;
 
@@ -37,7 +39,7 @@ pub(crate) const CATALOG: &str = "catalog.redb";
 /// The file while it is being made; a start that finds it throws it away.
 pub(crate) const NEW_CATALOG: &str = "catalog.new";
 /// What redb may keep of the file in memory.
-const CACHE_BYTES: usize = 128 << 20;
+pub(crate) const CACHE_BYTES: usize = 128 << 20;
 
 /// The open redb database.
 #[derive(Debug)]
@@ -114,10 +116,27 @@ impl Catalog {
         })
     }
 
+    /// Makes what `layers` say, the later ones above the earlier, one durable commit.
+    ///
+    /// # Errors
+    /// After one it is not known whether the commit is on disk.
+    pub(crate) fn commit(self: &Arc<Self>, layers: &[Arc<Layer>]) -> Result<()> {
+        let rows = self.begin_write()?;
+        match layers {
+            [layer] => rows.apply(layer)?,
+            layers => {
+                let mut all = Layer::default();
+                layers.iter().for_each(|layer| all.absorb(layer));
+                rows.apply(&all)?;
+            }
+        }
+        rows.commit()
+    }
+
     /// The one writable view; waits for the one before it.
     ///
     /// Its commit is durable, in two phases, and keeps the allocator's state, so that an open after a crash is quick.
-    pub(crate) fn begin_write(self: &Arc<Self>) -> Result<Rows> {
+    fn begin_write(self: &Arc<Self>) -> Result<Rows> {
         let database = self.database()?;
         guarded("begin writing", || {
             let mut transaction = database.begin_write()?;

@@ -29,7 +29,7 @@ macro_rules! rows {
     )*};
 }
 
-rows!(State, ScopeRow, SpaceRow, SegmentRow, KvLogRows);
+rows!(State, ScopeRow, SpaceRow, SegmentRow, KvLogRows, EvictedRow);
 
 /// The database as a whole.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +103,15 @@ pub(crate) struct KvLogRow {
     pub(crate) n_tokens: u32,
     /// Bytes on disk.
     pub(crate) n_bytes: u64,
+}
+
+/// KV logs that were ever evicted to keep a budget.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EvictedRow {
+    /// How many.
+    pub(crate) kv_logs: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
 }
 
 /// The row that stands in an opened value.

@@ -1,13 +1,18 @@
 //! Rows inside one transaction, for reading or for writing: the same reads on both, so that a transaction sees its own
 //! writes through the very code that a snapshot uses.
+//!
+//! A transaction of lagdb is *staged*: it reads a commit, and what it writes stays in a [`Layer`] above it. redb's own
+//! write transaction is open only while layers are applied to it or a new catalog is filled, never while a caller thinks.
 
 use super::guard::{guarded, guarded_drop};
+use super::layer::{Change, Layer};
 use super::row::{self, Row};
 use super::value::{self, Opened};
 use super::{Catalog, Key, Table};
 use crate::{Error, Result};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 
@@ -19,12 +24,43 @@ fn definition(table: Table) -> Definition {
 pub(crate) struct Rows {
     /// `None` only while it is being dropped or committed.
     transaction: Option<Transaction>,
+    /// What lies above the transaction, where this is staged.
+    staged: Option<Staged>,
     /// Kept open as long as it is read, also when another file took its place.
-    _catalog: Option<Arc<Catalog>>,
+    catalog: Option<Arc<Catalog>>,
+}
+
+/// What a staged transaction sees above the commit that it reads.
+struct Staged {
+    /// Of transactions before it, oldest first.
+    below: Vec<Arc<Layer>>,
+    own: Mutex<Layer>,
+}
+
+impl Staged {
+    fn own(&self) -> MutexGuard<'_, Layer> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is under `key`, if a layer says anything about it.
+    fn get(&self, table: Table, key: &Key) -> Option<Change> {
+        let own = self.own().get(table, key).cloned();
+        own.or_else(|| self.below.iter().rev().find_map(|layer| layer.get(table, key)).cloned())
+    }
+
+    /// All changes under keys that begin with `prefix`.
+    fn under(&self, table: Table, prefix: &Key) -> BTreeMap<Key, Change> {
+        let copied = |(key, change): (&Key, &Change)| (key.clone(), change.clone());
+        let mut changes = BTreeMap::new();
+        self.below.iter().for_each(|layer| changes.extend(layer.under(table, prefix).map(copied)));
+        changes.extend(self.own().under(table, prefix).map(copied));
+        changes
+    }
 }
 
 enum Transaction {
-    Read(ReadTransaction),
+    /// Shared by all that read one commit.
+    Read(Arc<ReadTransaction>),
     Write(Box<WriteTransaction>),
 }
 
@@ -36,21 +72,46 @@ pub(crate) type VisitRaw<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
 impl Rows {
     pub(super) fn reading(transaction: ReadTransaction, catalog: Arc<Catalog>) -> Self {
-        Self { transaction: Some(Transaction::Read(transaction)), _catalog: Some(catalog) }
+        Self { transaction: Some(Transaction::Read(Arc::new(transaction))), staged: None, catalog: Some(catalog) }
     }
 
     pub(super) fn writing(transaction: WriteTransaction, catalog: Arc<Catalog>) -> Self {
-        Self { transaction: Some(Transaction::Write(Box::new(transaction))), _catalog: Some(catalog) }
+        let transaction = Some(Transaction::Write(Box::new(transaction)));
+        Self { transaction, staged: None, catalog: Some(catalog) }
+    }
+
+    /// Another view of the same commit, if this one only reads.
+    pub(crate) fn share(&self) -> Option<Self> {
+        match (&self.transaction, &self.staged) {
+            (Some(Transaction::Read(transaction)), None) => Some(Self {
+                transaction: Some(Transaction::Read(transaction.clone())),
+                staged: None,
+                catalog: self.catalog.clone(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// This view with `below` above it, and above that an empty layer to write into.
+    pub(crate) fn staged_on(mut self, below: Vec<Arc<Layer>>) -> Self {
+        self.staged = Some(Staged { below, own: Mutex::default() });
+        self
     }
 
     /// A view whose transaction is over: it has no rows.
     pub(crate) fn ended() -> Self {
-        Self { transaction: None, _catalog: None }
+        Self { transaction: None, staged: None, catalog: None }
+    }
+
+    /// What was written into a staged view.
+    pub(crate) fn into_layer(mut self) -> Layer {
+        let own = self.staged.take().map(|staged| staged.own.into_inner().unwrap_or_else(PoisonError::into_inner));
+        own.unwrap_or_default()
     }
 
     /// Whether rows can be put.
     pub(crate) fn is_writing(&self) -> bool {
-        matches!(self.transaction, Some(Transaction::Write(_)))
+        self.staged.is_some() || matches!(self.transaction, Some(Transaction::Write(_)))
     }
 
     /// What `read` makes of the row under `key`, if there is one.
@@ -60,15 +121,21 @@ impl Rows {
         key: &Key,
         read: impl FnOnce(Opened<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let bytes = guarded("read", || match &self.transaction {
-            Some(Transaction::Read(transaction)) => get_bytes(&transaction.open_table(definition(table))?, key),
-            Some(Transaction::Write(transaction)) => get_bytes(&transaction.open_table(definition(table))?, key),
-            None => Ok(None),
-        })?;
-        match bytes {
+        match self.bytes(table, key)? {
             Some(bytes) => value::open(table, key.as_bytes(), &bytes).and_then(read).map(Some),
             None => Ok(None),
         }
+    }
+
+    fn bytes(&self, table: Table, key: &Key) -> Result<Option<Vec<u8>>> {
+        if let Some(change) = self.staged.as_ref().and_then(|staged| staged.get(table, key)) {
+            return Ok(change);
+        }
+        guarded("read", || match &self.transaction {
+            Some(Transaction::Read(transaction)) => get_bytes(&transaction.open_table(definition(table))?, key),
+            Some(Transaction::Write(transaction)) => get_bytes(&transaction.open_table(definition(table))?, key),
+            None => Ok(None),
+        })
     }
 
     /// The row under `key`, if there is one.
@@ -83,6 +150,39 @@ impl Rows {
 
     /// As [`scan`](Self::scan), with values whose checksum nobody looked at yet.
     pub(crate) fn scan_raw(&self, table: Table, prefix: &Key, visit: &mut VisitRaw<'_>) -> Result<()> {
+        match self.changes(table, prefix) {
+            Some(changes) => self.scan_merged(table, prefix, changes, visit),
+            None => self.scan_below(table, prefix, visit),
+        }
+    }
+
+    /// What the layers say under `prefix`, if they say anything.
+    fn changes(&self, table: Table, prefix: &Key) -> Option<BTreeMap<Key, Change>> {
+        self.staged.as_ref().map(|staged| staged.under(table, prefix)).filter(|changes| !changes.is_empty())
+    }
+
+    fn scan_merged(
+        &self,
+        table: Table,
+        prefix: &Key,
+        changes: BTreeMap<Key, Change>,
+        visit: &mut VisitRaw<'_>,
+    ) -> Result<()> {
+        let mut changes = changes.into_iter().peekable();
+        self.scan_below(table, prefix, &mut |key, bytes| {
+            while let Some((changed, change)) = changes.next_if(|(changed, _)| changed.as_bytes() < key) {
+                change.map_or(Ok(()), |bytes| visit(changed.as_bytes(), &bytes))?;
+            }
+            match changes.next_if(|(changed, _)| changed.as_bytes() == key) {
+                Some((_, Some(bytes))) => visit(key, &bytes),
+                Some((_, None)) => Ok(()),
+                None => visit(key, bytes),
+            }
+        })?;
+        changes.try_for_each(|(key, change)| change.map_or(Ok(()), |bytes| visit(key.as_bytes(), &bytes)))
+    }
+
+    fn scan_below(&self, table: Table, prefix: &Key, visit: &mut VisitRaw<'_>) -> Result<()> {
         guarded("scan", || match &self.transaction {
             Some(Transaction::Read(transaction)) => {
                 scan_bytes(&transaction.open_table(definition(table))?, prefix, visit)
@@ -106,11 +206,18 @@ impl Rows {
 
     /// The last key that begins with `prefix`.
     pub(crate) fn last_key(&self, table: Table, prefix: &Key) -> Result<Option<Key>> {
-        guarded("read", || match &self.transaction {
-            Some(Transaction::Read(transaction)) => last_key(&transaction.open_table(definition(table))?, prefix),
-            Some(Transaction::Write(transaction)) => last_key(&transaction.open_table(definition(table))?, prefix),
+        let changes = self.changes(table, prefix).unwrap_or_default();
+        let below = guarded("read", || match &self.transaction {
+            Some(Transaction::Read(transaction)) => {
+                last_key(&transaction.open_table(definition(table))?, prefix, &changes)
+            }
+            Some(Transaction::Write(transaction)) => {
+                last_key(&transaction.open_table(definition(table))?, prefix, &changes)
+            }
             None => Ok(None),
-        })
+        })?;
+        let above = changes.into_iter().rev().find_map(|(key, change)| change.map(|_| key));
+        Ok(below.max(above))
     }
 
     /// Writes `payload` under `key`.
@@ -120,6 +227,10 @@ impl Rows {
 
     /// Writes a value that was sealed for this table and key.
     pub(crate) fn put_raw(&self, table: Table, key: &Key, value: &[u8]) -> Result<()> {
+        if let Some(staged) = &self.staged {
+            staged.own().set(table, key.clone(), Some(value.to_vec()));
+            return Ok(());
+        }
         let transaction = self.write_transaction()?;
         guarded("write", || {
             transaction.open_table(definition(table))?.insert(key.as_bytes(), value)?;
@@ -135,6 +246,11 @@ impl Rows {
 
     /// Removes the row under `key`; whether there was one.
     pub(crate) fn remove(&self, table: Table, key: &Key) -> Result<bool> {
+        if let Some(staged) = &self.staged {
+            let was_there = self.bytes(table, key)?.is_some();
+            staged.own().set(table, key.clone(), None);
+            return Ok(was_there);
+        }
         let transaction = self.write_transaction()?;
         guarded("remove", || {
             let mut table = transaction.open_table(definition(table))?;
@@ -154,8 +270,29 @@ impl Rows {
         })
     }
 
-    /// Makes everything that was written one durable commit.
-    pub(crate) fn commit(mut self) -> Result<()> {
+    /// Writes all that a layer says.
+    pub(super) fn apply(&self, layer: &Layer) -> Result<()> {
+        let transaction = self.write_transaction()?;
+        guarded("write", || {
+            for table in Table::ALL {
+                let mut changes = layer.of(table).peekable();
+                if changes.peek().is_none() {
+                    continue;
+                }
+                let mut table = transaction.open_table(definition(table))?;
+                for (key, change) in changes {
+                    match change {
+                        Some(bytes) => drop(table.insert(key.as_bytes(), bytes.as_slice())?),
+                        None => drop(table.remove(key.as_bytes())?),
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Makes everything that was written one durable commit. Not for a staged view, which the store commits.
+    pub(super) fn commit(mut self) -> Result<()> {
         match self.transaction.take() {
             Some(Transaction::Write(transaction)) => guarded("commit", || Ok(transaction.commit()?)),
             _ => Ok(()),
@@ -167,6 +304,12 @@ impl Rows {
             Some(Transaction::Write(transaction)) => Ok(transaction),
             _ => Err(Error::invalid("snapshot", "cannot be written to")),
         }
+    }
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rows").field("is_writing", &self.is_writing()).finish_non_exhaustive()
     }
 }
 
@@ -201,11 +344,22 @@ fn scan_bytes(
     Ok(Ok(()))
 }
 
-fn last_key(table: &impl ReadableTable<&'static [u8], &'static [u8]>, prefix: &Key) -> Reading<Option<Key>> {
+/// The last key that begins with `prefix` and is none of the changed ones.
+fn last_key(
+    table: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    prefix: &Key,
+    changed: &BTreeMap<Key, Change>,
+) -> Reading<Option<Key>> {
     let end = prefix.after_prefix();
-    let mut range = match &end {
+    let range = match &end {
         Some(end) => table.range::<&[u8]>(prefix.as_bytes()..end.as_bytes())?,
         None => table.range::<&[u8]>(prefix.as_bytes()..)?,
     };
-    Ok(range.next_back().transpose()?.map(|(key, _)| Key::of(key.value())))
+    for entry in range.rev() {
+        let key = Key::of(entry?.0.value());
+        if !changed.contains_key(&key) {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
 }

@@ -1,9 +1,10 @@
 //! The tables, in ten lines. Keys are big-endian, so that their order is the order of their parts.
 
 /// A table of the catalog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Table {
-    /// `name` → [`State`](super::row::State) (one row), [`SpaceRow`](super::row::SpaceRow) (one row at most).
+    /// `name` → [`State`](super::row::State) (one row), [`SpaceRow`](super::row::SpaceRow) (one row at most);
+    /// an empty row while something purged is being erased; [`EvictedRow`](super::row::EvictedRow) (one row at most).
     Meta,
     /// `scope name` → [`ScopeRow`](super::row::ScopeRow).
     Scopes,

@@ -34,6 +34,8 @@ pub(crate) enum Field<'a> {
     Evidence(Id<Trajectory>),
     /// Trajectories that have a KV log.
     KvLog,
+    /// Records with content of this digest, in the form that was newest when they were put.
+    Content([u8; 16]),
 }
 
 impl Field<'_> {
@@ -50,6 +52,7 @@ impl Field<'_> {
             Self::Group(group) => (7, digest(group)),
             Self::Evidence(trajectory) => (8, number(trajectory.as_u64())),
             Self::KvLog => (9, number(0)),
+            Self::Content(digest) => (32, digest),
         };
         Key::scope(scope).then(&[code]).then(&value)
     }

@@ -1,12 +1,23 @@
-//! Keeping a database well: count what it holds, verify every byte, compact.
+//! Keeping a database well: count what it holds, verify every byte, compact, keep within a budget, purge, back up
+//! and restore.
 //!
 //! Verification also works on a database that does not open: [`verify`](fn@verify) takes a path, and reads only.
 
+mod background;
+mod backup;
 mod compact;
+mod debt;
+mod evict;
+mod purge;
 mod stats;
 mod verify;
 
+pub use background::{Upkeep, UpkeepHandle, UpkeepReport};
+pub use backup::{Backup, restore, restore_on};
 pub use compact::Compaction;
+pub use debt::{Debt, SegmentDebt};
+pub use evict::{DiskBudget, Eviction};
+pub use purge::PurgeReceipt;
 pub use stats::Stats;
 pub use verify::{Problem, VerifyReport, verify, verify_on};
 

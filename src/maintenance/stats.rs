@@ -1,10 +1,9 @@
 //! How much a database holds, and how much of it is dead.
 
-use crate::catalog::row::KvLogRows;
-use crate::catalog::{CATALOG, Key, Rows, Table, row};
-use crate::store::{Store, segment_rows};
-use crate::{CommitId, Database, Error, Result};
-use std::sync::Arc;
+use crate::catalog::row::EvictedRow;
+use crate::catalog::{CACHE_BYTES, Key, Rows, Table};
+use crate::store::{SegmentUse, Store, segment_uses};
+use crate::{CommitId, Database, Result};
 
 /// What a database holds, over all scopes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +32,20 @@ pub struct Stats {
     pub live_bytes: u64,
     /// Of these, bytes of KV logs that were deleted or replaced; a compaction frees them.
     pub dead_bytes: u64,
+    /// KV logs that were ever evicted to keep a budget.
+    pub evicted_kv_logs: u64,
+    /// Their bytes.
+    pub evicted_bytes: u64,
+    /// What redb may keep of the catalog in memory, in bytes.
+    pub catalog_cache_bytes: u64,
 }
 
 impl Database {
     /// Counts everything.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when a row is damaged, [`Error::Io`] when the disk refuses.
+    /// [`Error::Corrupt`](crate::Error::Corrupt) when a row is damaged, [`Error::Io`](crate::Error::Io) when the disk
+    /// refuses.
     pub fn stats(&self) -> Result<Stats> {
         let store = self.store();
         store.check_running()?;
@@ -51,13 +57,9 @@ impl Database {
     }
 }
 
-fn count(store: &Arc<Store>, rows: &Rows, commit: CommitId) -> Result<Stats> {
-    let segments = segment_rows(rows)?;
-    let segment_bytes = segments.iter().map(|(_, row)| row.len).sum();
-    // What is no row group (header, footer, tail) is neither living nor dead.
-    let framing: u64 = segments.iter().map(|(_, row)| row.footer_bytes + FRAMING_BYTES).sum();
-    let (kv_logs, live_bytes) = count_kv_logs(rows)?;
-    let io = |source| Error::io("measure", CATALOG, source);
+fn count(store: &Store, rows: &Rows, commit: CommitId) -> Result<Stats> {
+    let uses = segment_uses(rows)?;
+    let evicted = rows.get_row::<EvictedRow>(Table::Meta, &Key::evicted())?.unwrap_or_default();
     Ok(Stats {
         commit,
         scopes: rows.count(Table::Scopes)?,
@@ -65,25 +67,14 @@ fn count(store: &Arc<Store>, rows: &Rows, commit: CommitId) -> Result<Stats> {
         strategies: rows.count(Table::Strategies)?,
         judgments: rows.count(Table::Judgments)?,
         embeddings: rows.count(Table::Embeddings)?,
-        kv_logs,
-        segments: segments.len() as u64,
-        catalog_bytes: store.medium.open(CATALOG).and_then(|file| file.len()).map_err(io)?,
-        segment_bytes,
-        live_bytes,
-        dead_bytes: segment_bytes.saturating_sub(live_bytes + framing),
+        kv_logs: uses.values().map(|of| u64::from(of.n_living)).sum(),
+        segments: uses.len() as u64,
+        catalog_bytes: store.catalog_bytes()?,
+        segment_bytes: uses.values().map(|of| of.row.len).sum(),
+        live_bytes: uses.values().map(|of| of.living_bytes).sum(),
+        dead_bytes: uses.values().map(SegmentUse::dead_bytes).sum(),
+        evicted_kv_logs: evicted.kv_logs,
+        evicted_bytes: evicted.bytes,
+        catalog_cache_bytes: CACHE_BYTES as u64,
     })
-}
-
-/// Bytes before the first row group.
-const FRAMING_BYTES: u64 = lagdb_format::segment::HEADER_BYTES as u64;
-
-fn count_kv_logs(rows: &Rows) -> Result<(u64, u64)> {
-    let (mut n, mut n_bytes) = (0, 0);
-    rows.scan(Table::KvLogs, &Key::all(), &mut |key, opened| {
-        let found: KvLogRows = row::decode(Table::KvLogs, key, opened)?;
-        n += found.logs.len() as u64;
-        n_bytes += found.logs.iter().map(|log| log.n_bytes).sum::<u64>();
-        Ok(())
-    })?;
-    Ok((n, n_bytes))
 }

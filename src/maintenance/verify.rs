@@ -9,6 +9,8 @@ mod bitmaps;
 mod rows;
 mod segments;
 
+pub(super) use segments::require_segment;
+
 use super::{OnProgress, Progress};
 use crate::catalog::{CATALOG, Catalog, Rows};
 use crate::medium::{FileMedium, Medium};
@@ -67,10 +69,12 @@ impl VerifyReport {
 }
 
 /// Verifies the database in the directory `path`, also one that does not open. Changes nothing, and needs no permission
-/// to write, if the file `lock` is there.
+/// to write, if the file `lock` is there. Beside a process that has the database open, one commit is verified as it is
+/// meanwhile.
 ///
 /// # Errors
-/// [`Error::Locked`] when it is open: ask [`Database::verify`] there. [`Error::Io`] when there is no such directory.
+/// [`Error::Outdated`] when the database is written to so fast that no commit of it lasts until it is verified: ask
+/// [`Database::verify`] there. [`Error::Io`] when there is no such directory.
 pub fn verify(path: impl AsRef<Path>, progress: &mut OnProgress<'_>) -> Result<VerifyReport> {
     verify_on(&FileMedium::new(path), progress)
 }
@@ -86,7 +90,10 @@ pub fn verify_on(medium: &dyn Medium, progress: &mut OnProgress<'_>) -> Result<V
     if !is_there {
         return Err(Error::io("open", medium.root().join(CATALOG), std::io::ErrorKind::NotFound.into()));
     }
-    let _lock = store::lock(medium, "lagdb verify")?;
+    let _lock = match store::lock(medium, "lagdb verify") {
+        Err(Error::Locked { .. }) => return verify_beside(medium, progress),
+        lock => lock?,
+    };
     let mut report = VerifyReport::default();
     let catalog = check_pages(medium, &mut report, progress);
     match catalog.and_then(|catalog| report.note(CATALOG, catalog.begin_read())) {
@@ -94,6 +101,30 @@ pub fn verify_on(medium: &dyn Medium, progress: &mut OnProgress<'_>) -> Result<V
         None => segments::check_alone(medium, &mut report, progress),
     }
     Ok(report)
+}
+
+/// How often a verification beside a writer begins anew.
+const TRIES: usize = 8;
+
+/// Verifies one commit beside a process that writes. What looks wrong is only believed of a commit that is still the
+/// latest: the segments of others may have gone meanwhile.
+fn verify_beside(medium: &dyn Medium, progress: &mut OnProgress<'_>) -> Result<VerifyReport> {
+    for _ in 0..TRIES {
+        let copy = store::copy_catalog(medium)?;
+        let mut report = VerifyReport::default();
+        let catalog = check_pages(&copy, &mut report, progress);
+        let Some(rows) = catalog.and_then(|catalog| report.note(CATALOG, catalog.begin_read())) else {
+            return Ok(report);
+        };
+        check(medium, &rows, &mut report, progress);
+        // A writer may be writing files that no commit names yet.
+        report.orphans.clear();
+        let latest = Catalog::open_copy(&store::copy_catalog(medium)?).map(Arc::new)?.begin_read()?;
+        if report.is_sound() || store::read_state(&latest)?.commit == store::read_state(&rows)?.commit {
+            return Ok(report);
+        }
+    }
+    Err(Error::Outdated { what: "there was always a later commit".to_owned() })
 }
 
 impl Database {
@@ -107,6 +138,7 @@ impl Database {
         store.check_running()?;
         let mut report = VerifyReport::default();
         let turn = store.writer_turn()?;
+        store.settle()?;
         drop(check_pages(&*store.medium, &mut report, progress));
         let (rows, _, mut pin) = store.read()?;
         drop(turn);

@@ -57,6 +57,13 @@ pub trait Record: sealed::Sealed + Clone + Send + Sync + Sized + 'static {
     /// Labels for filters.
     fn labels(&self) -> &[String];
 
+    /// The record without what becomes of it after it is put: what makes two of them the same.
+    #[doc(hidden)]
+    #[must_use]
+    fn content(&self) -> Self {
+        self.clone()
+    }
+
     /// Bytes in the newest version of the codec.
     #[doc(hidden)]
     fn encode(&self) -> Versioned;

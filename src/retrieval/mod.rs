@@ -2,6 +2,7 @@
 //!
 //! [`Snapshot::search`]: crate::Snapshot::search
 
+mod duplicate;
 mod query;
 mod search;
 

@@ -18,6 +18,8 @@ pub(crate) struct SegmentSet {
     medium: Arc<dyn Medium>,
     /// A few hundred bytes per row group, of segments that were read.
     footers: Mutex<BTreeMap<SegmentId, Arc<Footer>>>,
+    /// Whether another process may give segments up.
+    is_beside: bool,
 }
 
 /// Which KV log, and what the catalog says of its segment.
@@ -36,11 +38,30 @@ struct OpenSegment {
 
 impl SegmentSet {
     pub(crate) fn new(medium: Arc<dyn Medium>) -> Self {
-        Self { medium, footers: Mutex::default() }
+        Self { medium, footers: Mutex::default(), is_beside: false }
+    }
+
+    /// Segments of a database that another process writes.
+    pub(crate) fn beside(medium: Arc<dyn Medium>) -> Self {
+        Self { is_beside: true, ..Self::new(medium) }
     }
 
     /// Reads a KV log and checks every page of it: what is found later, through the view, has no file to name.
     pub(crate) fn read(&self, located: Located) -> Result<KvLogView<'static>> {
+        match self.read_living(located) {
+            Err(Error::Corrupt { .. }) if self.is_beside && self.is_gone(located.segment) => {
+                Err(Error::Outdated { what: format!("{} was given up", file_name(located.segment)) })
+            }
+            read => read,
+        }
+    }
+
+    fn is_gone(&self, id: SegmentId) -> bool {
+        let opened = self.medium.open_to_read(&file_name(id));
+        opened.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    }
+
+    fn read_living(&self, located: Located) -> Result<KvLogView<'static>> {
         let name = file_name(located.segment);
         let segment = self.open(located.segment, &located.row)?;
         let missing = |error| corrupt(&name, None, format!("the catalog names a row group that is not there: {error}"));
@@ -77,6 +98,11 @@ impl SegmentSet {
         if any && let Err(error) = self.medium.sync_dir(SEGMENTS) {
             tracing::warn!(%error, "unlinked segments may come back");
         }
+    }
+
+    /// Makes the names of new segments durable.
+    pub(crate) fn sync_names(&self) -> Result<()> {
+        self.medium.sync_dir(SEGMENTS).map_err(|source| Error::io("sync the directory", SEGMENTS, source))
     }
 
     /// Unlinks every file that `living` does not name, and returns the highest id that any file had.

@@ -1,21 +1,33 @@
-//! A segment on its way to disk: row groups go to a temporary file as they come, the name comes last.
+//! A segment on its way to disk: row groups go to its file as they come, the footer comes last.
+//!
+//! The file has its name from the start. That is no risk: a segment counts once a commit names it, with the digest of
+//! its footer; before, the file is one that no commit names, which the next open unlinks. Its number is not given out
+//! again. So what must be durable before the commit is the bytes and the name: one sync of the file, and one of the
+//! directory, which all segments of a commit share.
 
-use super::{SEGMENTS, file_name, temporary_name};
+use super::file_name;
 use crate::catalog::row::SegmentRow;
 use crate::medium::{Medium, MediumFile};
 use crate::{Error, Result, SegmentId};
 use lagdb_format::{Encoding, KvLog, RowGroupIndex, SegmentWriter};
 use std::sync::Arc;
 
-/// A segment without a name yet. Dropped, it leaves nothing behind.
+/// A segment that is being written. Dropped, it leaves nothing behind.
 pub(crate) struct PendingSegment {
     id: SegmentId,
     medium: Arc<dyn Medium>,
     file: Arc<dyn MediumFile>,
-    /// Taken out by [`publish`](Self::publish).
+    /// Taken out by [`finish`](Self::finish).
     writer: Option<SegmentWriter>,
     written_bytes: u64,
-    is_published: bool,
+    is_finished: bool,
+}
+
+/// A segment with all its bytes, none of them durable yet. No commit may name it before [`sync`](Self::sync).
+#[must_use = "a segment that is not synced may not be named"]
+pub(crate) struct FinishedSegment {
+    id: SegmentId,
+    file: Arc<dyn MediumFile>,
 }
 
 /// Where a KV log was written, and how long it is.
@@ -26,10 +38,10 @@ pub(crate) struct Pushed {
 
 impl PendingSegment {
     pub(crate) fn create(medium: Arc<dyn Medium>, id: SegmentId) -> Result<Self> {
-        let name = temporary_name(id);
+        let name = file_name(id);
         let file = medium.create(&name).map_err(|source| Error::io("create", &name, source))?;
         let writer = Some(SegmentWriter::new(id.as_u64()));
-        Ok(Self { id, medium, file, writer, written_bytes: 0, is_published: false })
+        Ok(Self { id, medium, file, writer, written_bytes: 0, is_finished: false })
     }
 
     pub(crate) fn id(&self) -> SegmentId {
@@ -41,7 +53,7 @@ impl PendingSegment {
         self.written_bytes
     }
 
-    /// Adds a KV log. After an error the segment cannot be published any more.
+    /// Adds a KV log. After an error the segment cannot be finished any more.
     pub(crate) fn push(&mut self, log: &KvLog, encoding: Encoding) -> Result<Pushed> {
         self.push_with(|writer| writer.push(log, encoding))
     }
@@ -71,32 +83,25 @@ impl PendingSegment {
         Ok(Pushed { row_group, n_bytes })
     }
 
-    /// Finishes the file, makes it durable and gives it its name. What the catalog must say of it.
-    pub(crate) fn publish(mut self) -> Result<SegmentRow> {
+    /// Writes the footer. What the catalog must say of the segment, once it is synced.
+    pub(crate) fn finish(mut self) -> Result<(SegmentRow, FinishedSegment)> {
         let Some(mut writer) = self.writer.take() else { return Err(self.failed()) };
         let n_row_groups = writer.n_row_groups() as u32;
         self.write(&writer.take())?;
         let footer = writer.finish().map_err(|error| Error::from_format(error, file_name(self.id)))?;
         self.write(&footer)?;
-        self.name_durably()?;
-        Ok(SegmentRow {
+        self.is_finished = true;
+        let row = SegmentRow {
             len: self.written_bytes,
             footer: *blake3::hash(&footer).as_bytes(),
             footer_bytes: footer.len() as u64,
             n_row_groups,
-        })
-    }
-
-    fn name_durably(&mut self) -> Result<()> {
-        let (temporary, name) = (temporary_name(self.id), file_name(self.id));
-        self.file.sync().map_err(|source| Error::io("sync", &temporary, source))?;
-        self.medium.rename(&temporary, &name).map_err(|source| Error::io("rename", &temporary, source))?;
-        self.is_published = true;
-        self.medium.sync_dir(SEGMENTS).map_err(|source| Error::io("sync the directory", SEGMENTS, source))
+        };
+        Ok((row, FinishedSegment { id: self.id, file: self.file.clone() }))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let io = |source| Error::io("write", temporary_name(self.id), source);
+        let io = |source| Error::io("write", file_name(self.id), source);
         self.file.write_at(self.written_bytes, bytes).map_err(io)?;
         self.written_bytes += bytes.len() as u64;
         Ok(())
@@ -107,9 +112,20 @@ impl PendingSegment {
     }
 }
 
+impl FinishedSegment {
+    pub(crate) fn id(&self) -> SegmentId {
+        self.id
+    }
+
+    /// Makes the bytes durable; the name is with the next sync of the directory.
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.file.sync().map_err(|source| Error::io("sync", file_name(self.id), source))
+    }
+}
+
 impl Drop for PendingSegment {
     fn drop(&mut self) {
-        if !self.is_published && self.medium.unlink(&temporary_name(self.id)).is_err() {
+        if !self.is_finished && self.medium.unlink(&file_name(self.id)).is_err() {
             tracing::debug!(segment = self.id.as_u64(), "left for the next open to unlink");
         }
     }

@@ -38,11 +38,22 @@ impl Pins {
         Ok((rows, commit, Pin { pins: self.clone(), commit: Some(commit) }))
     }
 
+    /// Pins a commit that is pinned already.
+    pub(super) fn pin_again(self: &Arc<Self>, commit: CommitId) -> Pin {
+        *self.state().snapshots.entry(commit).or_default() += 1;
+        Pin { pins: self.clone(), commit: Some(commit) }
+    }
+
     /// Notes that `dead` are not named from `commit` on; which of all such segments can go now.
     pub(super) fn retire(&self, commit: CommitId, dead: Vec<SegmentId>) -> Vec<SegmentId> {
         let mut state = self.state();
         state.retired.extend(dead.into_iter().map(|segment| (commit, segment)));
         state.take_free()
+    }
+
+    /// Segments that snapshots keep, and no later commit names.
+    pub(super) fn waiting(&self) -> Vec<SegmentId> {
+        self.state().retired.iter().map(|(_, segment)| *segment).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, Pinned> {

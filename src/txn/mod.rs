@@ -1,6 +1,8 @@
 //! Reading and writing: [`Snapshot`], one commit to read; [`Transaction`], a snapshot that can be written to.
 
+mod content;
 mod outcomes;
+mod purge;
 mod records;
 mod snapshot;
 mod transaction;

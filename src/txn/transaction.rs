@@ -1,14 +1,17 @@
 //! The one writer: a snapshot that can be written to, and becomes a commit or never happened.
+//!
+//! What it writes stays in memory, a layer above the commit that it reads, until it is committed: so redb is not written
+//! to while a caller thinks, and to drop a transaction is to forget a layer.
 
 use super::Snapshot;
 use super::records::{latest_judgment, lineage, own_fields, table_of};
 use crate::catalog::row::{KvLogRow, ScopeRow, SpaceRow, State};
-use crate::catalog::{Key, ScopeId, Table};
+use crate::catalog::{Key, Rows, ScopeId, Table};
 use crate::index::bitmaps::{self, Field};
 use crate::record::{Embedding, Judgment, Record, Trajectory, codec, codec::Versioned};
-use crate::segment::PendingSegment;
+use crate::segment::{FinishedSegment, PendingSegment};
 use crate::store::{Store, WriterTurn, find_scope};
-use crate::{CommitId, Error, Id, Result, SegmentId};
+use crate::{CommitId, Error, Id, Result};
 use lagdb_format::{KvLog, KvRead};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -48,7 +51,7 @@ impl Transaction {
         store.check_running()?;
         let turn = store.writer_turn()?;
         store.check_running()?;
-        let rows = store.catalog().begin_write()?;
+        let rows = store.begin_staging()?;
         let numbers = store.next_numbers(&rows)?;
         let scope = find_scope(&rows, &scope_name)?;
         let commit = CommitId::from_u64(numbers.commit - 1);
@@ -56,12 +59,26 @@ impl Transaction {
         Ok(Self { view, scope_name, numbers, segment: None, half_done: None, _turn: turn })
     }
 
-    /// Adds a record and returns its id, which no other record of the database has or had.
+    /// Makes sure that this scope has a record of this content, and returns its id: that of the one that is there
+    /// ([`find`](Snapshot::find)), or a new one. So to put twice, after a time-out or in an import, is to put once.
     ///
     /// # Errors
     /// [`Error::Invalid`] when a field is empty, too long or contradictory, or when a strategy names a trajectory that
     /// this scope does not have.
     pub fn put<R: Record>(&mut self, record: &R) -> Result<Id<R>> {
+        record.check()?;
+        match self.find(record)? {
+            Some(id) => Ok(id),
+            None => self.put_new(record),
+        }
+    }
+
+    /// Adds a record, also beside one of the same content, and returns its id, which no other record of the database has
+    /// or had.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put).
+    pub fn put_new<R: Record>(&mut self, record: &R) -> Result<Id<R>> {
         record.check()?;
         self.check_evidence(record)?;
         let (schema, bytes) = archived(record.encode())?;
@@ -75,6 +92,7 @@ impl Transaction {
         for field in own_fields(record) {
             bitmaps::insert(&self.rows, scope, field, id)?;
         }
+        self.file_content(scope, id, record)?;
         self.file_outcomes(scope, id, record)?;
         self.inherit_lineage(scope, record, id)?;
         Ok(Id::from_u64(id))
@@ -172,11 +190,12 @@ impl Transaction {
         Ok(true)
     }
 
-    fn remove_record<R: Record>(&self, scope: ScopeId, id: Id<R>, record: &R) -> Result<()> {
+    pub(super) fn remove_record<R: Record>(&self, scope: ScopeId, id: Id<R>, record: &R) -> Result<()> {
         let key = Key::record(scope, id.as_u64());
         for field in own_fields(record) {
             bitmaps::remove(&self.rows, scope, field, id.as_u64())?;
         }
+        self.forget_content(scope, id.as_u64(), record)?;
         self.rows.remove(table_of(R::KIND), &key)?;
         self.rows.remove(Table::Embeddings, &key)?;
         bitmaps::remove(&self.rows, scope, Field::Embedded, id.as_u64())?;
@@ -189,22 +208,29 @@ impl Transaction {
 
     /// Makes everything one durable commit. When it returns, a power cut cannot undo it.
     ///
+    /// The next transaction may begin while this one waits for the disk. Those that end meanwhile become durable
+    /// together, in their order, so that many writers share the cost of a sync.
+    ///
     /// # Errors
     /// [`Error::Invalid`] when an earlier call failed half-way: nothing happened. [`Error::Io`] when the disk refuses. If
     /// only the segment could not be written, nothing happened; if the catalog or a sync failed, whether it
-    /// happened is not known: the database stops ([`Error::Poisoned`]), and the next open finds one or the other, whole.
+    /// happened is not known: the database stops ([`Error::Poisoned`], also for those that shared the sync), and the next
+    /// open finds one or the other, whole.
     pub fn commit(mut self) -> Result<CommitId> {
         self.store.check_running()?;
         self.check_whole()?;
-        self.publish_segment()?;
+        let segment = self.finish_segment()?;
         self.rows.put_row(Table::Meta, &Key::state(), &self.numbers)?;
-        let rows = std::mem::replace(&mut self.view.rows, crate::catalog::Rows::ended());
-        rows.commit().inspect_err(|error| self.view.store.stop(error))?;
-        Ok(CommitId::from_u64(self.numbers.commit))
+        let (store, commit) = (self.view.store.clone(), CommitId::from_u64(self.numbers.commit));
+        let rows = std::mem::replace(&mut self.view.rows, Rows::ended());
+        let ticket = store.stage(rows, segment.is_some());
+        // The next writer's turn.
+        drop(self);
+        store.make_durable(&ticket, segment.as_ref()).map(|()| commit)
     }
 
     /// Does `write`, of which all must happen or none: if it fails, the transaction is not committed any more.
-    fn whole<T>(&mut self, write: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(super) fn whole<T>(&mut self, write: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.check_whole()?;
         let written = write(self);
         self.half_done = written.as_ref().err().map(Error::to_string);
@@ -221,21 +247,20 @@ impl Transaction {
         }
     }
 
-    fn publish_segment(&mut self) -> Result<()> {
-        let Some(segment) = self.segment.take() else { return Ok(()) };
-        let id = segment.id();
-        let row = segment.publish().inspect_err(|error| self.store.stop_if_unknown(error))?;
+    fn finish_segment(&mut self) -> Result<Option<FinishedSegment>> {
+        let Some(segment) = self.segment.take() else { return Ok(None) };
+        let (row, segment) = segment.finish()?;
         self.numbers.n_segments += 1;
-        self.rows.put_row(Table::Segments, &Key::segment(id), &row)
+        self.rows.put_row(Table::Segments, &Key::segment(segment.id()), &row)?;
+        Ok(Some(segment))
     }
 
     fn pending_segment(&mut self) -> Result<&mut PendingSegment> {
         let segment = match self.segment.take() {
             Some(segment) => segment,
             None => {
-                let id = SegmentId::from_u64(self.numbers.next_segment);
-                self.numbers.next_segment += 1;
-                self.store.burn(&self.numbers);
+                let id = self.store.take_segment();
+                self.numbers.next_segment = id.as_u64() + 1;
                 self.view.pending = Some(id);
                 PendingSegment::create(self.store.medium.clone(), id)?
             }
@@ -252,7 +277,7 @@ impl Transaction {
     }
 
     /// The scope of an existing record.
-    fn scope_of<R: Record>(&self, id: Id<R>) -> Result<ScopeId> {
+    pub(super) fn scope_of<R: Record>(&self, id: Id<R>) -> Result<ScopeId> {
         match self.scope {
             Some(scope) if self.contains(id)? => Ok(scope),
             _ => Err(Error::invalid("id", format!("there is no {} {id} in this scope", R::KIND.as_str()))),
@@ -321,7 +346,7 @@ impl std::fmt::Debug for Transaction {
     }
 }
 
-fn archived(versioned: Versioned) -> Result<(u16, rkyv::util::AlignedVec)> {
+pub(super) fn archived(versioned: Versioned) -> Result<(u16, rkyv::util::AlignedVec)> {
     let bytes = versioned.bytes.map_err(|detail| Error::invalid("record", detail))?;
     if bytes.len() > crate::record::limits::RECORD_BYTES {
         return Err(Error::invalid("record", format!("{} bytes", bytes.len())));

@@ -76,7 +76,7 @@ pub(crate) fn in_memory() -> (Database, Scope) {
 /// One trajectory with embedding, judgment and KV log, committed.
 pub(crate) fn remember(scope: &Scope, task: &str, log: Option<&KvLog>) -> Id<Trajectory> {
     let mut tx = scope.begin().unwrap();
-    let id = tx.put(&trajectory(task)).unwrap();
+    let id = tx.put_new(&trajectory(task)).unwrap();
     tx.embed(id, &embed(task)).unwrap();
     tx.judge(id, &success()).unwrap();
     if let Some(log) = log {

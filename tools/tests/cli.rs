@@ -180,7 +180,7 @@ fn a_database_open_elsewhere_is_refused_with_its_owner() -> TestResult {
     let directory = tempfile::tempdir()?;
     let db = imported(directory.path())?;
     let _open = lagdb::Database::open(&db)?;
-    let output = lagdb(&["info", "--db", &db]);
+    let output = lagdb(&["compact", "--db", &db]);
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains(&std::process::id().to_string()), "{}", stderr(&output));
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::VerifyReport;
 use crate::Result;
-use crate::catalog::row::{KvLogRows, ScopeRow, SegmentRow, SpaceRow, State};
+use crate::catalog::row::{EvictedRow, KvLogRows, ScopeRow, SegmentRow, SpaceRow, State};
 use crate::catalog::value::{self, Opened};
 use crate::catalog::{CATALOG, Key, Rows, Table, row};
 use crate::maintenance::{OnProgress, Progress};
@@ -26,6 +26,8 @@ fn decode(table: Table, key: &[u8], opened: Opened<'_>) -> Result<()> {
     let undecodable = |error| row::undecodable(table, key, error);
     match table {
         Table::Meta if key == Key::space().as_bytes() => row::decode::<SpaceRow>(table, key, opened).map(drop),
+        Table::Meta if key == Key::evicted().as_bytes() => row::decode::<EvictedRow>(table, key, opened).map(drop),
+        Table::Meta if key == Key::erasing().as_bytes() => Ok(()),
         Table::Meta => row::decode::<State>(table, key, opened).map(drop),
         Table::Scopes => row::decode::<ScopeRow>(table, key, opened).map(drop),
         Table::Segments => row::decode::<SegmentRow>(table, key, opened).map(drop),

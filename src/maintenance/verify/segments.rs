@@ -1,13 +1,13 @@
 //! Every segment, to the last page; every KV log that the catalog names; and the files that nobody names.
 
-use super::VerifyReport;
+use super::{Problem, VerifyReport};
 use crate::catalog::row::{KvLogRows, SegmentRow};
 use crate::catalog::{CATALOG, Key, Rows, Table, row, value};
 use crate::maintenance::{OnProgress, Progress};
 use crate::medium::Medium;
 use crate::segment::{SEGMENTS, file_name, id_of, read_file, read_whole};
 use crate::store::segment_rows;
-use crate::{Error, SegmentId};
+use crate::{Error, Result, SegmentId};
 use lagdb_format::{Digest, Segment};
 use std::collections::BTreeMap;
 
@@ -39,6 +39,16 @@ pub(super) fn check_alone(medium: &dyn Medium, report: &mut VerifyReport, progre
         if let Some(bytes) = report.note(file_name(id), read_file(medium, id)) {
             check_bytes(&bytes, id, report);
         }
+    }
+}
+
+/// Fails with the first thing that is wrong with a segment.
+pub(in crate::maintenance) fn require_segment(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<()> {
+    let mut report = VerifyReport::default();
+    check_segment(medium, id, row, &mut report);
+    match report.problems.into_iter().next() {
+        None => Ok(()),
+        Some(Problem { file, offset, what }) => Err(Error::Corrupt { file, offset, what }),
     }
 }
 

@@ -169,7 +169,9 @@ impl Import<'_> {
         let trajectory = &imported.trajectory;
         let id = tx.put(trajectory)?;
         tx.embed(id, &self.embedder.embed(&trajectory.task))?;
-        imported.judgment.iter().try_for_each(|judgment| tx.judge(id, judgment))?;
+        // What was imported before is there already, judgment and all.
+        let judged = tx.judgments(id)?;
+        imported.judgment.iter().filter(|judgment| !judged.contains(judgment)).try_for_each(|j| tx.judge(id, j))?;
         if let Some(rollout) = &trajectory.rollout {
             let target = self.cited.0.get_mut(&(rollout.group.clone(), rollout.attempt));
             target.into_iter().for_each(|target| target.id = Some(id));

@@ -3,7 +3,7 @@
 use super::DatabaseOptions;
 use crate::failure::Outcome;
 use crate::output::{Output, bytes};
-use lagdb::Stats;
+use lagdb::{Debt, Stats};
 use serde_json::json;
 
 /// What to look at.
@@ -18,13 +18,13 @@ pub struct Options {
 /// # Errors
 /// When the database cannot be opened or read.
 pub fn run(options: &Options, output: Output) -> Outcome {
-    let database = options.database.open()?;
-    let (stats, scopes) = (database.stats()?, database.scopes()?);
-    output.print(|| text(&stats, &scopes), || json(&stats, &scopes))?;
+    let database = options.database.open_to_read()?;
+    let (stats, debt, scopes) = (database.stats()?, database.debt()?, database.scopes()?);
+    output.print(|| text(&stats, &debt, &scopes), || json(&stats, &debt, &scopes))?;
     Ok(())
 }
 
-fn text(stats: &Stats, scopes: &[String]) -> String {
+fn text(stats: &Stats, debt: &Debt, scopes: &[String]) -> String {
     const SHOWN: usize = 10;
     let mut lines = vec![
         format!("commit        {}", stats.commit.as_u64()),
@@ -39,6 +39,9 @@ fn text(stats: &Stats, scopes: &[String]) -> String {
             bytes(stats.live_bytes),
             bytes(stats.dead_bytes)
         ),
+        format!("debt          {} in {} segments", bytes(debt.dead_bytes), debt.segments.len()),
+        format!("evicted       {} KV logs, {} ever", stats.evicted_kv_logs, bytes(stats.evicted_bytes)),
+        format!("memory        at most {} of the catalog", bytes(stats.catalog_cache_bytes)),
         format!("scopes        {}", scopes.len()),
     ];
     lines.extend(scopes.iter().take(SHOWN).map(|scope| format!("              {scope}")));
@@ -48,12 +51,15 @@ fn text(stats: &Stats, scopes: &[String]) -> String {
     lines.join("\n")
 }
 
-fn json(stats: &Stats, scopes: &[String]) -> serde_json::Value {
+fn json(stats: &Stats, debt: &Debt, scopes: &[String]) -> serde_json::Value {
+    let debt_of = |of: &lagdb::maintenance::SegmentDebt| json!({ "segment": of.segment.as_u64(), "live_bytes": of.live_bytes, "dead_bytes": of.dead_bytes });
+    let debts: Vec<_> = debt.segments.iter().map(debt_of).collect();
     json!({
         "schema": "lagdb.info/1", "commit": stats.commit.as_u64(), "trajectories": stats.trajectories,
         "judgments": stats.judgments, "strategies": stats.strategies, "embeddings": stats.embeddings,
         "kv_logs": stats.kv_logs, "segments": stats.segments, "catalog_bytes": stats.catalog_bytes,
         "segment_bytes": stats.segment_bytes, "live_bytes": stats.live_bytes, "dead_bytes": stats.dead_bytes,
-        "scopes": scopes,
+        "evicted_kv_logs": stats.evicted_kv_logs, "evicted_bytes": stats.evicted_bytes,
+        "catalog_cache_bytes": stats.catalog_cache_bytes, "debt": debts, "scopes": scopes,
     })
 }

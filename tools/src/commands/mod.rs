@@ -1,11 +1,13 @@
 //! The commands, one per file.
 
+pub mod backup;
 pub mod compact;
 pub mod dump;
 pub mod generate;
 pub mod import;
 pub mod info;
 pub mod inspect;
+pub mod purge;
 pub mod search;
 pub mod train;
 pub mod verify;
@@ -14,7 +16,7 @@ use crate::demo;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use lagdb::{Database, Error, Scope};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What `lagdb` can do.
 #[derive(Debug, clap::Subcommand)]
@@ -37,6 +39,12 @@ pub enum Command {
     Verify(verify::Options),
     /// Give back the space of what was deleted.
     Compact(compact::Options),
+    /// Erase a trajectory and everything derived from it, from every file.
+    Purge(purge::Options),
+    /// Copy the latest commit into a directory of its own, with a manifest of digests.
+    Backup(backup::BackupOptions),
+    /// Make a database of a backup.
+    Restore(backup::RestoreOptions),
     /// Train the demo model from a seed; its card is tools/demo-model/MODEL_CARD.md.
     TrainDemoModel(train::Args),
 }
@@ -56,6 +64,9 @@ pub fn run(command: Command, output: Output) -> Outcome {
         Command::Dump(options) => dump::run(&options, output),
         Command::Verify(options) => verify::run(&options, output),
         Command::Compact(options) => compact::run(&options, output),
+        Command::Purge(options) => purge::run(&options, output),
+        Command::Backup(options) => backup::backup(&options, output),
+        Command::Restore(options) => backup::restore(&options, output),
         Command::TrainDemoModel(args) => Ok(train::run(args, output)?),
     }
 }
@@ -76,6 +87,21 @@ impl DatabaseOptions {
     pub fn open(&self) -> Result<Database, Failure> {
         Ok(Database::options().create(false).open(&self.db)?)
     }
+
+    /// Opens it only to be read where another process has it open.
+    ///
+    /// # Errors
+    /// When it is not there or damaged.
+    pub fn open_to_read(&self) -> Result<Database, Failure> {
+        open_to_read(&self.db)
+    }
+}
+
+fn open_to_read(path: &Path) -> Result<Database, Failure> {
+    match Database::options().create(false).open(path) {
+        Err(Error::Locked { .. }) => Ok(Database::options().read_only(true).open(path)?),
+        opened => Ok(opened?),
+    }
 }
 
 /// Which part of a database.
@@ -95,7 +121,18 @@ impl ScopeOptions {
     /// # Errors
     /// When one is not there, or the database is damaged or open elsewhere.
     pub fn open(&self) -> Result<Scope, Failure> {
-        let database = Database::options().create(false).open(&self.db)?;
+        self.in_database(Database::options().create(false).open(&self.db)?)
+    }
+
+    /// Opens the scope only to be read where another process has the database open.
+    ///
+    /// # Errors
+    /// When one is not there, or the database is damaged.
+    pub fn open_to_read(&self) -> Result<Scope, Failure> {
+        self.in_database(open_to_read(&self.db)?)
+    }
+
+    fn in_database(&self, database: Database) -> Result<Scope, Failure> {
         let scopes = database.scopes()?;
         if !scopes.contains(&self.scope) {
             let shown = scopes.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");

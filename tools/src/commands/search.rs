@@ -106,7 +106,7 @@ impl From<KindName> for StrategyKind {
 /// # Errors
 /// When the database cannot be read, or a named trajectory is not there.
 pub fn run(options: &Options, output: Output) -> Outcome {
-    let snapshot = options.scope.open()?.snapshot()?;
+    let snapshot = options.scope.open_to_read()?.snapshot()?;
     if options.leave_one_out {
         return leave_one_out(&snapshot, output);
     }

@@ -20,7 +20,7 @@ pub(super) struct Options {
 /// # Errors
 /// When it is not in the scope.
 pub(super) fn run(options: &Options, output: Output) -> Outcome {
-    let snapshot = options.scope.open()?.snapshot()?;
+    let snapshot = options.scope.open_to_read()?.snapshot()?;
     let missing = || Error::invalid("strategy", format!("there is no strategy {} in this scope", options.id));
     let strategy = snapshot.get(Id::<Strategy>::from_u64(options.id))?.ok_or_else(missing)?;
     let evidence: Result<Vec<Value>, Failure> =

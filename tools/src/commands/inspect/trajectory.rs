@@ -20,7 +20,7 @@ pub(super) struct Options {
 /// # Errors
 /// When it is not in the scope.
 pub(super) fn run(options: &Options, output: Output) -> Outcome {
-    let snapshot = options.scope.open()?.snapshot()?;
+    let snapshot = options.scope.open_to_read()?.snapshot()?;
     let id = Id::<Trajectory>::from_u64(options.id);
     let missing = || Error::invalid("trajectory", format!("there is no trajectory {} in this scope", options.id));
     let trajectory = snapshot.get(id)?.ok_or_else(missing)?;

@@ -1,0 +1,210 @@
+//! Keeping debt and disk use within bounds in the background, at a pace that leaves the disk to others.
+//!
+//! One thread looks at the debt from time to time. When enough is dead it moves what lives out of the worst segments, a
+//! bounded number of bytes at once; before that, KV logs beyond a budget are evicted ([`Database::evict`]). Readers
+//! and writers go on: copying takes no turn, and files go when nobody reads them. A crash leaves either state.
+
+use super::{Debt, DiskBudget, Eviction, SegmentDebt};
+use crate::{Database, Error, Result, SegmentId};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// When and how fast the background works.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Upkeep {
+    /// How often it looks.
+    pub every: Duration,
+    /// The share of dead bytes, 0 to 1, from which on it moves something.
+    pub dead_share: f64,
+    /// Fewer dead bytes than these are left alone.
+    pub dead_bytes: u64,
+    /// Bytes it copies a second, at most.
+    pub bytes_per_second: u64,
+    /// Bytes of KV logs to keep at most.
+    pub budget: DiskBudget,
+}
+
+impl Default for Upkeep {
+    /// Looks every ten seconds, moves when a quarter and 64 MiB are dead, copies 64 MiB a second, evicts nothing.
+    fn default() -> Self {
+        let every = Duration::from_secs(10);
+        Self {
+            every,
+            dead_share: 0.25,
+            dead_bytes: 64 << 20,
+            bytes_per_second: 64 << 20,
+            budget: DiskBudget::default(),
+        }
+    }
+}
+
+/// What the background did so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpkeepReport {
+    /// How often it looked.
+    pub rounds: u64,
+    /// Segments it freed.
+    pub segments: u64,
+    /// Dead bytes it gave back.
+    pub freed_bytes: u64,
+    /// Living bytes it copied for that.
+    pub copied_bytes: u64,
+    /// KV logs that were evicted.
+    pub evicted: Eviction,
+    /// Why the last round ended early, if it did; the next one tries again.
+    pub failure: Option<String>,
+}
+
+/// Works in the background until it is dropped. The database stays open as long.
+#[derive(Debug)]
+pub struct UpkeepHandle {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_over: bool,
+    /// Rounds that are asked for at once.
+    n_asked: u64,
+    is_working: bool,
+    report: UpkeepReport,
+}
+
+impl Database {
+    /// Begins to keep debt and disk use within bounds, until the handle is dropped.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the field that makes no sense, [`Error::Io`] when there can be no thread.
+    pub fn keep_up(&self, upkeep: Upkeep) -> Result<UpkeepHandle> {
+        if !(0.0..=1.0).contains(&upkeep.dead_share) {
+            return Err(Error::invalid("dead_share", upkeep.dead_share));
+        }
+        if upkeep.bytes_per_second == 0 {
+            return Err(Error::invalid("bytes_per_second", 0));
+        }
+        let shared = Arc::<Shared>::default();
+        let (database, of_thread) = (self.clone(), shared.clone());
+        let spawned = std::thread::Builder::new().name("lagdb upkeep".to_owned()).spawn(move || {
+            while of_thread.wait(upkeep.every) {
+                of_thread.round(&database, &upkeep);
+            }
+        });
+        let thread = Some(spawned.map_err(|source| Error::io("begin", "lagdb upkeep", source))?);
+        Ok(UpkeepHandle { shared, thread })
+    }
+}
+
+impl UpkeepHandle {
+    /// What was done so far.
+    pub fn report(&self) -> UpkeepReport {
+        self.shared.state().report.clone()
+    }
+
+    /// Has the background look now, and waits until it has.
+    pub fn look_now(&self) -> UpkeepReport {
+        let mut state = self.shared.state();
+        state.n_asked += 1;
+        // One that is under way may have looked before.
+        let until = state.report.rounds + state.n_asked + u64::from(state.is_working);
+        self.shared.changed.notify_all();
+        let waiting = |state: &mut State| state.report.rounds < until && !state.is_over;
+        let state = self.shared.changed.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
+        state.report.clone()
+    }
+}
+
+impl Drop for UpkeepHandle {
+    fn drop(&mut self) {
+        self.shared.state().is_over = true;
+        self.shared.changed.notify_all();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the upkeep panicked");
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the next round; whether there is one.
+    fn wait(&self, every: Duration) -> bool {
+        let idle = |state: &mut State| !state.is_over && state.n_asked == 0;
+        let waited = self.changed.wait_timeout_while(self.state(), every, idle);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.n_asked = state.n_asked.saturating_sub(1);
+        !state.is_over
+    }
+
+    fn round(&self, database: &Database, upkeep: &Upkeep) {
+        self.state().is_working = true;
+        let done = self.keep(database, upkeep);
+        let mut state = self.state();
+        state.is_working = false;
+        state.report.failure = done.err().map(|error| error.to_string());
+        state.report.rounds += 1;
+        self.changed.notify_all();
+    }
+
+    fn keep(&self, database: &Database, upkeep: &Upkeep) -> Result<()> {
+        let evicted = database.evict(upkeep.budget)?;
+        self.state().report.evicted.add(&evicted);
+        let debt = database.debt()?;
+        let victims = worth_it(&debt, upkeep);
+        if victims.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let mut copied = 0;
+        database.store().move_out(&victims, &mut |n_bytes| {
+            copied += n_bytes;
+            self.rest(began, copied, upkeep.bytes_per_second)
+        })?;
+        let freed = debt.segments.iter().filter(|of| victims.contains(&of.segment)).map(|of| of.dead_bytes);
+        let mut state = self.state();
+        state.report.segments += victims.len() as u64;
+        state.report.copied_bytes += copied;
+        state.report.freed_bytes += freed.sum::<u64>();
+        Ok(())
+    }
+
+    /// Waits until `copied` bytes are no more than the pace allows; fails when the work is to end.
+    fn rest(&self, began: Instant, copied: u64, bytes_per_second: u64) -> Result<()> {
+        let due = Duration::from_secs_f64(copied as f64 / bytes_per_second as f64);
+        let rest = due.saturating_sub(began.elapsed());
+        let waited = self.changed.wait_timeout_while(self.state(), rest, |state| !state.is_over);
+        let is_over = waited.unwrap_or_else(PoisonError::into_inner).0.is_over;
+        if is_over { Err(Error::invalid("upkeep", "was ended")) } else { Ok(()) }
+    }
+}
+
+/// The worst segments, if enough is dead: as many as are needed to come below the bound again, those first that give
+/// back the most for a copied byte.
+fn worth_it(debt: &Debt, upkeep: &Upkeep) -> BTreeSet<SegmentId> {
+    let all = (debt.live_bytes + debt.dead_bytes) as f64;
+    let is_enough = |dead: u64| dead >= upkeep.dead_bytes.max(1) && dead as f64 >= upkeep.dead_share * all;
+    let mut dead = debt.dead_bytes;
+    let mut victims = BTreeSet::new();
+    let mut segments = debt.segments.clone();
+    let gain = |of: &SegmentDebt| of.dead_bytes as f64 / (of.live_bytes + 1) as f64;
+    segments.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
+    for of in segments {
+        // Half of the bound, so that the next dead byte does not begin it all again.
+        if !is_enough(dead) && (victims.is_empty() || !is_enough(dead.saturating_mul(2))) {
+            break;
+        }
+        dead = dead.saturating_sub(of.dead_bytes);
+        victims.insert(of.segment);
+    }
+    victims
+}

@@ -1,0 +1,190 @@
+//! Moving what lives out of segments, so that the segments can go: the one way in which bytes of KV logs are freed.
+//!
+//! Living KV logs are copied into new segments beside whoever writes; only when all is copied and synced is the writer's
+//! turn taken, for as long as it takes to change the rows. A log that was deleted or replaced meanwhile is not brought
+//! back: its copy is dead from the start. One commit changes all locations and forgets the old segments, whose files go
+//! when the last snapshot that may read them ends. A crash at any moment leaves either state.
+
+use super::{Store, segment_rows};
+use crate::catalog::row::{KvLogRow, KvLogRows, SegmentRow};
+use crate::catalog::{Key, Rows, Table, row, value};
+use crate::segment::{Located, PendingSegment};
+use crate::{CommitId, Result, SegmentId};
+use lagdb_format::RowGroupIndex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+/// A new segment ends once it has grown to this.
+const FULL_BYTES: u64 = 256 << 20;
+
+/// How much of a segment lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentUse {
+    pub(crate) row: SegmentRow,
+    /// KV logs that can be read.
+    pub(crate) n_living: u32,
+    /// Their bytes.
+    pub(crate) living_bytes: u64,
+}
+
+impl SegmentUse {
+    /// Bytes of row groups that no row names.
+    pub(crate) fn dead_bytes(&self) -> u64 {
+        // What is no row group (header, footer, tail) is neither living nor dead.
+        let framing = self.row.footer_bytes + lagdb_format::segment::HEADER_BYTES as u64;
+        self.row.len.saturating_sub(self.living_bytes + framing)
+    }
+
+    /// Whether it has a row group that no row names.
+    pub(crate) fn has_dead(&self) -> bool {
+        self.n_living < self.row.n_row_groups
+    }
+}
+
+/// How much of each segment lives.
+pub(crate) fn segment_uses(rows: &Rows) -> Result<BTreeMap<SegmentId, SegmentUse>> {
+    let unused = |(id, row)| (id, SegmentUse { row, n_living: 0, living_bytes: 0 });
+    let mut uses: BTreeMap<_, _> = segment_rows(rows)?.into_iter().map(unused).collect();
+    scan_kv_logs(rows, &mut |_, logs| {
+        for log in logs.logs {
+            if let Some(of) = uses.get_mut(&SegmentId::from_u64(log.segment)) {
+                of.n_living += 1;
+                of.living_bytes += log.n_bytes;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(uses)
+}
+
+/// Shows the KV logs of each trajectory, with their key.
+pub(crate) fn scan_kv_logs(rows: &Rows, visit: &mut dyn FnMut(&Key, KvLogRows) -> Result<()>) -> Result<()> {
+    rows.scan(Table::KvLogs, &Key::all(), &mut |key, opened| {
+        visit(&Key::of(key), row::decode(Table::KvLogs, key, opened)?)
+    })
+}
+
+/// Told of the bytes of each KV log that was copied; an error stops the copying, and nothing was moved.
+pub(crate) type Pace<'a> = dyn FnMut(u64) -> Result<()> + 'a;
+
+impl Store {
+    /// Frees the segments `victims` once what lives in them lies elsewhere.
+    ///
+    /// One at a time: others wait. The caller does not hold the writer's turn.
+    pub(crate) fn move_out(&self, victims: &BTreeSet<SegmentId>, pace: &mut Pace<'_>) -> Result<()> {
+        let _one = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        let (rows, _, mut pin) = self.read()?;
+        let mut copies = Copies { store: self, pending: None, segments: Vec::new(), logs: Vec::new() };
+        let copied = copies.copy_all(&rows, victims, pace).and_then(|()| match copies.segments.is_empty() {
+            true => Ok(()),
+            false => self.segments.sync_names(),
+        });
+        drop(rows);
+        self.unpin(&mut pin);
+        match copied {
+            Ok(()) => copies.take_effect(victims),
+            Err(error) => {
+                self.stop_if_unknown(&error);
+                // No commit names them, and none will.
+                self.segments.unlink(copies.segments.iter().map(|(id, _)| *id));
+                Err(error)
+            }
+        }
+    }
+}
+
+/// KV logs in new segments, which no row names yet.
+struct Copies<'a> {
+    store: &'a Store,
+    pending: Option<PendingSegment>,
+    /// New segments that are whole and synced.
+    segments: Vec<(SegmentId, SegmentRow)>,
+    logs: Vec<Copy>,
+}
+
+/// One KV log: under which key, where it was and where it is.
+struct Copy {
+    key: Key,
+    from: KvLogRow,
+    to: KvLogRow,
+}
+
+impl Copies<'_> {
+    fn copy_all(&mut self, rows: &Rows, victims: &BTreeSet<SegmentId>, pace: &mut Pace<'_>) -> Result<()> {
+        let segments: BTreeMap<_, _> = segment_rows(rows)?.into_iter().collect();
+        let mut living = Vec::new();
+        scan_kv_logs(rows, &mut |key, logs| {
+            let is_victim = |log: &KvLogRow| victims.contains(&SegmentId::from_u64(log.segment));
+            living.extend(logs.logs.into_iter().filter(is_victim).map(|log| (key.clone(), log)));
+            Ok(())
+        })?;
+        for (key, from) in living {
+            let segment = SegmentId::from_u64(from.segment);
+            let unknown = || value::corrupt(Table::KvLogs, key.as_bytes(), format!("segment {segment} is unknown"));
+            let row = *segments.get(&segment).ok_or_else(unknown)?;
+            let to = self.copy(&from, row)?;
+            pace(to.n_bytes)?;
+            self.logs.push(Copy { key, from, to });
+        }
+        self.finish_segment()
+    }
+
+    fn copy(&mut self, from: &KvLogRow, row: SegmentRow) -> Result<KvLogRow> {
+        let (segment, row_group) = (SegmentId::from_u64(from.segment), RowGroupIndex(from.row_group));
+        let view = self.store.segments.read(Located { segment, row, row_group })?;
+        let mut pending = match self.pending.take() {
+            Some(pending) => pending,
+            None => PendingSegment::create(self.store.medium.clone(), self.store.take_segment())?,
+        };
+        let pushed = pending.push_view(&view)?;
+        let (segment, row_group) = (pending.id().as_u64(), pushed.row_group.0);
+        let is_full = pending.written_bytes() >= FULL_BYTES;
+        self.pending = Some(pending);
+        if is_full {
+            self.finish_segment()?;
+        }
+        Ok(KvLogRow { segment, row_group, n_bytes: pushed.n_bytes, ..*from })
+    }
+
+    fn finish_segment(&mut self) -> Result<()> {
+        let Some(pending) = self.pending.take() else { return Ok(()) };
+        let (row, segment) = pending.finish()?;
+        self.segments.push((segment.id(), row));
+        segment.sync()
+    }
+
+    /// Changes the rows, in one commit.
+    fn take_effect(self, victims: &BTreeSet<SegmentId>) -> Result<()> {
+        let store = self.store;
+        let turn = store.writer_turn()?;
+        store.check_running()?;
+        let rows = store.begin_staging()?;
+        let mut numbers = store.next_numbers(&rows)?;
+        for (id, row) in &self.segments {
+            rows.put_row(Table::Segments, &Key::segment(*id), row)?;
+            numbers.n_segments += 1;
+        }
+        for id in victims {
+            numbers.n_segments -= u32::from(rows.remove(Table::Segments, &Key::segment(*id))?);
+        }
+        self.logs.iter().try_for_each(|copy| copy.relocate(&rows))?;
+        rows.put_row(Table::Meta, &Key::state(), &numbers)?;
+        let ticket = store.stage(rows, false);
+        drop(turn);
+        store.make_durable(&ticket, None)?;
+        store.retire(CommitId::from_u64(numbers.commit), victims.iter().copied().collect());
+        Ok(())
+    }
+}
+
+impl Copy {
+    /// Names the new place, unless the log was deleted or replaced while it was copied.
+    fn relocate(&self, rows: &Rows) -> Result<()> {
+        let Some(mut logs) = rows.get_row::<KvLogRows>(Table::KvLogs, &self.key)? else { return Ok(()) };
+        match logs.logs.iter_mut().find(|log| **log == self.from) {
+            Some(log) => *log = self.to,
+            None => return Ok(()),
+        }
+        rows.put_row(Table::KvLogs, &self.key, &logs)
+    }
+}

@@ -1,0 +1,54 @@
+//! Writing the catalog anew: all living rows into a new file, which takes the name of the old one.
+//!
+//! What was deleted is in no byte of the new file. Whoever still reads the old one goes on reading it, without a name.
+
+use super::{Store, read_state};
+use crate::catalog::{CATALOG, Catalog, Key, Rows, Table, value};
+use crate::{Error, Result};
+
+impl Store {
+    /// Bytes of the catalog's file.
+    pub(crate) fn catalog_bytes(&self) -> Result<u64> {
+        let measured = self.medium.open(CATALOG).and_then(|file| file.len());
+        measured.map_err(|source| Error::io("measure", CATALOG, source))
+    }
+
+    /// Writes the catalog anew, if it becomes smaller by that or `always`. Writing waits meanwhile. When always, the mark
+    /// of something to erase goes with it, for then nothing of it is left.
+    ///
+    /// `progress` is told how many rows are copied.
+    pub(crate) fn rewrite_catalog(&self, always: bool, progress: &mut dyn FnMut(u64)) -> Result<()> {
+        let _turn = self.writer_turn()?;
+        self.check_running()?;
+        self.settle()?;
+        let old = self.catalog().begin_read()?;
+        let mut done = 0;
+        let copy = |new: &Rows| {
+            for table in Table::ALL {
+                old.scan_raw(table, &Key::all(), &mut |key, bytes| {
+                    done += 1;
+                    value::open(table, key, bytes)?;
+                    if table == Table::Meta && always && key == Key::erasing().as_bytes() {
+                        return Ok(());
+                    }
+                    new.put_raw(table, &Key::of(key), bytes)
+                })?;
+                progress(done);
+            }
+            read_state(new).map(drop)
+        };
+        let written = Catalog::write_beside(&*self.medium, copy);
+        match written.and_then(|n_bytes| Ok(always || n_bytes < self.catalog_bytes()?)) {
+            Ok(true) => {}
+            Ok(false) => return Catalog::forget_beside(&*self.medium),
+            Err(error) => {
+                // If this fails too, the next open forgets it.
+                drop(Catalog::forget_beside(&*self.medium));
+                return Err(error);
+            }
+        }
+        let catalog = Catalog::take_place(&*self.medium).inspect_err(|error| self.stop(error))?;
+        self.replace_catalog(catalog);
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Taking a trajectory away with all that was derived from it, as one change of rows.
+//!
+//! A strategy whose only evidence it was goes too. One with other evidence keeps its words, loses that evidence and what
+//! it inherited of it, and is marked: it has to be distilled again.
+
+use super::records::{lineage, own_fields, table_of};
+use super::transaction::archived;
+use super::{Snapshot, Transaction};
+use crate::catalog::row::KvLogRow;
+use crate::catalog::{Key, ScopeId, Table};
+use crate::index::bitmaps::{self, Field};
+use crate::record::{Record, Strategy, Trajectory};
+use crate::store::mark_erasing;
+use crate::{Id, Result};
+
+/// What was taken away.
+#[derive(Debug, Default)]
+pub(crate) struct Purged {
+    /// BLAKE3 of the trajectory as it was stored.
+    pub(crate) digest: Option<[u8; 32]>,
+    pub(crate) n_judgments: u64,
+    pub(crate) kv_logs: Vec<KvLogRow>,
+    pub(crate) strategies: Vec<Id<Strategy>>,
+    pub(crate) stale: Vec<Id<Strategy>>,
+}
+
+impl Transaction {
+    /// Takes a trajectory away, if it is there, and marks that the bytes of whatever is deleted are to be erased.
+    pub(crate) fn purge(&mut self, id: Id<Trajectory>) -> Result<Purged> {
+        self.whole(|tx| {
+            let mut purged = Purged::default();
+            if let (Some(scope), Some(trajectory)) = (tx.scope, tx.get(id)?) {
+                purged.n_judgments = tx.judgments(id)?.len() as u64;
+                purged.kv_logs = tx.kv_log_rows(id)?.logs;
+                purged.digest = Some(*blake3::hash(&archived(trajectory.encode())?.1).as_bytes());
+                let citing = tx.strategies_from(id)?;
+                tx.remove_record(scope, id, &trajectory)?;
+                for strategy in citing {
+                    tx.purge_evidence(scope, strategy, id, &trajectory, &mut purged)?;
+                }
+                tx.forget_evidence(scope, id)?;
+            }
+            mark_erasing(&tx.rows)?;
+            Ok(purged)
+        })
+    }
+
+    fn purge_evidence(
+        &self,
+        scope: ScopeId,
+        id: Id<Strategy>,
+        from: Id<Trajectory>,
+        trajectory: &Trajectory,
+        purged: &mut Purged,
+    ) -> Result<()> {
+        let Some(before) = self.get(id)? else { return Ok(()) };
+        let mut after = before.clone();
+        after.provenance.evidence.retain(|evidence| evidence.trajectory != from);
+        if after.provenance.evidence.is_empty() {
+            purged.strategies.push(id);
+            return self.remove_record(scope, id, &before);
+        }
+        purged.stale.push(id);
+        self.replace_strategy(scope, id, &before, &after)?;
+        let inherited = still_inherited(self, &after)?;
+        for field in lineage(trajectory).filter(|field| !inherited.contains(&field.key(scope))) {
+            bitmaps::remove(&self.rows, scope, field, id.as_u64())?;
+        }
+        Ok(())
+    }
+
+    /// Writes a strategy over itself and files it anew.
+    pub(super) fn replace_strategy(
+        &self,
+        scope: ScopeId,
+        id: Id<Strategy>,
+        before: &Strategy,
+        after: &Strategy,
+    ) -> Result<()> {
+        let (schema, bytes) = archived(after.encode())?;
+        let fields = own_fields(after);
+        for field in own_fields(before).into_iter().filter(|field| !fields.contains(field)) {
+            bitmaps::remove(&self.rows, scope, field, id.as_u64())?;
+        }
+        for field in fields {
+            bitmaps::insert(&self.rows, scope, field, id.as_u64())?;
+        }
+        self.forget_content(scope, id.as_u64(), before)?;
+        self.file_content(scope, id.as_u64(), after)?;
+        self.rows.put(table_of(Strategy::KIND), &Key::record(scope, id.as_u64()), schema, &bytes)?;
+        self.file_outcomes(scope, id.as_u64(), after)
+    }
+
+    /// Strategies that were deleted before may have left their ids under the trajectory.
+    fn forget_evidence(&self, scope: ScopeId, id: Id<Trajectory>) -> Result<()> {
+        let mut keys = Vec::new();
+        self.rows.scan_raw(Table::Bitmaps, &Field::Evidence(id).key(scope), &mut |key, _| {
+            keys.push(Key::of(key));
+            Ok(())
+        })?;
+        keys.iter().try_for_each(|key| self.rows.remove(Table::Bitmaps, key).map(drop))
+    }
+}
+
+/// The keys of what a strategy inherits from the evidence it has.
+fn still_inherited(view: &Snapshot, strategy: &Strategy) -> Result<Vec<Key>> {
+    let mut keys = Vec::new();
+    for evidence in &strategy.provenance.evidence {
+        if let (Some(scope), Some(trajectory)) = (view.scope, view.get(evidence.trajectory)?) {
+            keys.extend(lineage(&trajectory).map(|field| field.key(scope)));
+        }
+    }
+    Ok(keys)
+}

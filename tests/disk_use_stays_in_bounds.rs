@@ -1,0 +1,166 @@
+//! What is dead is given back in the background and what is too much is evicted: bounded, counted, never silently, and
+//! never what a reader still reads.
+
+use crate::kit::{self, kv_log, model};
+use lagdb::maintenance::SegmentDebt;
+use lagdb::{Database, DiskBudget, Error, Scope, Trajectory, Upkeep};
+use std::fs;
+use std::time::Duration;
+
+/// An upkeep that moves whatever is dead and never looks unasked.
+fn eager() -> Upkeep {
+    Upkeep { every: Duration::from_secs(3600), dead_share: 0.0, dead_bytes: 1, ..Upkeep::default() }
+}
+
+fn lives(scope: &Scope, n: u32) -> Vec<lagdb::Id<Trajectory>> {
+    (0..n).map(|i| kit::remember(scope, &format!("t{i}"), Some(&kv_log(&model(1), 100, i)))).collect()
+}
+
+#[test]
+fn debt_is_visible_by_segment_and_is_given_back_in_the_background() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::open(dir.path()).unwrap();
+    let scope = database.scope("s").unwrap();
+    let n_files = || fs::read_dir(dir.path().join("segments")).unwrap().count();
+    let mut tx = scope.begin().unwrap();
+    let ids: Vec<_> = (0..4).map(|i| tx.put(&kit::trajectory(&format!("a{i}"))).unwrap()).collect();
+    (0..4).for_each(|i| tx.put_kv_log(ids[i], &kv_log(&model(1), 100, i as u32)).unwrap());
+    tx.commit().unwrap();
+    let others = lives(&scope, 2);
+    assert_eq!(database.debt().unwrap().dead_bytes, 0);
+    let mut tx = scope.begin().unwrap();
+    tx.delete(ids[0]).unwrap();
+    tx.delete(others[0]).unwrap();
+    tx.commit().unwrap();
+
+    let debt = database.debt().unwrap();
+    let of = |segment: u64| debt.segments.iter().find(|debt| debt.segment.as_u64() == segment).unwrap();
+    assert_eq!(debt.segments.len(), 2);
+    assert!(of(1).live_bytes > 2 * of(1).dead_bytes && of(1).dead_bytes > 0, "{debt:?}");
+    assert_eq!(of(2).live_bytes, 0);
+    assert_eq!(debt.dead_bytes, debt.segments.iter().map(|SegmentDebt { dead_bytes, .. }| dead_bytes).sum::<u64>());
+    assert_eq!((debt.dead_bytes, debt.live_bytes), {
+        let stats = database.stats().unwrap();
+        (stats.dead_bytes, stats.live_bytes)
+    });
+
+    let patient = database.keep_up(Upkeep { dead_bytes: 1 << 30, ..eager() }).unwrap();
+    assert_eq!(patient.look_now().segments, 0, "too little is dead");
+    drop(patient);
+    assert_eq!(n_files(), 3);
+
+    let pinned = scope.snapshot().unwrap();
+    let upkeep = database.keep_up(eager()).unwrap();
+    let report = upkeep.look_now();
+    assert_eq!((report.segments, report.freed_bytes, &report.failure), (2, debt.dead_bytes, &None));
+    assert_eq!(report.copied_bytes, of(1).live_bytes);
+    assert_eq!(n_files(), 4, "a reader keeps what it reads");
+    assert!(pinned.kv_log(ids[1], &model(1)).unwrap().is_some());
+    drop(pinned);
+    assert_eq!(n_files(), 2);
+    assert_eq!(database.debt().unwrap().dead_bytes, 0);
+    let snapshot = scope.snapshot().unwrap();
+    for (i, id) in ids.iter().enumerate().skip(1) {
+        let log = snapshot.kv_log(*id, &model(1)).unwrap().unwrap().to_log().unwrap();
+        assert_eq!(log, kv_log(&model(1), 100, i as u32));
+    }
+    drop(upkeep);
+    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
+}
+
+#[test]
+fn the_pace_is_kept_and_an_end_comes_at_once() {
+    let (database, scope) = kit::in_memory();
+    let ids = lives(&scope, 3);
+    let mut tx = scope.begin().unwrap();
+    let doubled: Vec<_> = (0..2).map(|i| tx.put(&kit::trajectory(&format!("d{i}"))).unwrap()).collect();
+    doubled.iter().for_each(|id| tx.put_kv_log(*id, &kv_log(&model(1), 100, 7)).unwrap());
+    tx.commit().unwrap();
+    let mut tx = scope.begin().unwrap();
+    tx.delete(doubled[0]).unwrap();
+    tx.commit().unwrap();
+    // At a byte a second the copy would take hours.
+    let upkeep = database.keep_up(Upkeep { bytes_per_second: 1, every: Duration::from_millis(1), ..eager() }).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    drop(upkeep);
+    let debt = database.debt().unwrap();
+    assert!(debt.dead_bytes > 0, "nothing was moved");
+    assert!(scope.snapshot().unwrap().kv_log(ids[0], &model(1)).unwrap().is_some());
+    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
+}
+
+#[test]
+fn writers_and_readers_go_on_while_logs_move() {
+    let (database, scope) = kit::in_memory();
+    let upkeep = database.keep_up(eager()).unwrap();
+    std::thread::scope(|threads| {
+        threads.spawn(|| (0..30).for_each(|_| drop(upkeep.look_now())));
+        let mut ids = Vec::new();
+        for i in 0..60u32 {
+            ids.push(kit::remember(&scope, &format!("t{i}"), Some(&kv_log(&model(1), 20, i))));
+            let mut tx = scope.begin().unwrap();
+            // Replaced and deleted while they may be on the move.
+            let at = (i as usize * 7) % ids.len();
+            tx.put_kv_log(ids[at], &kv_log(&model(1), 20, 1000 + i)).unwrap();
+            tx.commit().unwrap();
+            let snapshot = scope.snapshot().unwrap();
+            let log = snapshot.kv_log(ids[at], &model(1)).unwrap().unwrap().to_log().unwrap();
+            assert_eq!(log, kv_log(&model(1), 20, 1000 + i));
+        }
+    });
+    assert_eq!(upkeep.look_now().failure, None);
+    assert_eq!(scope.snapshot().unwrap().len::<Trajectory>().unwrap(), 60);
+    assert_eq!(database.stats().unwrap().kv_logs, 60);
+    let report = database.verify(&mut |_| {}).unwrap();
+    assert!(report.is_sound() && report.orphans.is_empty(), "{report:?}");
+}
+
+#[test]
+fn the_least_valuable_logs_go_until_the_budget_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::open(dir.path()).unwrap();
+    let scope = database.scope("s").unwrap();
+    let ids = lives(&scope, 4);
+    let mut tx = scope.begin().unwrap();
+    tx.judge(ids[3], &kit::failure()).unwrap();
+    tx.commit().unwrap();
+    let theirs = kit::remember(&database.scope("other").unwrap(), "theirs", Some(&kv_log(&model(1), 100, 9)));
+    let one = scope.snapshot().unwrap().kv_logs(ids[0]).unwrap()[0].n_bytes;
+
+    assert_eq!(database.evict(DiskBudget::default()).unwrap().kv_logs, 0);
+    assert_eq!(database.evict(DiskBudget { bytes: Some(6 * one), bytes_per_scope: None }).unwrap().commit, None);
+    let evicted = database.evict(DiskBudget { bytes: None, bytes_per_scope: Some(2 * one + one / 2) }).unwrap();
+    assert_eq!((evicted.kv_logs, evicted.commit), (2, Some(scope.snapshot().unwrap().commit_id())));
+    let has = |scope: &Scope, id| scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().is_some();
+    assert_eq!(ids.iter().map(|id| has(&scope, *id)).collect::<Vec<_>>(), [false, true, true, false]);
+    assert!(has(&database.scope("other").unwrap(), theirs), "another scope has a budget of its own");
+    assert_eq!(scope.snapshot().unwrap().len::<Trajectory>().unwrap(), 4, "only KV logs go");
+    let live = database.stats().unwrap().live_bytes;
+    database.evict(DiskBudget { bytes: Some(live - 1), bytes_per_scope: None }).unwrap();
+
+    let stats = database.stats().unwrap();
+    assert_eq!((stats.kv_logs, stats.evicted_kv_logs), (2, 3));
+    assert!(stats.evicted_bytes > 2 * one && stats.dead_bytes >= stats.evicted_bytes);
+    database.compact(&mut |_| {}).unwrap();
+    drop((scope, database));
+    let database = Database::open(dir.path()).unwrap();
+    assert_eq!(database.stats().unwrap().evicted_kv_logs, 3, "counted for good");
+    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
+
+    let upkeep =
+        database.keep_up(Upkeep { budget: DiskBudget { bytes: Some(0), bytes_per_scope: None }, ..eager() }).unwrap();
+    let report = upkeep.look_now();
+    assert_eq!((report.evicted.kv_logs, database.stats().unwrap().segments), (2, 0), "{report:?}");
+}
+
+#[test]
+fn bounds_that_make_no_sense_are_refused() {
+    let (database, _) = kit::in_memory();
+    let refused = |upkeep: Upkeep, field: &str| match database.keep_up(upkeep) {
+        Err(Error::Invalid { what, .. }) => assert_eq!(what, field),
+        other => panic!("{other:?}"),
+    };
+    refused(Upkeep { dead_share: 1.5, ..eager() }, "dead_share");
+    refused(Upkeep { dead_share: f64::NAN, ..eager() }, "dead_share");
+    refused(Upkeep { bytes_per_second: 0, ..eager() }, "bytes_per_second");
+}
