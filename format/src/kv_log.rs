@@ -208,6 +208,25 @@ impl KvLog {
         Ok(Self { importance, ..self.reordered(&order) })
     }
 
+    /// The same log, whose tokens already stand in the order of these scores.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn ordered_by(self, importance: Vec<f32>) -> Result<Self> {
+        let is_stored = |score: &f32| score.is_finite() && f16::from_f32(*score).to_f32() == *score;
+        if importance.len() != self.token_ids.len()
+            || !importance.iter().all(is_stored)
+            || !importance.is_sorted_by(|a, b| a >= b)
+        {
+            return Err(FormatError::invalid("importance", "one f16 per token is needed, going down"));
+        }
+        Ok(Self { importance: Some(importance), ..self })
+    }
+
+    /// The same log, known to have lost some of its numbers.
+    #[cfg(feature = "safetensors")]
+    pub(crate) fn approximate(self) -> Self {
+        Self { is_approximate: true, ..self }
+    }
+
     /// Keeps queries of the model beside its keys.
     ///
     /// # Errors

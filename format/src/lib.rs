@@ -48,6 +48,8 @@ pub mod fidelity;
 pub mod fingerprint;
 pub mod geometry;
 pub mod head_tokens;
+#[cfg(feature = "safetensors")]
+pub mod interchange;
 pub mod kv_log;
 pub mod probes;
 pub mod segment;

@@ -4,12 +4,14 @@
 
 use lagdb_format::{
     CaptureStage, Digest, ElementType, Encoding, HeadTokens, KvGeometry, KvLayer, KvLog, KvRead, ModelFingerprint,
-    ProbeQueries, RowGroupIndex, Segment, SegmentWriter,
+    Precision, ProbeQueries, RowGroupIndex, Segment, SegmentWriter,
 };
 
 const SEGMENT_ID: u64 = 0x0123_4567_89ab_cdef;
 const V1: &[u8] = include_bytes!("golden/v1.kv");
 const V2: &[u8] = include_bytes!("golden/v2.kv");
+/// Lossy encodings and levels, whose numbers are what their decoders say.
+const V2_LOSSY: &[u8] = include_bytes!("golden/v2_lossy.kv");
 
 /// The logs of version 1: each element type in each encoding, one log without tokens, one of odd bits.
 fn logs_of_version_1() -> Vec<(KvLog, Encoding)> {
@@ -202,4 +204,55 @@ fn version_2_has_these_numbers_in_it() {
 #[test]
 fn the_writer_still_writes_the_same_bytes() {
     assert!(write() == V2);
+}
+
+/// The levels of each log of the lossy golden file.
+const LOSSY: [&[Encoding]; 3] = [&[Encoding::Int8], &[Encoding::Int4], &Encoding::LAYERED];
+
+fn write_lossy() -> Vec<u8> {
+    let mut writer = SegmentWriter::new(SEGMENT_ID).with_page_bytes(160).with_key_summaries();
+    for levels in LOSSY {
+        for element in [ElementType::F32, ElementType::F16, ElementType::Bf16] {
+            writer.push_levels(&counting_log(element, 12), levels).unwrap();
+        }
+    }
+    writer.finish().unwrap()
+}
+
+/// A digest of all numbers of a log, as f32, to the last bit.
+fn digest_of(log: &dyn KvRead) -> Digest {
+    let mut bytes = Vec::new();
+    for layer in 0..log.geometry().n_layers {
+        let mut out = vec![0.0; log.layer_numbers(layer).unwrap()];
+        log.read_keys(layer, &mut out).unwrap();
+        bytes.extend(out.iter().flat_map(|x| x.to_le_bytes()));
+        log.read_values(layer, &mut out).unwrap();
+        bytes.extend(out.iter().flat_map(|x| x.to_le_bytes()));
+    }
+    Digest::of("numbers", &[&bytes])
+}
+
+#[test]
+fn lossy_pages_of_version_2_read_to_the_same_numbers() {
+    // Encoders may come to choose better; what they once chose stays readable.
+    assert!(Segment::open(&write_lossy()).unwrap().verify().is_sound());
+    let segment = Segment::open_as(V2_LOSSY, SEGMENT_ID).unwrap();
+    assert_eq!(segment.verify().faults, []);
+    let mut digests = Vec::new();
+    for row_group in segment.footer().row_groups() {
+        let view = segment.kv_log(row_group.index()).unwrap();
+        for precision in [Precision::Base, Precision::Int8, Precision::Exact] {
+            digests.push(digest_of(&view.clone().at(precision)));
+        }
+        let levels = LOSSY[row_group.index().0 as usize / 3];
+        if levels.len() == 3 {
+            assert_eq!(view.to_log().unwrap(), counting_log(view.element(), 12));
+        }
+        assert!(view.pages().all(|page| page.encoding == levels[usize::from(page.level)]));
+    }
+    let bytes: Vec<&[u8]> = digests.iter().map(|digest| &digest.0[..]).collect();
+    assert_eq!(
+        Digest::of("all", &bytes).to_string(),
+        "e678af4e2874067afabb924639ca206ada25013950a1fdbe376d7ff4b3d01844"
+    );
 }

@@ -4,6 +4,9 @@ mod a_log_says_what_it_is;
 mod damage_is_found;
 mod every_version_stays_readable;
 mod format_md_says_what_the_code_does;
+mod levels_serve_any_reader;
+#[cfg(feature = "safetensors")]
+mod logs_travel_as_safetensors;
 mod lossy_pages_say_how_far_off_they_are;
 mod pages_can_be_skipped;
 mod reads_back_what_was_written;

