@@ -119,7 +119,7 @@ impl<'a> Codes<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Dequantizer {
     ranges: Ranges,
-    joined: Vec<u8>,
+    whole: Vec<u8>,
 }
 
 impl Dequantizer {
@@ -154,27 +154,26 @@ impl Dequantizer {
         let ranges = self.ranges.low.chunks(groups_a_run).zip(self.ranges.step.chunks(groups_a_run));
         for ((run, out), (base, step)) in out.chunks_mut(numbers_a_run).enumerate().zip(ranges) {
             let first_head = run * (numbers_a_run / head_dim);
-            let codes = match codes.of_heads(first_head..first_head + out.len() / head_dim, head_dim) {
+            let codes = codes.of_heads(first_head..first_head + out.len() / head_dim, head_dim);
+            if let (Axis::Channel, Codes::Halves(packed)) = (grouping.axis, codes) {
+                simd::expand_4_by_channel(target, packed, head_dim, base, step, out);
+                continue;
+            }
+            self.whole.resize(out.len(), 0);
+            let codes = match codes {
+                Codes::Whole(codes) => codes,
+                Codes::Halves(packed) => {
+                    simd::split_halves(target, packed, head_dim, &mut self.whole);
+                    &self.whole
+                }
                 Codes::Joined(upper, lower) => {
-                    self.joined.resize(out.len(), 0);
-                    simd::join_halves(target, upper, lower, head_dim, &mut self.joined);
-                    Codes::Whole(&self.joined)
+                    simd::join_halves(target, upper, lower, head_dim, &mut self.whole);
+                    &self.whole
                 }
-                codes => codes,
             };
-            match (grouping.axis, codes) {
-                (Axis::Channel, Codes::Halves(codes)) => {
-                    simd::expand_4_by_channel(target, codes, head_dim, base, step, out);
-                }
-                (Axis::Token, Codes::Halves(codes)) => {
-                    simd::expand_4_by_token(target, codes, head_dim, group, base, step, out);
-                }
-                (Axis::Channel, Codes::Whole(codes) | Codes::Joined(codes, _)) => {
-                    simd::expand_8_by_channel(target, codes, base, step, out);
-                }
-                (Axis::Token, Codes::Whole(codes) | Codes::Joined(codes, _)) => {
-                    simd::expand_8_by_token(target, codes, head_dim, group, base, step, out);
-                }
+            match grouping.axis {
+                Axis::Channel => simd::expand_8_by_channel(target, codes, base, step, out),
+                Axis::Token => simd::expand_8_by_token(target, codes, head_dim, group, base, step, out),
             }
             if grouping.is_rotated {
                 simd::walsh_hadamard(target, out, head_dim);

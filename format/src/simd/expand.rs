@@ -8,9 +8,6 @@
 
 use super::compiled;
 
-/// Numbers that a processor handles at once, at most.
-const LANES: usize = 16;
-
 compiled! {
     /// Eight-bit codes of whole rows; `base` and `step` are one per channel.
     fn expand_8_by_channel(codes: &[u8], base: &[f32], step: &[f32], out: &mut [f32]) {
@@ -44,71 +41,63 @@ compiled! {
         let (width, head_bytes) = (base.len().max(1), head_dim.div_ceil(2).max(1));
         let row_bytes = width / head_dim.max(1) * head_bytes;
         for (codes, out) in codes.chunks_exact(row_bytes.max(1)).zip(out.chunks_exact_mut(width)) {
-            let channels = base.chunks(head_dim.max(1)).zip(step.chunks(head_dim.max(1)));
-            let heads = codes.chunks_exact(head_bytes).zip(out.chunks_mut(head_dim.max(1)));
-            for ((codes, out), (base, step)) in heads.zip(channels) {
-                let (low, high) = out.split_at_mut(head_bytes.min(out.len()));
-                let (low_base, high_base) = base.split_at(low.len());
-                let (low_step, high_step) = step.split_at(low.len());
-                each(codes, low_base, low_step, low, |code| code & 15);
-                each(codes, high_base, high_step, high, |code| code >> 4);
-            }
-        }
-    }
-}
-
-/// `out = base + half(code) * step`, sixteen at a time.
-#[inline(always)]
-fn each(codes: &[u8], base: &[f32], step: &[f32], out: &mut [f32], half: impl Fn(u8) -> u8) {
-    let (blocks, rest) = out.as_chunks_mut::<LANES>();
-    let n = blocks.len() * LANES;
-    let blocks = blocks.iter_mut().zip(codes.as_chunks::<LANES>().0);
-    for ((out, codes), (base, step)) in blocks.zip(base.as_chunks::<LANES>().0.iter().zip(step.as_chunks::<LANES>().0))
-    {
-        for (((x, code), base), step) in out.iter_mut().zip(codes).zip(base).zip(step) {
-            *x = base + f32::from(half(*code)) * step;
-        }
-    }
-    let tails = codes.iter().zip(base.iter().zip(step)).skip(n);
-    for (x, (code, (base, step))) in rest.iter_mut().zip(tails) {
-        *x = base + f32::from(half(*code)) * step;
-    }
-}
-
-compiled! {
-    /// Four-bit codes of whole heads; `base` and `step` are one per `group` numbers of a head.
-    fn expand_4_by_token(codes: &[u8], head_dim: usize, group: usize, base: &[f32], step: &[f32], out: &mut [f32]) {
-        let (head_dim, group) = (head_dim.max(1), group.max(1));
-        let (head_bytes, n_groups) = (head_dim.div_ceil(2), head_dim.div_ceil(group));
-        let groups = base.chunks_exact(n_groups).zip(step.chunks_exact(n_groups));
-        let heads = codes.chunks_exact(head_bytes).zip(out.chunks_exact_mut(head_dim));
-        for ((codes, out), (base, step)) in heads.zip(groups) {
-            if let ([base], [step]) = (base, step) {
-                let (low, high) = out.split_at_mut(head_bytes);
-                spread(codes, *base, *step, low, |code| code & 15);
-                spread(codes, *base, *step, high, |code| code >> 4);
-            } else {
-                unpack_head(codes, out);
-                for (out, (base, step)) in out.chunks_mut(group).zip(base.iter().zip(step)) {
-                    out.iter_mut().for_each(|x| *x = base + *x * step);
+            match head_dim {
+                64 => channels::<32, 64>(codes, base, step, out),
+                128 => channels::<64, 128>(codes, base, step, out),
+                _ => {
+                    let heads = codes.chunks_exact(head_bytes).zip(out.chunks_mut(head_dim.max(1)));
+                    let ranges = base.chunks(head_dim.max(1)).zip(step.chunks(head_dim.max(1)));
+                    for ((codes, out), (base, step)) in heads.zip(ranges) {
+                        unpack_head(codes, out);
+                        for ((x, base), step) in out.iter_mut().zip(base).zip(step) {
+                            *x = base + *x * step;
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-/// `out = base + half(code) * step`, sixteen at a time.
+/// A row of heads whose width the compiler knows.
 #[inline(always)]
-fn spread(codes: &[u8], base: f32, step: f32, out: &mut [f32], half: impl Fn(u8) -> u8) {
-    let (blocks, rest) = out.as_chunks_mut::<LANES>();
-    let n = blocks.len() * LANES;
-    for (out, codes) in blocks.iter_mut().zip(codes.as_chunks::<LANES>().0) {
-        for (x, code) in out.iter_mut().zip(codes) {
-            *x = base + f32::from(half(*code)) * step;
+fn channels<const HALF: usize, const HEAD: usize>(codes: &[u8], base: &[f32], step: &[f32], out: &mut [f32]) {
+    let heads = codes.as_chunks::<HALF>().0.iter().zip(out.as_chunks_mut::<HEAD>().0);
+    let ranges = base.as_chunks::<HEAD>().0.iter().zip(step.as_chunks::<HEAD>().0);
+    for ((codes, out), (base, step)) in heads.zip(ranges) {
+        for i in 0..HALF {
+            out[i] = base[i] + f32::from(codes[i] & 15) * step[i];
+        }
+        for i in 0..HALF {
+            out[HALF + i] = base[HALF + i] + f32::from(codes[i] >> 4) * step[HALF + i];
         }
     }
-    for (x, code) in rest.iter_mut().zip(codes.iter().skip(n)) {
-        *x = base + f32::from(half(*code)) * step;
+}
+
+compiled! {
+    /// A byte for each four-bit code.
+    fn split_halves(packed: &[u8], head_dim: usize, codes: &mut [u8]) {
+        match head_dim {
+            64 => split_heads::<32>(packed, codes),
+            128 => split_heads::<64>(packed, codes),
+            _ => {
+                let heads = packed.chunks_exact(head_dim.div_ceil(2).max(1)).zip(codes.chunks_exact_mut(head_dim.max(1)));
+                for (packed, codes) in heads {
+                    let (low, high) = codes.split_at_mut(packed.len().min(codes.len()));
+                    low.iter_mut().zip(packed).for_each(|(code, packed)| *code = packed & 15);
+                    high.iter_mut().zip(packed).for_each(|(code, packed)| *code = packed >> 4);
+                }
+            }
+        }
+    }
+}
+
+/// Heads of twice as many codes as bytes, which the compiler knows.
+#[inline(always)]
+fn split_heads<const HALF: usize>(packed: &[u8], codes: &mut [u8]) {
+    let (packed, codes) = (packed.as_chunks::<HALF>().0, codes.as_chunks_mut::<HALF>().0);
+    for (packed, codes) in packed.iter().zip(codes.as_chunks_mut::<2>().0) {
+        *codes = [packed.map(|packed| packed & 15), packed.map(|packed| packed >> 4)];
     }
 }
 

@@ -86,15 +86,22 @@ compiled! {
     /// Adds to `sums` the squares of the differences and of the exact numbers, and keeps the largest difference. Sums of
     /// every eighth number are kept apart, so that adding up is fast and its order the same on every machine.
     fn add_differences(exact: &[f32], found: &[f32], sums: &mut DifferenceSums) {
-        let DifferenceSums { differences, squares, largest } = sums;
-        for (exact, found) in exact.chunks(8).zip(found.chunks(8)) {
-            let numbers = exact.iter().zip(found);
-            let sums = differences.iter_mut().zip(squares.iter_mut()).zip(largest.iter_mut());
-            for ((exact, found), ((differences, squares), largest)) in numbers.zip(sums) {
-                let difference = (exact - found).abs();
-                *differences += f64::from(difference) * f64::from(difference);
-                *squares += f64::from(*exact) * f64::from(*exact);
-                *largest = if difference > *largest { difference } else { *largest };
+        let mut found_blocks = found.chunks(8);
+        for exact in exact.chunks(8) {
+            let (mut a, mut b) = ([0.0_f32; 8], [0.0_f32; 8]);
+            let Some(found) = found_blocks.next() else { return };
+            match (exact.first_chunk::<8>(), found.first_chunk::<8>()) {
+                (Some(exact), Some(found)) => (a, b) = (*exact, *found),
+                _ => {
+                    a.iter_mut().zip(exact).for_each(|(a, x)| *a = *x);
+                    b.iter_mut().zip(found).for_each(|(b, x)| *b = *x);
+                }
+            }
+            for i in 0..8 {
+                let difference = (a[i] - b[i]).abs();
+                sums.differences[i] += f64::from(difference) * f64::from(difference);
+                sums.squares[i] += f64::from(a[i]) * f64::from(a[i]);
+                sums.largest[i] = if difference > sums.largest[i] { difference } else { sums.largest[i] };
             }
         }
     }
