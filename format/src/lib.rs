@@ -51,6 +51,7 @@ pub mod head_tokens;
 #[cfg(feature = "safetensors")]
 pub mod interchange;
 pub mod kv_log;
+pub mod planner;
 pub mod probes;
 pub mod segment;
 mod simd;

@@ -9,6 +9,7 @@ mod levels_serve_any_reader;
 mod logs_travel_as_safetensors;
 mod lossy_pages_say_how_far_off_they_are;
 mod pages_can_be_skipped;
+mod plans_keep_their_budget;
 mod reads_back_what_was_written;
 mod some_tokens_are_read_alone;
 mod support;

@@ -4,6 +4,7 @@
 //! after the last page of the level below.
 
 use crate::encoding::{Decoder, Encoder, PageError, PageShape};
+use crate::planner::Plan;
 use crate::segment::grid::{GridPage, GridShape, Part};
 use crate::segment::key_summary::KeySummary;
 use crate::{ElementType, Encoding, FormatError, KvLog, Result};
@@ -17,11 +18,29 @@ pub(super) struct EncodedPage {
     pub(super) summaries: Vec<KeySummary>,
 }
 
+/// How the pages of a log are encoded.
+#[derive(Clone, Copy)]
+pub(super) enum Choice<'a> {
+    /// All alike, in levels.
+    Levels(&'a [Encoding]),
+    /// In one level, by layer and part.
+    Plan(&'a Plan),
+}
+
+impl<'a> Choice<'a> {
+    fn levels(self, page: &GridPage) -> Result<&'a [Encoding]> {
+        match self {
+            Self::Levels(levels) => Ok(levels),
+            Self::Plan(plan) => plan.levels(page.layer, page.part).ok_or_else(no_levels),
+        }
+    }
+}
+
 /// Encodes the pages of one log.
 pub(super) struct LogPages<'a> {
     log: &'a KvLog,
     shape: GridShape,
-    levels: &'a [Encoding],
+    choice: Choice<'a>,
     summarizes_keys: bool,
     /// The column of the last page, and what is left of it.
     column: Option<(u32, Part)>,
@@ -33,10 +52,10 @@ pub(super) struct LogPages<'a> {
 }
 
 impl<'a> LogPages<'a> {
-    pub(super) fn new(log: &'a KvLog, shape: GridShape, levels: &'a [Encoding], summarizes_keys: bool) -> Self {
+    pub(super) fn new(log: &'a KvLog, shape: GridShape, choice: Choice<'a>, summarizes_keys: bool) -> Self {
         let (decoder, numbers) = Default::default();
-        let held = vec![VecDeque::new(); levels.len().saturating_sub(1)];
-        Self { log, shape, levels, summarizes_keys, column: None, rest: &[], held, decoder, numbers }
+        let held = vec![VecDeque::new(); usize::from(shape.n_levels.saturating_sub(1))];
+        Self { log, shape, choice, summarizes_keys, column: None, rest: &[], held, decoder, numbers }
     }
 
     /// Appends the stored form of the next page, `page`.
@@ -45,28 +64,29 @@ impl<'a> LogPages<'a> {
     /// Those of the encoding.
     pub(super) fn encode(&mut self, encoder: &mut Encoder, page: &GridPage, out: &mut Vec<u8>) -> Result<EncodedPage> {
         if page.level > 0 {
-            return self.take_held(page.level, out);
+            return self.take_held(page, out);
         }
+        let levels = self.choice.levels(page)?;
         let shape = self.shape.page_shape(page);
         let raw = self.raw(page)?;
-        let mut stored = vec![Vec::new(); self.levels.len()];
-        let errors = encoder.encode_levels(self.levels, shape, raw, &mut stored)?;
+        let mut stored = vec![Vec::new(); levels.len()];
+        let errors = encoder.encode_levels(levels, shape, raw, &mut stored)?;
         let is_summarized = self.summarizes_keys && page.part == Part::Keys;
-        let summaries = if is_summarized { self.summarize(shape, &stored, &errors)? } else { Vec::new() };
-        let mut levels = stored.into_iter().zip(errors);
-        let (base, error) = levels.next().ok_or_else(no_levels)?;
+        let summaries = if is_summarized { self.summarize(shape, levels, &stored, &errors)? } else { Vec::new() };
+        let mut pages = stored.into_iter().zip(errors);
+        let (base, error) = pages.next().ok_or_else(no_levels)?;
         out.extend_from_slice(&base);
-        self.held.iter_mut().zip(levels).for_each(|(held, page)| held.push_back(page));
-        let encoding = *self.levels.first().ok_or_else(no_levels)?;
+        self.held.iter_mut().zip(pages).for_each(|(held, page)| held.push_back(page));
+        let encoding = *levels.first().ok_or_else(no_levels)?;
         Ok(EncodedPage { encoding, error, summaries })
     }
 
     /// The next page of a higher level.
-    fn take_held(&mut self, level: u8, out: &mut Vec<u8>) -> Result<EncodedPage> {
-        let held = usize::from(level).checked_sub(1).and_then(|held| self.held.get_mut(held));
+    fn take_held(&mut self, page: &GridPage, out: &mut Vec<u8>) -> Result<EncodedPage> {
+        let held = usize::from(page.level).checked_sub(1).and_then(|held| self.held.get_mut(held));
         let (stored, error) = held.and_then(VecDeque::pop_front).ok_or_else(no_levels)?;
         out.extend_from_slice(&stored);
-        let encoding = *self.levels.get(usize::from(level)).ok_or_else(no_levels)?;
+        let encoding = *self.choice.levels(page)?.get(usize::from(page.level)).ok_or_else(no_levels)?;
         Ok(EncodedPage { encoding, error, summaries: Vec::new() })
     }
 
@@ -85,8 +105,14 @@ impl<'a> LogPages<'a> {
 
     /// What is decoded, not what was encoded, is what attention compares with: of every level that may be read, as f32 and
     /// rounded to the element type.
-    fn summarize(&mut self, shape: PageShape, stored: &[Vec<u8>], errors: &[PageError]) -> Result<Vec<KeySummary>> {
-        let levels: Vec<_> = self.levels.iter().copied().zip(stored.iter().map(Vec::as_slice)).collect();
+    fn summarize(
+        &mut self,
+        shape: PageShape,
+        levels: &[Encoding],
+        stored: &[Vec<u8>],
+        errors: &[PageError],
+    ) -> Result<Vec<KeySummary>> {
+        let levels: Vec<_> = levels.iter().copied().zip(stored.iter().map(Vec::as_slice)).collect();
         let (n_heads, head_dim) = (shape.n_kv_heads as usize, shape.head_dim as usize);
         self.numbers.resize(shape.n_tokens as usize * n_heads * head_dim, 0.0);
         let mut summaries: Vec<KeySummary> = Vec::new();

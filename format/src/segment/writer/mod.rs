@@ -14,8 +14,9 @@ use super::sections::NewSection;
 use super::tail::FooterRange;
 use super::view::KvLogView;
 use crate::encoding::Encoder;
+use crate::planner::Plan;
 use crate::{Encoding, FormatError, KvLog, KvRead, ModelFingerprint, Result, crc};
-use log_pages::{EncodedPage, LogPages};
+use log_pages::{Choice, EncodedPage, LogPages};
 
 /// A segment being written into memory.
 ///
@@ -76,9 +77,24 @@ impl SegmentWriter {
     /// # Errors
     /// As [`push`](Self::push); [`FormatError::Invalid`] for other levels.
     pub fn push_levels(&mut self, log: &KvLog, levels: &[Encoding]) -> Result<RowGroupIndex> {
+        let n_levels = u8::try_from(levels.len()).map_err(|_| FormatError::invalid("log", "256 levels or more"))?;
+        self.push_log(log, n_levels, Choice::Levels(levels))
+    }
+
+    /// Adds a KV log as the next row group, its keys and values of each layer encoded as planned.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push); [`FormatError::Invalid`] for a plan of another number of layers.
+    pub fn push_plan(&mut self, log: &KvLog, plan: &Plan) -> Result<RowGroupIndex> {
+        if !plan.is_for(log.geometry().n_layers) {
+            return Err(FormatError::invalid("plan", "is for another number of layers"));
+        }
+        self.push_log(log, 1, Choice::Plan(plan))
+    }
+
+    fn push_log(&mut self, log: &KvLog, n_levels: u8, choice: Choice<'_>) -> Result<RowGroupIndex> {
         let too_many = |what: &'static str| FormatError::invalid("log", what);
         let n_tokens = u32::try_from(log.n_tokens()).map_err(|_| too_many("2^32 tokens or more"))?;
-        let n_levels = u8::try_from(levels.len()).map_err(|_| too_many("256 levels or more"))?;
         let n_rows = log.heads().map(crate::HeadTokens::n_rows);
         let shape = GridShape::for_writing(log.geometry(), log.element(), n_tokens, n_levels, n_rows, self.page_bytes)
             .map_err(|detail| FormatError::invalid("log", detail))?;
@@ -86,11 +102,11 @@ impl SegmentWriter {
             return Err(FormatError::invalid("log", "key summaries are of pairs, its head width is odd"));
         }
         let grid = PageGrid::new(shape, log.heads());
-        if levels == [Encoding::Plain] {
+        if matches!(choice, Choice::Levels([Encoding::Plain])) {
             let padding = grid.n_pages().saturating_mul(ALIGNMENT);
             self.out.reserve(usize::try_from(shape.decoded_bytes()).unwrap_or(0).saturating_add(padding));
         }
-        let mut pages = LogPages::new(log, shape, levels, self.summarizes_keys);
+        let mut pages = LogPages::new(log, shape, choice, self.summarizes_keys);
         let sections = directory::sections_of(log);
         self.push_pages(log, log.is_approximate(), &grid, sections, |encoder, page, out| {
             pages.encode(encoder, page, out)
