@@ -1,10 +1,15 @@
 //! What can be chosen when a database is opened. Few things, checked once.
 
 use crate::record::EmbeddingSpace;
+use crate::{Error, Result};
+use lagdb_format::planner::{self, Budget, Plan};
 use lagdb_format::{Encoding, KvLog, KvRead};
 
 /// Keys of fewer bytes at one layer are not compressed.
 const SMALL_COLUMN_BYTES: usize = 4096;
+
+/// What a budget chooses from.
+const CANDIDATES: [Encoding; 4] = [Encoding::Plain, Encoding::ByteSplitZstd, Encoding::Int8, Encoding::Int4];
 
 /// Longest owner text.
 const OWNER_BYTES: usize = 256;
@@ -15,6 +20,7 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) space: Option<EmbeddingSpace>,
     encoding: Option<Encoding>,
+    budget: Option<Budget>,
     pub(crate) owner: String,
     pub(crate) check_pages: bool,
     pub(crate) read_only: bool,
@@ -27,6 +33,7 @@ impl Default for Options {
             create: true,
             space: None,
             encoding: None,
+            budget: None,
             owner: this_process(),
             check_pages: false,
             read_only: false,
@@ -59,11 +66,27 @@ impl Options {
         self
     }
 
+    /// What new KV logs may cost, in error or in bytes; it comes before [`kv_encoding`](Self::kv_encoding). The first tokens
+    /// of every layer are encoded in each way, and the keys and the values of each layer get the smallest encoding that
+    /// keeps the budget. Without, every log is kept lossless.
+    #[must_use]
+    pub fn kv_budget(mut self, budget: Budget) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
     /// How `log` is written.
-    pub(crate) fn encoding_of(&self, log: &KvLog) -> Encoding {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when nothing keeps the budget; it says the least that is possible.
+    pub(crate) fn plan_of(&self, log: &KvLog) -> Result<Plan> {
+        if let Some(budget) = self.budget.filter(|_| log.n_tokens() > 0) {
+            let columns = planner::measure(log, &CANDIDATES).map_err(|error| Error::invalid("KV log", error))?;
+            return planner::plan(&columns, budget).map_err(|error| Error::invalid("KV budget", error));
+        }
         let column_bytes = log.n_tokens() * log.geometry().row_width() * log.element().n_bytes();
         let fitting = if column_bytes < SMALL_COLUMN_BYTES { Encoding::Plain } else { Encoding::ByteSplitZstd };
-        self.encoding.unwrap_or(fitting)
+        Ok(Plan::uniform(self.encoding.unwrap_or(fitting), log.geometry().n_layers))
     }
 
     /// Whether every page of the catalog is checked at the open. It takes about two seconds per GiB, and it finds all

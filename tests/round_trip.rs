@@ -2,6 +2,7 @@
 
 use crate::kit::{self, embed, kv_log, model};
 use lagdb::format::Encoding;
+use lagdb::format::planner::Budget;
 use lagdb::{Database, Outcome, Polarity, Query, Strategy, StrategyKind, Trajectory};
 
 #[test]
@@ -142,4 +143,23 @@ fn small_kv_logs_are_plain_and_large_ones_are_compressed() {
         let view = scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().unwrap();
         assert!(view.pages().all(|page| page.encoding == encoding), "{n_tokens} tokens");
     }
+}
+
+#[test]
+fn a_kv_budget_is_kept_or_refused_with_the_least_that_is_possible() {
+    let log = kv_log(&model(1), 300, 7);
+    let small = |budget| {
+        let scope = Database::options().kv_budget(budget).in_memory().unwrap().scope("a").unwrap();
+        let id = kit::remember(&scope, "t", Some(&log));
+        scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().unwrap()
+    };
+    let lossless = small(Budget::RelativeL2(0.0));
+    assert_eq!(lossless.to_log().unwrap(), log);
+    let lossy = small(Budget::RelativeL2(0.2));
+    assert!(lossy.pages().all(|page| page.error.relative_l2 <= 0.2) && lossy.pages().any(|page| page.error.max > 0.0));
+    let scope = Database::options().kv_budget(Budget::BytesPerToken(1.0)).in_memory().unwrap().scope("a").unwrap();
+    let mut tx = scope.begin().unwrap();
+    let id = tx.put(&kit::trajectory("t")).unwrap();
+    let refused = tx.put_kv_log(id, &log).unwrap_err().to_string();
+    assert!(refused.contains("the least that is possible"), "{refused}");
 }

@@ -9,7 +9,8 @@ use super::file_name;
 use crate::catalog::row::SegmentRow;
 use crate::medium::{Medium, MediumFile};
 use crate::{Error, Result, SegmentId};
-use lagdb_format::{Encoding, KvLog, RowGroupIndex, SegmentWriter};
+use lagdb_format::planner::Plan;
+use lagdb_format::{KvLog, RowGroupIndex, SegmentWriter};
 use std::sync::Arc;
 
 /// A segment that is being written. Dropped, it leaves nothing behind.
@@ -54,8 +55,8 @@ impl PendingSegment {
     }
 
     /// Adds a KV log. After an error the segment cannot be finished any more.
-    pub(crate) fn push(&mut self, log: &KvLog, encoding: Encoding) -> Result<Pushed> {
-        self.push_with(|writer| writer.push(log, encoding))
+    pub(crate) fn push(&mut self, log: &KvLog, plan: &Plan) -> Result<Pushed> {
+        self.push_with(|writer| writer.push_plan(log, plan))
     }
 
     /// Adds a KV log of another segment, its pages as they are.

@@ -147,15 +147,16 @@ impl Transaction {
     /// All KV logs of a transaction go into one segment. It is written now and counts from the commit on.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when there is no such trajectory or the log is too large; [`Error::Io`] when the segment
+    /// [`Error::Invalid`] when there is no such trajectory, the log is too large or nothing keeps the
+    /// [budget](crate::Options::kv_budget); [`Error::Io`] when the segment
     /// cannot be written: the transaction can then only be dropped.
     pub fn put_kv_log(&mut self, id: Id<Trajectory>, log: &KvLog) -> Result<()> {
         let scope = self.scope_of(id)?;
-        let encoding = self.store.options.encoding_of(log);
+        let plan = self.store.options.plan_of(log)?;
         let n_tokens = u32::try_from(log.n_tokens()).map_err(|_| Error::invalid("KV log", "too many tokens"))?;
         let mut rows = self.kv_log_rows(id)?;
         self.check_whole()?;
-        let pushed = self.pending_segment().and_then(|segment| Ok((segment.id(), segment.push(log, encoding)?)));
+        let pushed = self.pending_segment().and_then(|segment| Ok((segment.id(), segment.push(log, &plan)?)));
         let (segment, pushed) = match pushed {
             // The log does not fit: nothing of it was written.
             Err(error @ Error::Invalid { .. }) => return Err(error),
