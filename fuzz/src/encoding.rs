@@ -1,4 +1,4 @@
-//! Encodings without the checksums around them.
+//! Encodings without the checksums around them: what they write they read, and any bytes are numbers or refused.
 
 use lagdb_format::encoding::bare;
 use lagdb_format::{ElementType, Encoding, PageShape, Part};
@@ -32,4 +32,57 @@ fn comes_back(element: ElementType, raw: &[u8]) {
 fn one_row(element: ElementType, n_bytes: usize) -> PageShape {
     let head_dim = (n_bytes / element.n_bytes()) as u32;
     PageShape { element, part: Part::Keys, n_tokens: 1, n_kv_heads: 1, head_dim }
+}
+
+/// A page shape of at most 4,096 numbers out of four bytes.
+fn shape_of([kind, n_tokens, n_kv_heads, head_dim]: [u8; 4]) -> PageShape {
+    let element = [ElementType::F32, ElementType::F16, ElementType::Bf16][usize::from(kind % 3)];
+    let part = if kind & 4 == 0 { Part::Keys } else { Part::Values };
+    let head_dim = [1, 2, 3, 7, 8, 16, 33, 64][usize::from(head_dim % 8)];
+    let (n_tokens, n_kv_heads) = (u32::from(n_tokens % 64) + 1, u32::from(n_kv_heads % 2) + 1);
+    PageShape { element, part, n_tokens, n_kv_heads, head_dim }
+}
+
+/// Numbers come back from int8, int4 and their residuals as near as is said; any bytes decode to finite numbers or are
+/// refused.
+pub fn encoding_quantized(data: &[u8]) {
+    let Some((shape, data)) = data.split_first_chunk::<4>() else { return };
+    let shape = shape_of(*shape);
+    let mut raw = vec![0; shape.n_tokens as usize * shape.row_width() * shape.element.n_bytes()];
+    let mut numbers = vec![0.0; raw.len() / shape.element.n_bytes()];
+    for encoding in [Encoding::Int8, Encoding::Int4] {
+        if bare::decode_f32(encoding, shape, data, &mut numbers).is_ok() {
+            assert!(numbers.iter().all(|x| x.is_finite()), "{encoding:?} gives numbers");
+        }
+    }
+    let (base, residual) = data.split_at(data.len() / 2);
+    let (residual, exact) = residual.split_at(residual.len() / 2);
+    let levels = [(Encoding::Int4, base), (Encoding::Int8Residual, residual), (Encoding::ExactResidual, exact)];
+    for n in 2..=3 {
+        if bare::decode_levels_f32(shape, &levels[..n], &mut numbers).is_ok() && n == 2 {
+            assert!(numbers.iter().all(|x| x.is_finite()), "layers give numbers");
+        }
+    }
+    raw.iter_mut().zip(data.iter().cycle()).for_each(|(raw, byte)| *raw = *byte);
+    layers_come_back(shape, &raw);
+}
+
+fn layers_come_back(shape: PageShape, raw: &[u8]) {
+    let mut numbers = vec![0.0; raw.len() / shape.element.n_bytes()];
+    shape.element.decode_f32(raw, &mut numbers).expect("whole numbers");
+    let has_range = numbers.iter().all(|x| x.abs() < 2.0_f32.powi(90));
+    for encoding in [Encoding::Int8, Encoding::Int4] {
+        let encoded = bare::encode(encoding, shape, raw);
+        assert_eq!(encoded.is_ok(), has_range, "what has no range is refused, and nothing else");
+        let Ok((stored, error)) = encoded else { return };
+        let mut found = vec![f32::NAN; numbers.len()];
+        bare::decode_f32(encoding, shape, &stored, &mut found).expect("what was encoded is decoded");
+        let max = numbers.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert_eq!(max, error.max, "{encoding:?}");
+    }
+    let (stored, _) = bare::encode_levels(&Encoding::LAYERED, shape, raw).expect("numbers with a range");
+    let levels: Vec<_> = Encoding::LAYERED.into_iter().zip(stored.iter().map(Vec::as_slice)).collect();
+    let mut decoded = vec![0xa5; raw.len()];
+    bare::decode_levels(shape, &levels, &mut decoded).expect("what was encoded is decoded");
+    assert_eq!(decoded, raw, "the last level is exact");
 }
