@@ -1,6 +1,6 @@
 //! What a lossy encoding gives back is as near as it says, on every reading; layers end at the exact bits.
 
-use lagdb_format::encoding::bare;
+use lagdb_format::encoding::{QuantizedPage, bare};
 use lagdb_format::{ElementType, Encoding, FormatError, PageError, PageShape, Part};
 use proptest::prelude::*;
 
@@ -114,6 +114,32 @@ proptest! {
                 Err(error) => prop_assert!(matches!(error, FormatError::Corrupt { .. }), "{error}"),
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn scores_of_stored_codes_are_those_of_the_decoded_numbers(page in pages(), seed in any::<u64>()) {
+        let (stored, _) = bare::encode(Encoding::Int8, page.shape, &page.raw).unwrap();
+        let mut numbers = vec![0.0; page.raw.len() / page.shape.element.n_bytes()];
+        bare::decode_f32(Encoding::Int8, page.shape, &stored, &mut numbers).unwrap();
+        let quantized = QuantizedPage::parse(page.shape, &stored).unwrap();
+        let head_dim = page.shape.head_dim as usize;
+        let query: Vec<f32> = (0..head_dim).map(|i| ((seed >> (i % 60)) & 15) as f32 - 7.0).collect();
+        let mut scores = vec![f32::NAN; page.shape.n_tokens as usize];
+        for head in 0..page.shape.n_kv_heads {
+            quantized.scores(head, &query, &mut scores).unwrap();
+            for (score, row) in scores.iter().zip(numbers.chunks(page.shape.row_width())) {
+                let products = query.iter().zip(&row[head as usize * head_dim..]).map(|(q, x)| f64::from(q * x));
+                let (exact, size) = products.fold((0.0, 0.0), |(sum, size): (f64, f64), x| (sum + x, size + x.abs()));
+                let largest = numbers.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
+                let rounding = 1e-5 * (size + f64::from(largest) * head_dim as f64 * 7.0);
+                prop_assert!((f64::from(*score) - exact).abs() <= rounding, "{score} is {exact}");
+            }
+        }
+        prop_assert!(quantized.scores(page.shape.n_kv_heads, &query, &mut scores).is_err());
+        prop_assert!(quantized.scores(0, &query[1..], &mut scores).is_err());
+        prop_assert!(QuantizedPage::parse(page.shape, &stored[1..]).is_err());
     }
 }
 

@@ -12,11 +12,13 @@ mod int8_residual;
 mod page;
 mod plain;
 mod quantized;
+mod quantized_page;
 
 use crate::{FormatError, Result};
 use byte_split_zstd::ByteSplitZstd;
 pub use page::{PageError, PageShape};
 use quantized::{Dequantizer, Quantizer};
+pub use quantized_page::QuantizedPage;
 
 /// How a page represents its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,7 +10,9 @@ mod shrink;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use expand::{expand_4_by_channel, expand_8_by_channel, expand_8_by_token, join_halves, split_halves};
+pub(crate) use expand::{
+    dot_codes, expand_4_by_channel, expand_8_by_channel, expand_8_by_token, join_halves, split_halves,
+};
 pub(crate) use rotate::walsh_hadamard;
 pub(crate) use shrink::{DifferenceSums, add_differences, extremes_by_channel, extremes_by_token};
 pub(crate) use shrink::{pack_halves, shrink_by_channel, shrink_by_token};

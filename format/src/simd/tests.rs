@@ -129,3 +129,14 @@ fn turning_twice_multiplies_by_the_width() {
         });
     }
 }
+
+#[test]
+fn dot_products_are_the_same_everywhere() {
+    for n in [1, 15, 16, 50, 64, 128] {
+        let (codes, weights) = (noise(n, 13), numbers(n, 14));
+        let found = on_every_target(1, |target, out| dot_codes(target, &codes, &weights, &mut out[0]));
+        let exact: f64 = codes.iter().zip(&weights).map(|(code, x)| f64::from(*code) * f64::from(*x)).sum();
+        let size: f64 = codes.iter().zip(&weights).map(|(code, x)| f64::from(*code) * f64::from(x.abs())).sum();
+        assert!((f64::from(found[0]) - exact).abs() <= 1e-6 * size + 1e-40, "{n}: {} is {exact}", found[0]);
+    }
+}
