@@ -11,7 +11,7 @@ use lagdb::generate::{Generator, Selection, SessionOptions};
 use lagdb_peers::BenchResult;
 use lagdb_tools::world::{Pairs, TaskSize, World};
 
-/// Tasks whose keys and values the demo's set holds: 36 to 60 tokens each, kept whole.
+/// Tasks whose keys and values the demo's set holds: 36 to 60 words of documents each, question and answer; kept whole.
 const N_DEMO_TASKS: usize = 256;
 
 /// One KV log, and the same bytes as peers get them.
