@@ -4,7 +4,7 @@ use crate::catalog::{Key, Table, value};
 use crate::medium::{FileMedium, Medium, MemoryMedium};
 use crate::record::limits;
 use crate::store::{Store, find_scope};
-use crate::{CommitId, Options, Result, Snapshot, Transaction};
+use crate::{CommitId, Options, Result, Snapshot, Transaction, txn};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +20,12 @@ pub struct Database {
 pub struct Scope {
     store: Arc<Store>,
     name: Arc<str>,
+}
+
+/// The whole database, all scopes of it: for whoever runs it, never for an agent.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    store: Arc<Store>,
 }
 
 impl Database {
@@ -54,7 +60,18 @@ impl Database {
         Ok(Scope { store: self.store.clone(), name: name.into() })
     }
 
-    /// The names of all scopes, for whoever runs the database.
+    /// The handle of whoever runs the database: it sees all scopes. Give an agent its [`Scope`] and not the database.
+    pub fn admin(&self) -> Admin {
+        Admin { store: self.store.clone() }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+}
+
+impl Admin {
+    /// The names of all scopes.
     ///
     /// # Errors
     /// [`Error::Corrupt`](crate::Error::Corrupt) when a row is damaged.
@@ -71,8 +88,14 @@ impl Database {
         Ok(names)
     }
 
-    pub(crate) fn store(&self) -> &Arc<Store> {
-        &self.store
+    /// What every scope holds, by name.
+    ///
+    /// # Errors
+    /// As [`Scope::snapshot`].
+    pub fn snapshots(&self) -> Result<Vec<(String, Snapshot)>> {
+        let scope = |name: String| Scope { store: self.store.clone(), name: name.into() };
+        let snapshot = |name: String| Ok((name.clone(), scope(name).snapshot()?));
+        self.scopes()?.into_iter().map(snapshot).collect()
     }
 }
 
@@ -102,9 +125,13 @@ impl Options {
     /// As [`open`](Self::open).
     pub fn open_on(self, medium: Arc<dyn Medium>) -> Result<Database> {
         if self.read_only {
-            return Ok(Database { store: Arc::new(Store::open_to_read(medium, self)?) });
+            let store = Store::open_to_read(medium, self)?;
+            txn::refuse_older(&store)?;
+            return Ok(Database { store: Arc::new(store) });
         }
-        Ok(Database { store: Arc::new(Store::open(medium, self)?) })
+        let store = Store::open(medium, self)?;
+        txn::rebuild_if_older(&store)?;
+        Ok(Database { store: Arc::new(store) })
     }
 }
 

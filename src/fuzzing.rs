@@ -11,6 +11,17 @@ use crate::record::{Record, Strategy, Trajectory, codec};
 pub fn record_decode(schema: u16, bytes: &[u8]) {
     survives(Trajectory::decode(schema, bytes));
     survives(Strategy::decode(schema, bytes));
+    if let Ok(exposures) = codec::decode_exposures(schema, bytes) {
+        let again = codec::encode_exposures(&exposures);
+        let again = again.bytes.ok().and_then(|bytes| codec::decode_exposures(again.schema, &bytes).ok());
+        // Their numbers may be NaN here.
+        assert_eq!(again.map(|exposures| exposures.len()), Some(exposures.len()));
+    }
+    if let Ok(counters) = codec::decode_counters(schema, bytes) {
+        let again = codec::encode_counters(&counters);
+        let again = again.bytes.ok().and_then(|bytes| codec::decode_counters(again.schema, &bytes).ok());
+        assert_eq!(again, Some(counters));
+    }
     if let Ok(judgment) = codec::decode_judgment(schema, bytes) {
         let again = codec::encode_judgment(&judgment);
         let again = again.bytes.ok().and_then(|bytes| codec::decode_judgment(again.schema, &bytes).ok());

@@ -44,7 +44,7 @@
 //! | `agent` | the learning loop: recall, solve, judge, remember; the only floor that sees store and generator |
 //! | [`maintenance`] | verify every byte, compact, purge, back up, restore, count |
 //! | [`db`] | [`Database`], [`Scope`]: where everything begins |
-//! | [`retrieval`] | [`Query`], [`Snapshot::search`], [`Hit`] |
+//! | [`retrieval`] | [`Query`], [`Filter`], [`Snapshot::search`] and why; guard, contrast |
 //! | [`txn`] | [`Snapshot`]: one commit, pinned; [`Transaction`]: a snapshot that can be written to |
 //! | `store` | the open files, the order of a commit, who may write, which commits are pinned |
 //! | `catalog`, `segment`, `index` | rows in redb, each with its checksum; immutable KV files; bitmaps and vectors |
@@ -77,7 +77,7 @@ mod segment;
 mod store;
 pub mod txn;
 
-pub use db::{Database, Scope};
+pub use db::{Admin, Database, Scope};
 pub use embed::LexicalEmbedder;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CommitId, Id, SegmentId};
@@ -88,10 +88,11 @@ pub use maintenance::{
 };
 pub use options::Options;
 pub use record::{
-    Embedding, EmbeddingSpace, Evidence, Judgment, Outcome, Polarity, Provenance, Record, RecordKind, Rollout, Step,
-    Strategy, StrategyKind, Trajectory,
+    Delivery, DeliveryPoint, Embedding, EmbeddingSpace, Estimate, Evidence, Exposure, Judgment, JudgmentSource,
+    Offered, Outcome, Polarity, Provenance, Record, RecordKind, Rollout, Status, Step, Strategy, StrategyKind,
+    StrategyStats, Tally, Trajectory, Trust,
 };
-pub use retrieval::{Hit, Query};
+pub use retrieval::{Contrast, Explanation, Filter, Hit, Lesson, Query, Signals};
 pub use txn::{KvLogInfo, Snapshot, Transaction};
 
 /// The README's examples, compiled and run with the other examples; one of them generates.

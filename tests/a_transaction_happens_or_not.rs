@@ -15,7 +15,7 @@ fn dropped_it_never_happened() {
     assert_eq!(tx.search::<Trajectory>(&Query::near(embed("lost words"))).unwrap().len(), 1);
     drop(tx);
 
-    assert!(database.scopes().unwrap().is_empty());
+    assert!(database.admin().scopes().unwrap().is_empty());
     assert_eq!(scope.snapshot().unwrap().get(lost).unwrap(), None);
     let files = std::fs::read_dir(dir.path().join("a.lagdb/segments")).unwrap();
     assert_eq!(files.count(), 0);

@@ -20,7 +20,7 @@ fn a_reader_sees_one_commit_and_cannot_write() {
     assert_eq!((snapshot.commit_id().as_u64(), snapshot.len::<Trajectory>().unwrap()), (1, 1));
     assert_eq!(snapshot.kv_log(id, &model(1)).unwrap().unwrap().to_log().unwrap(), kv_log(&model(1), 20, 1));
     assert_eq!(reader.stats().unwrap().kv_logs, 1);
-    assert_eq!(reader.scopes().unwrap(), ["s"]);
+    assert_eq!(reader.admin().scopes().unwrap(), ["s"]);
     let refused = |error: Error| assert!(matches!(error, Error::Invalid { what: "database", .. }), "{error}");
     refused(seen.begin().map(drop).unwrap_err());
     refused(reader.compact(&mut |_| {}).unwrap_err());

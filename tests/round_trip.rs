@@ -27,7 +27,7 @@ fn everything_is_there_after_a_reopen() {
     drop((scope, database));
 
     let database = Database::open(&path).unwrap();
-    assert_eq!(database.scopes().unwrap(), ["tenant/agent"]);
+    assert_eq!(database.admin().scopes().unwrap(), ["tenant/agent"]);
     let snapshot = database.scope("tenant/agent").unwrap().snapshot().unwrap();
     assert_eq!(snapshot.commit_id(), commit);
     assert_eq!(snapshot.get(id).unwrap().unwrap(), t);

@@ -87,7 +87,7 @@ fn home_of(name: &str) -> &str {
         "Error" | "ErrorKind" | "Result" => "error",
         "Id" | "SegmentId" | "CommitId" => "id",
         "Record" | "RecordKind" | "Trajectory" | "Strategy" | "Embedding" | "EmbeddingSpace" | "Judgment"
-        | "Outcome" | "Step" => "record",
+        | "Outcome" | "Step" | "Exposure" => "record",
         "LexicalEmbedder" => "embed",
         "Options" => "options",
         "Snapshot" | "Transaction" | "KvLogInfo" => "txn",

@@ -65,7 +65,7 @@ impl Agent {
             prefill_tokens += response.prefill_tokens;
             let action = self.generator.decode(&response.token_ids, true)?;
             let answer = environment.observe(&action);
-            steps.push(Step { observation, action });
+            steps.push(Step::new(observation, action));
             match answer {
                 Some(answer) if steps.len() < self.policy.max_steps => observation = answer,
                 _ => break,

@@ -37,6 +37,11 @@ impl Key {
         Self(b"evicted".to_vec())
     }
 
+    /// Row that says which lagdb made what is derived.
+    pub(crate) fn derived() -> Self {
+        Self(b"derived".to_vec())
+    }
+
     pub(crate) fn scope_name(name: &str) -> Self {
         Self(name.as_bytes().to_vec())
     }

@@ -30,7 +30,7 @@ use crate::{Error, Result};
 use backend::{CatalogFile, Checked, Overlay, Strictness};
 use guard::{guarded, guarded_drop};
 use redb::{Database, Durability, StorageBackend};
-use row::State;
+use row::{DerivedRow, State};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -53,7 +53,10 @@ pub(crate) struct Catalog {
 impl Catalog {
     /// Makes a catalog without records, whole or not at all.
     pub(crate) fn create(medium: &dyn Medium) -> Result<()> {
-        write_new(medium, |rows| rows.put_row(Table::Meta, &Key::state(), &State::default()))?;
+        write_new(medium, |rows| {
+            rows.put_row(Table::Meta, &Key::derived(), &DerivedRow::NOW)?;
+            rows.put_row(Table::Meta, &Key::state(), &State::default())
+        })?;
         name_durably(medium)
     }
 
@@ -144,6 +147,13 @@ impl Catalog {
             transaction.set_quick_repair(true);
             Ok(Rows::writing(transaction, self.clone()))
         })
+    }
+
+    /// Makes the tables that an older lagdb did not know, in a commit of its own.
+    pub(crate) fn add_tables(self: &Arc<Self>) -> Result<()> {
+        let rows = self.begin_write()?;
+        rows.create_tables()?;
+        rows.commit()
     }
 
     /// Whether every page has the checksum that redb keeps of it. Repairs what it can: run it on a copy.

@@ -29,7 +29,7 @@ macro_rules! rows {
     )*};
 }
 
-rows!(State, ScopeRow, SpaceRow, SegmentRow, KvLogRows, EvictedRow);
+rows!(State, ScopeRow, SpaceRow, DerivedRow, SegmentRow, KvLogRows, EvictedRow);
 
 /// The database as a whole.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,19 @@ pub(crate) struct SpaceRow {
     pub(crate) name: String,
     /// Numbers per vector.
     pub(crate) dim: u32,
+}
+
+/// Which bitmaps and counters a catalog has: those of the lagdb that made them.
+#[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DerivedRow {
+    /// Raised whenever there is something new to derive, and with each new version of a record: the digest of its content
+    /// changes with it.
+    pub(crate) version: u32,
+}
+
+impl DerivedRow {
+    /// What this lagdb derives.
+    pub(crate) const NOW: Self = Self { version: 2 };
 }
 
 /// A segment file that the catalog knows.

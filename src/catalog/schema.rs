@@ -4,7 +4,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Table {
     /// `name` → [`State`](super::row::State) (one row), [`SpaceRow`](super::row::SpaceRow) (one row at most);
-    /// an empty row while something purged is being erased; [`EvictedRow`](super::row::EvictedRow) (one row at most).
+    /// an empty row while something purged is being erased; [`EvictedRow`](super::row::EvictedRow) (one row at most),
+    /// [`DerivedRow`](super::row::DerivedRow) (one row, unless the catalog is an older one).
     Meta,
     /// `scope name` → [`ScopeRow`](super::row::ScopeRow).
     Scopes,
@@ -20,13 +21,17 @@ pub(crate) enum Table {
     Bitmaps,
     /// `scope, trajectory` → [`KvLogRow`](super::row::KvLogRow)s, one per model.
     KvLogs,
+    /// `scope, trajectory` → all [`Exposure`](crate::Exposure)s of a trajectory.
+    Exposures,
+    /// `scope, id` → what is counted of a strategy, or of the KV logs of a trajectory.
+    Counters,
     /// `segment` → [`SegmentRow`](super::row::SegmentRow).
     Segments,
 }
 
 impl Table {
     /// All tables.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Meta,
         Self::Scopes,
         Self::Trajectories,
@@ -35,8 +40,15 @@ impl Table {
         Self::Embeddings,
         Self::Bitmaps,
         Self::KvLogs,
+        Self::Exposures,
+        Self::Counters,
         Self::Segments,
     ];
+
+    /// Whether the first version had it; later ones are made when an older catalog is opened.
+    pub(crate) fn is_in_every_catalog(self) -> bool {
+        !matches!(self, Self::Exposures | Self::Counters)
+    }
 
     /// Its name in redb, and in the checksum of its values.
     pub(crate) fn name(self) -> &'static str {
@@ -49,6 +61,8 @@ impl Table {
             Self::Embeddings => "embeddings",
             Self::Bitmaps => "bitmaps",
             Self::KvLogs => "kv_logs",
+            Self::Exposures => "exposures",
+            Self::Counters => "counters",
             Self::Segments => "segments",
         }
     }

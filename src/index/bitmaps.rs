@@ -7,11 +7,14 @@
 //! [`Field::Evidence`]); whoever asks intersects with [`Field::Live`].
 
 use crate::catalog::{Key, Rows, ScopeId, Table, value};
-use crate::record::{Outcome, RecordKind, StrategyKind, Trajectory};
+use crate::record::{Outcome, RecordKind, Status, StrategyKind, Trajectory, Trust};
 use crate::{Error, Id, Result};
 use roaring::RoaringBitmap;
+use std::ops::RangeInclusive;
 
 const SCHEMA: u16 = 1;
+const HOUR: u8 = 13;
+const HOUR_MS: u64 = 3_600_000;
 
 /// What a bitmap is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,26 @@ pub(crate) enum Field<'a> {
     KvLog,
     /// Records with content of this digest, in the form that was newest when they were put.
     Content([u8; 16]),
+    /// Records about a domain.
+    Domain(&'a str),
+    /// Strategies with this status.
+    Status(Status),
+    /// Records to be believed just so far.
+    Trust(Trust),
+    /// Trajectories that began, and strategies that were distilled, in this hour since 1970.
+    Hour(u64),
+    /// Strategies that speak about an action.
+    OnAction(&'a str),
+    /// Strategies that speak about an error.
+    OnError(&'a str),
+    /// Trajectories in which an action was taken.
+    Action(&'a str),
+    /// Trajectories in which an error was met.
+    Error(&'a str),
+    /// Trajectories to which something was offered.
+    Exposed,
+    /// Trajectories to which this record, or its KV log, was offered.
+    ExposedTo(u64),
 }
 
 impl Field<'_> {
@@ -53,6 +76,16 @@ impl Field<'_> {
             Self::Evidence(trajectory) => (8, number(trajectory.as_u64())),
             Self::KvLog => (9, number(0)),
             Self::Content(digest) => (32, digest),
+            Self::Domain(domain) => (10, digest(domain)),
+            Self::Status(status) => (11, number(status as u64)),
+            Self::Trust(trust) => (12, number(trust as u64)),
+            Self::Hour(hour) => (HOUR, number(hour)),
+            Self::OnAction(signature) => (14, digest(signature)),
+            Self::OnError(signature) => (15, digest(signature)),
+            Self::Action(signature) => (16, digest(signature)),
+            Self::Error(signature) => (17, digest(signature)),
+            Self::Exposed => (18, number(0)),
+            Self::ExposedTo(id) => (19, number(id)),
         };
         Key::scope(scope).then(&[code]).then(&value)
     }
@@ -60,7 +93,36 @@ impl Field<'_> {
 
 /// Whether the bitmap under this key says exactly what there is, and not at least that.
 pub(crate) fn is_exact(key: &[u8]) -> bool {
-    matches!(key.get(4), Some(1 | 2 | 3 | 9))
+    !matches!(key.get(4), Some(6..=8))
+}
+
+/// Whether the bitmap under this key says which records there are.
+pub(crate) fn is_live(key: &[u8]) -> bool {
+    key.get(4) == Some(&1)
+}
+
+/// Whether the bitmap under this key holds what strategies inherited from trajectories, which may be gone by now: then
+/// no record says it any more.
+pub(crate) fn is_inherited(key: &[u8]) -> bool {
+    matches!(key.get(4), Some(6 | 7))
+}
+
+/// The hour since 1970 that a time in ms lies in.
+pub(crate) fn hour(ms: u64) -> u64 {
+    ms / HOUR_MS
+}
+
+/// All ids of some hours.
+pub(crate) fn load_hours(rows: &Rows, scope: ScopeId, hours: &RangeInclusive<u64>) -> Result<RoaringBitmap> {
+    let mut all = RoaringBitmap::new();
+    rows.scan_raw(Table::Bitmaps, &Key::scope(scope).then(&[HOUR]), &mut |key, bytes| {
+        // The value is 16 bytes; hours fill the lower eight.
+        if Key::u64_at(key, 13).is_some_and(|hour| hours.contains(&hour)) {
+            all |= parse(key, value::open(Table::Bitmaps, key, bytes)?)?;
+        }
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 fn number(n: u64) -> [u8; 16] {
@@ -123,9 +185,27 @@ fn change(
     if chunk.is_empty() {
         return rows.remove(Table::Bitmaps, &key).map(drop);
     }
+    put_chunk(rows, &key, &chunk)
+}
+
+/// Writes all ids under `field`, a key without the number of the chunk, where there is nothing yet.
+pub(crate) fn write(rows: &Rows, field: &Key, ids: &RoaringBitmap) -> Result<()> {
+    let mut rest = ids.clone();
+    while let Some(first) = rest.min() {
+        let upper = first >> 16;
+        let mut chunk = RoaringBitmap::new();
+        chunk.insert_range(upper << 16..=(upper << 16 | 0xffff));
+        chunk &= &rest;
+        rest -= &chunk;
+        put_chunk(rows, &field.clone().then(&(upper as u16).to_be_bytes()), &chunk)?;
+    }
+    Ok(())
+}
+
+fn put_chunk(rows: &Rows, key: &Key, chunk: &RoaringBitmap) -> Result<()> {
     let mut bytes = Vec::with_capacity(chunk.serialized_size());
     chunk.serialize_into(&mut bytes).map_err(|error| Error::invalid("bitmap", error))?;
-    rows.put(Table::Bitmaps, &key, SCHEMA, &bytes)
+    rows.put(Table::Bitmaps, key, SCHEMA, &bytes)
 }
 
 fn chunk_key(scope: ScopeId, field: Field<'_>, document: u32) -> Key {

@@ -9,6 +9,7 @@ mod compact;
 mod debt;
 mod evict;
 mod purge;
+mod reindex;
 mod stats;
 mod verify;
 

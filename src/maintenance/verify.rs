@@ -2,10 +2,10 @@
 //!
 //! - the pages of the catalog, by redb's own checksums, on a copy in memory (redb repairs what it checks);
 //! - every row: its checksum, and that it decodes ([`rows`]);
-//! - that bitmaps agree with the records they are about ([`bitmaps`]);
+//! - that bitmaps and counters agree with the records they are about ([`derived`]);
 //! - every segment that the catalog names, to the last page; and which files nobody names ([`segments`]).
 
-mod bitmaps;
+mod derived;
 mod rows;
 mod segments;
 
@@ -151,7 +151,7 @@ impl Database {
 
 fn check(medium: &dyn Medium, rows: &Rows, report: &mut VerifyReport, progress: &mut OnProgress<'_>) {
     rows::check(rows, report, progress);
-    bitmaps::check(rows, report, progress);
+    derived::check(rows, report, progress);
     segments::check(medium, rows, report, progress);
 }
 

@@ -41,6 +41,47 @@ impl Outcome {
     }
 }
 
+/// What kind of evaluator judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum JudgmentSource {
+    /// It was not said.
+    #[default]
+    Unstated = 0,
+    /// The world in which the task was lived: its reward, its final state.
+    Environment = 1,
+    /// A test suite or another program that checks.
+    Test = 2,
+    /// A person.
+    Person = 3,
+    /// A model that was asked to judge.
+    Model = 4,
+    /// The agent itself.
+    Agent = 5,
+}
+
+impl JudgmentSource {
+    /// All, in the order of their codes.
+    pub const ALL: [Self; 6] = [Self::Unstated, Self::Environment, Self::Test, Self::Person, Self::Model, Self::Agent];
+
+    /// The source with this code in the catalog, if there is one.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+
+    /// One lower-case word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unstated => "unstated",
+            Self::Environment => "environment",
+            Self::Test => "test",
+            Self::Person => "person",
+            Self::Model => "model",
+            Self::Agent => "agent",
+        }
+    }
+}
+
 /// What one evaluator said of one trajectory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgment {
@@ -48,8 +89,10 @@ pub struct Judgment {
     pub outcome: Outcome,
     /// A number, where the evaluator gives one; higher is better.
     pub score: Option<f64>,
-    /// Who judged: a test, a person, a model and its prompt.
+    /// Who judged, by name: a test, a person, a model and its prompt.
     pub evaluator: String,
+    /// What kind of evaluator that is.
+    pub source: JudgmentSource,
     /// Why.
     pub rationale: String,
     /// When, ms since 1970; 0 when unknown.
@@ -59,7 +102,21 @@ pub struct Judgment {
 impl Judgment {
     /// `evaluator` says `outcome`.
     pub fn new(outcome: Outcome, evaluator: impl Into<String>) -> Self {
-        Self { outcome, score: None, evaluator: evaluator.into(), rationale: String::new(), judged_at_ms: 0 }
+        Self {
+            outcome,
+            score: None,
+            evaluator: evaluator.into(),
+            source: JudgmentSource::Unstated,
+            rationale: String::new(),
+            judged_at_ms: 0,
+        }
+    }
+
+    /// By an evaluator of this kind.
+    #[must_use]
+    pub fn source(mut self, source: JudgmentSource) -> Self {
+        self.source = source;
+        self
     }
 
     /// With a number.

@@ -3,17 +3,26 @@
 //! A record is checked once, by [`check`](Record::check) when it is put; how it becomes bytes is [`codec`]'s business
 //! alone. Nothing here knows of files or tables.
 
+pub mod beta;
 pub mod codec;
 pub mod embedding;
+pub mod exposure;
 pub mod judgment;
 pub mod limits;
+pub mod stats;
+pub mod status;
 pub mod strategy;
 pub mod trajectory;
+pub mod trust;
 
 pub use embedding::{Embedding, EmbeddingSpace};
-pub use judgment::{Judgment, Outcome};
+pub use exposure::{Delivery, DeliveryPoint, Exposure, Offered};
+pub use judgment::{Judgment, JudgmentSource, Outcome};
+pub use stats::{Estimate, StrategyStats, Tally};
+pub use status::Status;
 pub use strategy::{Evidence, Polarity, Provenance, Strategy, StrategyKind};
 pub use trajectory::{Rollout, Step, Trajectory};
+pub use trust::Trust;
 
 use crate::Result;
 use codec::{Undecodable, Versioned};
@@ -63,6 +72,19 @@ pub trait Record: sealed::Sealed + Clone + Send + Sync + Sized + 'static {
     fn content(&self) -> Self {
         self.clone()
     }
+    /// What it is about, if that was said.
+    fn domain(&self) -> Option<&str>;
+
+    /// How far it may be believed.
+    fn trust(&self) -> Trust;
+
+    /// When it began or was made, ms since 1970, if that is known.
+    fn time_ms(&self) -> Option<u64>;
+
+    /// The record, to be believed so far.
+    #[doc(hidden)]
+    #[must_use]
+    fn with_trust(self, trust: Trust) -> Self;
 
     /// Bytes in the newest version of the codec.
     #[doc(hidden)]

@@ -5,8 +5,9 @@
 //! or judged anew can be found.
 
 use super::codec::{self, Undecodable, Versioned};
-use super::{Record, RecordKind, Trajectory, limits};
+use super::{Record, RecordKind, Status, Trajectory, Trust, limits};
 use crate::{Error, Id, Result};
+use std::ops::RangeInclusive;
 
 /// One lesson.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +22,22 @@ pub struct Strategy {
     pub kind: StrategyKind,
     /// Words to filter by.
     pub labels: Vec<String>,
-    /// The action it speaks about, in the agent's own normal form; a guardrail is looked up by it.
-    pub action_signature: Option<String>,
+    /// What it is about: one word or two that the agent's tasks are sorted by.
+    pub domain: Option<String>,
+    /// The actions it speaks about, in the agent's own normal form; guardrails are looked up by them.
+    pub action_signatures: Vec<String>,
+    /// The errors it speaks about, in the agent's own normal form.
+    pub error_signatures: Vec<String>,
+    /// Whether it is given to agents.
+    pub status: Status,
+    /// The strategy that took its place, if one did.
+    pub superseded_by: Option<Id<Strategy>>,
+    /// How far it may be believed; never further than what it was distilled from.
+    pub trust: Trust,
+    /// When it was distilled, ms since 1970; 0 when unknown.
+    pub created_at_ms: u64,
+    /// Until when it holds, ms since 1970.
+    pub expires_at_ms: Option<u64>,
     /// Where it comes from.
     pub provenance: Provenance,
 }
@@ -105,9 +120,59 @@ impl Strategy {
             content: content.into(),
             kind: StrategyKind::Procedure,
             labels: Vec::new(),
-            action_signature: None,
+            domain: None,
+            action_signatures: Vec::new(),
+            error_signatures: Vec::new(),
+            status: Status::Active,
+            superseded_by: None,
+            trust: Trust::default(),
+            created_at_ms: 0,
+            expires_at_ms: None,
             provenance: Provenance::default(),
         }
+    }
+
+    /// As a strategy of this kind.
+    #[must_use]
+    pub fn kind(mut self, kind: StrategyKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// With one more label.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.labels.push(label.into());
+        self
+    }
+
+    /// About this domain.
+    #[must_use]
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// Speaking also about this action.
+    #[must_use]
+    pub fn action_signature(mut self, signature: impl Into<String>) -> Self {
+        self.action_signatures.push(signature.into());
+        self
+    }
+
+    /// Speaking also about this error.
+    #[must_use]
+    pub fn error_signature(mut self, signature: impl Into<String>) -> Self {
+        self.error_signatures.push(signature.into());
+        self
+    }
+
+    /// Distilled also from the steps `first_step` to `last_step` of `trajectory`.
+    #[must_use]
+    pub fn evidence(mut self, trajectory: Id<Trajectory>, steps: RangeInclusive<u32>, polarity: Polarity) -> Self {
+        let (first_step, last_step) = steps.into_inner();
+        self.provenance.evidence.push(Evidence { trajectory, first_step, last_step, polarity });
+        self
     }
 
     /// Whether some of its evidence has this polarity.
@@ -124,13 +189,39 @@ impl Record for Strategy {
             return Err(Error::invalid("strategy", "neither title nor content"));
         }
         limits::check_labels(&self.labels)?;
+        limits::check_domain(self.domain.as_deref())?;
+        limits::check_signatures("action signature", &self.action_signatures)?;
+        limits::check_signatures("error signature", &self.error_signatures)?;
+        if self.superseded_by.is_some() != (self.status == Status::Superseded) {
+            let by = self.superseded_by.map_or_else(|| "nothing".to_owned(), |id| format!("strategy {id}"));
+            return Err(Error::invalid("status", format!("{} by {by}", self.status.as_str())));
+        }
         check_provenance(&self.provenance)?;
-        let signature = self.action_signature.as_ref().map_or(0, String::len);
-        limits::check_size("strategy", self.title.len() + self.description.len() + self.content.len() + signature)
+        limits::check_size("strategy", self.title.len() + self.description.len() + self.content.len())
     }
 
     fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
+    }
+
+    fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    fn time_ms(&self) -> Option<u64> {
+        (self.created_at_ms > 0).then_some(self.created_at_ms)
+    }
+
+    fn content(&self) -> Self {
+        Self { status: Status::Active, superseded_by: None, ..self.clone() }
+    }
+
+    fn with_trust(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     fn encode(&self) -> Versioned {

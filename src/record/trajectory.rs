@@ -4,7 +4,7 @@
 //! again without being rewritten.
 
 use super::codec::{self, Undecodable, Versioned};
-use super::{Record, RecordKind, limits};
+use super::{Record, RecordKind, Trust, limits};
 use crate::{Error, Result};
 
 /// One task as it was lived.
@@ -16,10 +16,16 @@ pub struct Trajectory {
     pub steps: Vec<Step>,
     /// Words to filter by.
     pub labels: Vec<String>,
+    /// What it is about: one word or two that the agent's tasks are sorted by.
+    pub domain: Option<String>,
     /// Which attempt at which task, where a task is tried several times.
     pub rollout: Option<Rollout>,
+    /// How far its text may be believed.
+    pub trust: Trust,
     /// When the task began, ms since 1970; 0 when unknown.
     pub started_at_ms: u64,
+    /// Until when it is kept, ms since 1970.
+    pub expires_at_ms: Option<u64>,
 }
 
 /// One observation and the action taken on it.
@@ -29,6 +35,10 @@ pub struct Step {
     pub observation: String,
     /// What it did.
     pub action: String,
+    /// The action in the agent's own normal form, such as `cancel(*)`.
+    pub action_signature: Option<String>,
+    /// The error that came of it, in the agent's own normal form.
+    pub error_signature: Option<String>,
 }
 
 /// One of several attempts at the same task.
@@ -40,6 +50,27 @@ pub struct Rollout {
     pub attempt: u32,
 }
 
+impl Step {
+    /// A step without signatures.
+    pub fn new(observation: impl Into<String>, action: impl Into<String>) -> Self {
+        Self { observation: observation.into(), action: action.into(), ..Self::default() }
+    }
+
+    /// With the action in normal form.
+    #[must_use]
+    pub fn action_signature(mut self, signature: impl Into<String>) -> Self {
+        self.action_signature = Some(signature.into());
+        self
+    }
+
+    /// With the error in normal form.
+    #[must_use]
+    pub fn error_signature(mut self, signature: impl Into<String>) -> Self {
+        self.error_signature = Some(signature.into());
+        self
+    }
+}
+
 impl Trajectory {
     /// A trajectory of `task` without steps.
     pub fn new(task: impl Into<String>) -> Self {
@@ -49,8 +80,21 @@ impl Trajectory {
     /// With one more step.
     #[must_use]
     pub fn step(mut self, observation: impl Into<String>, action: impl Into<String>) -> Self {
-        self.steps.push(Step { observation: observation.into(), action: action.into() });
+        self.steps.push(Step::new(observation, action));
         self
+    }
+
+    /// About this domain.
+    #[must_use]
+    pub fn domain(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
+        self
+    }
+
+    /// To be believed so far.
+    #[must_use]
+    pub fn trust(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// With one more label.
@@ -83,6 +127,11 @@ impl Record for Trajectory {
             return Err(Error::invalid("task", "is empty"));
         }
         limits::check_labels(&self.labels)?;
+        limits::check_domain(self.domain.as_deref())?;
+        for step in &self.steps {
+            limits::check_signatures("action signature", step.action_signature.as_slice())?;
+            limits::check_signatures("error signature", step.error_signature.as_slice())?;
+        }
         if let Some(rollout) = &self.rollout {
             limits::check_name("rollout group", &rollout.group)?;
         }
@@ -92,6 +141,22 @@ impl Record for Trajectory {
 
     fn labels(&self) -> &[String] {
         &self.labels
+    }
+
+    fn domain(&self) -> Option<&str> {
+        self.domain.as_deref()
+    }
+
+    fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    fn time_ms(&self) -> Option<u64> {
+        (self.started_at_ms > 0).then_some(self.started_at_ms)
+    }
+
+    fn with_trust(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     fn encode(&self) -> Versioned {

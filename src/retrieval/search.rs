@@ -1,11 +1,15 @@
-//! Searching a snapshot: bitmaps say who may answer, vectors say in which order, rows give the records.
+//! Searching a snapshot: bitmaps say who may answer, vectors and other signals in which order, rows give the records.
+//!
+//! Searching is pure: it leaves no trace. What an agent was given is noted by
+//! [`Transaction::expose`](crate::Transaction::expose).
 
-use super::Query;
-use super::query::Without;
+use super::explain::{Considered, Explanation, Fate, Kept, Path};
+use super::rank::{self, Signals};
+use super::{Filter, Query};
 use crate::catalog::{Key, ScopeId, Table, value};
 use crate::index::bitmaps::{self, Field, document};
 use crate::index::vector::{ExactScan, Scored, Search};
-use crate::record::{Record, RecordKind, Trajectory};
+use crate::record::{Record, RecordKind, Status};
 use crate::{Id, Result, Snapshot};
 use roaring::RoaringBitmap;
 
@@ -17,84 +21,143 @@ const WALK_SHARE: u64 = 4;
 pub struct Hit<R> {
     /// Its id.
     pub id: Id<R>,
-    /// Cosine to the query, -1 to 1.
+    /// What it was ranked by: the cosine to the query, and what the query's weights add.
     pub score: f32,
+    /// What the score is made of.
+    pub signals: Signals,
     /// The record.
     pub record: R,
 }
 
 impl Snapshot {
-    /// The records that `query` asks for, best first; equal scores by lower id. Only records with an embedding.
+    /// The records that `query` asks for, best first; equal scores by lower id. A query near to an embedding finds only
+    /// records that have one. Strategies that are not active are found only by a filter that names their status.
     ///
     /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) naming what cannot be asked for;
     /// [`Error::SpaceMismatch`](crate::Error::SpaceMismatch) when the database has embeddings of another space;
     /// [`Error::Corrupt`](crate::Error::Corrupt) when a row is damaged.
     pub fn search<R: Record>(&self, query: &Query) -> Result<Vec<Hit<R>>> {
-        let (Some(scope), Some(space)) = (self.scope, self.space()?) else { return Ok(Vec::new()) };
-        query.near.space().require(&space)?;
-        let candidates = self.candidates(scope, R::KIND, query)?;
-        let hits: Vec<Hit<R>> = self
-            .nearest(scope, &candidates, query)?
-            .into_iter()
-            .map(|scored| self.hit(scored))
-            .collect::<Result<_>>()?;
-        hits.iter().try_for_each(|hit| self.check_left_out(query, &hit.record))?;
-        Ok(hits)
+        Ok(self.explain(query)?.hits)
+    }
+
+    /// As [`search`](Self::search), and how the answer came about.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub fn explain<R: Record>(&self, query: &Query) -> Result<Explanation<R>> {
+        query.check()?;
+        let mut explanation = Explanation::default();
+        let Some(scope) = self.scope else { return Ok(explanation) };
+        if let Some(near) = &query.near {
+            let Some(space) = self.space()? else { return Ok(explanation) };
+            near.space().require(&space)?;
+        }
+        let filters = filters_of::<R>(query);
+        let candidates = self.candidates::<R>(scope, query, &filters, &mut explanation)?;
+        let pool = self.pool(scope, &candidates, query, &mut explanation)?;
+        let mut ranked = Vec::with_capacity(pool.len());
+        for (number, similarity) in pool {
+            let (id, record) = self.indexed::<R>(number)?;
+            let signals = Signals::of(self, query, id, &record, similarity)?;
+            ranked.push(Hit { id, score: signals.score(query), signals, record });
+        }
+        ranked.sort_by(|a, b| rank::better(a.score, b.score));
+        self.choose(query, ranked, &mut explanation)?;
+        explanation.hits.iter().try_for_each(|hit| self.check_let_through(&filters, hit))?;
+        Ok(explanation)
+    }
+
+    /// Who has an embedding where one is needed, and is let through by every filter.
+    fn candidates<R: Record>(
+        &self,
+        scope: ScopeId,
+        query: &Query,
+        filters: &[Filter],
+        explanation: &mut Explanation<R>,
+    ) -> Result<RoaringBitmap> {
+        let mut left = bitmaps::load(&self.rows, scope, Field::Live(R::KIND))?;
+        explanation.n_records = left.len();
+        if let Some(near) = &query.near {
+            left &= bitmaps::load(&self.rows, scope, Field::Embedded)?;
+            explanation.filters.push(Kept { filter: Filter::embedded_in(near.space()), n_left: left.len() });
+        }
+        for filter in filters {
+            left = filter.select(&left, |property| property.bitmap(self, scope, &left, R::KIND))?;
+            explanation.filters.push(Kept { filter: filter.clone(), n_left: left.len() });
+        }
+        Ok(left)
+    }
+
+    /// The candidates that are looked at one by one: the most similar, or else the newest.
+    fn pool<R>(
+        &self,
+        scope: ScopeId,
+        candidates: &RoaringBitmap,
+        query: &Query,
+        explanation: &mut Explanation<R>,
+    ) -> Result<Vec<(u32, Option<f32>)>> {
+        let n = query.n_candidates();
+        let Some(near) = &query.near else {
+            explanation.path = Path::Newest;
+            return Ok(candidates.iter().rev().take(n).map(|number| (number, None)).collect());
+        };
+        explanation.path = Path::ExactScan { n_vectors: candidates.len() };
+        let nearest = self.nearest(scope, near.as_slice(), candidates, n)?;
+        Ok(nearest.into_iter().map(|scored| (scored.document, Some(scored.score))).collect())
+    }
+
+    /// Takes what is similar enough, unlike what was taken before if asked, and within the limit.
+    fn choose<R: Record>(&self, query: &Query, ranked: Vec<Hit<R>>, explanation: &mut Explanation<R>) -> Result<()> {
+        let similar = |hit: &Hit<R>| hit.signals.similarity.is_none_or(|similarity| similarity >= query.floor);
+        let (mut similar, too_far): (Vec<_>, Vec<_>) = ranked.into_iter().partition(similar);
+        let fate = match query.diversity {
+            Some(lambda) => {
+                similar = self.diversified(similar, lambda, query.limit)?;
+                Fate::LikeOthers
+            }
+            None => Fate::BeyondLimit,
+        };
+        let beyond = similar.split_off(query.limit.min(similar.len()));
+        let note = |fate| move |hit: &Hit<R>| Considered { id: hit.id, score: hit.score, signals: hit.signals, fate };
+        explanation.considered.extend(similar.iter().map(note(Fate::Hit)));
+        explanation.considered.extend(beyond.iter().map(note(fate)));
+        explanation.considered.extend(too_far.iter().map(note(Fate::BelowFloor)));
+        explanation.hits = similar;
+        Ok(())
+    }
+
+    /// The diverse ones first, then the others.
+    fn diversified<R: Record>(&self, hits: Vec<Hit<R>>, lambda: f32, limit: usize) -> Result<Vec<Hit<R>>> {
+        let embeddings = hits.iter().map(|hit| self.embedding(hit.id)).collect::<Result<Vec<_>>>()?;
+        let scores: Vec<f32> = hits.iter().map(|hit| hit.score).collect();
+        let order = rank::diverse(&scores, &embeddings, lambda, limit)?;
+        let mut hits: Vec<Option<Hit<R>>> = hits.into_iter().map(Some).collect();
+        let mut chosen: Vec<Hit<R>> = order.iter().filter_map(|at| hits.get_mut(*at).and_then(Option::take)).collect();
+        chosen.extend(hits.into_iter().flatten());
+        Ok(chosen)
     }
 
     /// A bitmap that lost a row would let in what was to be left out: the records themselves are asked once more.
-    fn check_left_out<R: Record>(&self, query: &Query, record: &R) -> Result<()> {
-        if query.without.is_empty() {
-            return Ok(());
-        }
-        if let Some(trajectory) = record.as_trajectory() {
-            return query.without.iter().try_for_each(|without| without.expect_not(trajectory));
-        }
-        for evidence in record.as_strategy().map(|strategy| strategy.provenance.evidence.as_slice()).unwrap_or_default()
-        {
-            let is_out = |without: &Without| without.names(evidence.trajectory);
-            if query.without.iter().any(is_out) {
-                return Err(lost_row());
-            }
-            if let Some(trajectory) = self.get(evidence.trajectory)? {
-                query.without.iter().try_for_each(|without| without.expect_not(&trajectory))?;
+    fn check_let_through<R: Record>(&self, filters: &[Filter], hit: &Hit<R>) -> Result<()> {
+        for filter in filters {
+            if filter.holds(|property| property.holds(self, hit.id, &hit.record))? == Some(false) {
+                let what = format!("a row is missing: {} {} came up for: {filter}", R::KIND.as_str(), hit.id);
+                return Err(value::corrupt(Table::Bitmaps, &[], what));
             }
         }
         Ok(())
     }
 
-    fn candidates(&self, scope: ScopeId, kind: RecordKind, query: &Query) -> Result<RoaringBitmap> {
-        let outcome = query.outcome.map(Field::Outcome);
-        let labels = query.labels.iter().map(|label| Field::Label(label));
-        let needed = [Field::Embedded].into_iter().chain(outcome).chain(query.kind.map(Field::Kind)).chain(labels);
-        let mut candidates = bitmaps::load(&self.rows, scope, Field::Live(kind))?;
-        for field in needed {
-            candidates &= bitmaps::load(&self.rows, scope, field)?;
-        }
-        for without in &query.without {
-            candidates -= self.left_out(scope, without)?;
-        }
-        Ok(candidates)
-    }
-
-    fn left_out(&self, scope: ScopeId, without: &Without) -> Result<RoaringBitmap> {
-        match without {
-            Without::Task(task) => bitmaps::load(&self.rows, scope, Field::Task(task)),
-            Without::Group(group) => bitmaps::load(&self.rows, scope, Field::Group(group)),
-            Without::Record(kind, id) => {
-                let mut out = match kind {
-                    RecordKind::Trajectory => bitmaps::load(&self.rows, scope, Field::Evidence(Id::from_u64(*id)))?,
-                    RecordKind::Strategy => RoaringBitmap::new(),
-                };
-                out.extend(document(*id).ok());
-                Ok(out)
-            }
-        }
-    }
-
-    fn nearest(&self, scope: ScopeId, candidates: &RoaringBitmap, query: &Query) -> Result<Vec<Scored>> {
-        let near = query.near.as_slice();
-        let search = Search { near, candidates, limit: query.limit, floor: query.floor };
+    /// The `n` of the candidates whose embeddings are nearest, best first.
+    pub(super) fn nearest(
+        &self,
+        scope: ScopeId,
+        near: &[f32],
+        candidates: &RoaringBitmap,
+        n: usize,
+    ) -> Result<Vec<Scored>> {
+        let search = Search { near, candidates, limit: n, floor: -1.0 };
         let fetch = |missing: &RoaringBitmap, scan: &mut ExactScan| self.fetch(scope, missing, scan);
         self.store.vectors.nearest(scope, &search, &fetch, !self.rows.is_writing())
     }
@@ -119,10 +182,11 @@ impl Snapshot {
         scan.require(missing)
     }
 
-    fn hit<R: Record>(&self, scored: Scored) -> Result<Hit<R>> {
-        let id = Id::from_u64(u64::from(scored.document));
+    /// The record that an index names.
+    pub(super) fn indexed<R: Record>(&self, number: u32) -> Result<(Id<R>, R)> {
+        let id = Id::from_u64(u64::from(number));
         match self.get(id)? {
-            Some(record) => Ok(Hit { id, score: scored.score, record }),
+            Some(record) => Ok((id, record)),
             None => {
                 let what = format!("{} {id} is in an index and has no row", R::KIND.as_str());
                 Err(value::corrupt(Table::Bitmaps, &[], what))
@@ -131,21 +195,13 @@ impl Snapshot {
     }
 }
 
-impl Without {
-    fn names(&self, id: Id<Trajectory>) -> bool {
-        matches!(self, Self::Record(RecordKind::Trajectory, out) if *out == id.as_u64())
+/// The filters of a query; for strategies, unless they name a status, also that they are active.
+fn filters_of<R: Record>(query: &Query) -> Vec<Filter> {
+    let mut filters = query.filters.clone();
+    if R::KIND == RecordKind::Strategy && !filters.iter().any(Filter::names_status) {
+        // Said by what it is not: a lost row then lets something in, which is noticed, and never hides anything.
+        let inactive = Status::ALL.into_iter().filter(|status| *status != Status::Active);
+        filters.push(!Filter::any_of(inactive.map(Filter::status)));
     }
-
-    fn expect_not(&self, trajectory: &Trajectory) -> Result<()> {
-        let is_out = match self {
-            Self::Task(task) => trajectory.task == *task,
-            Self::Group(group) => trajectory.rollout.as_ref().is_some_and(|rollout| rollout.group == *group),
-            Self::Record(..) => false,
-        };
-        if is_out { Err(lost_row()) } else { Ok(()) }
-    }
-}
-
-fn lost_row() -> crate::Error {
-    value::corrupt(Table::Bitmaps, &[], "a row is missing: a record came up that it leaves out")
+    filters
 }

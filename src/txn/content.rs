@@ -40,7 +40,7 @@ impl Transaction {
 }
 
 /// The first half of the BLAKE3 of kind and content.
-fn digest<R: Record>(record: &R) -> [u8; 16] {
+pub(super) fn digest<R: Record>(record: &R) -> [u8; 16] {
     let encoded = record.content().encode();
     let mut hasher = blake3::Hasher::new();
     hasher.update(R::KIND.as_str().as_bytes());

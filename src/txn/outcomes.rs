@@ -32,6 +32,7 @@ impl Transaction {
         }
         bitmaps::remove(&self.rows, scope, Field::Outcome(before), id.as_u64())?;
         bitmaps::insert(&self.rows, scope, Field::Outcome(now), id.as_u64())?;
+        self.recount(scope, id, before, now)?;
         self.file_strategies_from(scope, id)
     }
 

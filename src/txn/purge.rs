@@ -9,7 +9,7 @@ use super::{Snapshot, Transaction};
 use crate::catalog::row::KvLogRow;
 use crate::catalog::{Key, ScopeId, Table};
 use crate::index::bitmaps::{self, Field};
-use crate::record::{Record, Strategy, Trajectory};
+use crate::record::{Record, Status, Strategy, Trajectory};
 use crate::store::mark_erasing;
 use crate::{Id, Result};
 
@@ -59,6 +59,9 @@ impl Transaction {
         if after.provenance.evidence.is_empty() {
             purged.strategies.push(id);
             return self.remove_record(scope, id, &before);
+        }
+        if before.status == Status::Active {
+            after.status = Status::Stale;
         }
         purged.stale.push(id);
         self.replace_strategy(scope, id, &before, &after)?;

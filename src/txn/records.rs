@@ -1,7 +1,7 @@
 //! Which rows and bitmaps belong to a record.
 
 use crate::catalog::{Key, Rows, ScopeId, Table, row, value};
-use crate::index::bitmaps::Field;
+use crate::index::bitmaps::{self, Field};
 use crate::record::{Judgment, Record, RecordKind, Trajectory, codec};
 use crate::{Id, Result};
 
@@ -29,11 +29,19 @@ pub(crate) fn latest_judgment(rows: &Rows, scope: ScopeId, id: Id<Trajectory>) -
 pub(crate) fn own_fields<R: Record>(record: &R) -> Vec<Field<'_>> {
     let mut fields = vec![Field::Live(R::KIND)];
     fields.extend(record.labels().iter().map(|label| Field::Label(label)));
+    fields.extend(record.domain().map(Field::Domain));
+    fields.push(Field::Trust(record.trust()));
+    fields.extend(record.time_ms().map(|ms| Field::Hour(bitmaps::hour(ms))));
     if let Some(trajectory) = record.as_trajectory() {
         fields.extend(lineage(trajectory));
+        fields.extend(trajectory.steps.iter().filter_map(|step| step.action_signature.as_deref()).map(Field::Action));
+        fields.extend(trajectory.steps.iter().filter_map(|step| step.error_signature.as_deref()).map(Field::Error));
     }
     if let Some(strategy) = record.as_strategy() {
         fields.push(Field::Kind(strategy.kind));
+        fields.push(Field::Status(strategy.status));
+        fields.extend(strategy.action_signatures.iter().map(|signature| Field::OnAction(signature)));
+        fields.extend(strategy.error_signatures.iter().map(|signature| Field::OnError(signature)));
         fields.extend(strategy.provenance.evidence.iter().map(|evidence| Field::Evidence(evidence.trajectory)));
     }
     fields

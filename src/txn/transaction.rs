@@ -62,11 +62,15 @@ impl Transaction {
     /// Makes sure that this scope has a record of this content, and returns its id: that of the one that is there
     /// ([`find`](Snapshot::find)), or a new one. So to put twice, after a time-out or in an import, is to put once.
     ///
+    /// A strategy is stored with the trust of the least trusted trajectory of its evidence, if that is less than its own.
+    ///
     /// # Errors
     /// [`Error::Invalid`] when a field is empty, too long or contradictory, or when a strategy names a trajectory that
     /// this scope does not have.
     pub fn put<R: Record>(&mut self, record: &R) -> Result<Id<R>> {
         record.check()?;
+        let lowered = self.believable(record)?;
+        let record = lowered.as_ref().unwrap_or(record);
         match self.find(record)? {
             Some(id) => Ok(id),
             None => self.put_new(record),
@@ -81,6 +85,8 @@ impl Transaction {
     pub fn put_new<R: Record>(&mut self, record: &R) -> Result<Id<R>> {
         record.check()?;
         self.check_evidence(record)?;
+        let lowered = self.believable(record)?;
+        let record = lowered.as_ref().unwrap_or(record);
         let (schema, bytes) = archived(record.encode())?;
         self.whole(|tx| tx.write_record(record, schema, &bytes))
     }
@@ -192,6 +198,9 @@ impl Transaction {
     }
 
     pub(super) fn remove_record<R: Record>(&self, scope: ScopeId, id: Id<R>, record: &R) -> Result<()> {
+        if record.as_trajectory().is_some() {
+            self.forget_exposures(scope, Id::from_u64(id.as_u64()))?;
+        }
         let key = Key::record(scope, id.as_u64());
         for field in own_fields(record) {
             bitmaps::remove(&self.rows, scope, field, id.as_u64())?;
@@ -201,6 +210,7 @@ impl Transaction {
         self.rows.remove(Table::Embeddings, &key)?;
         bitmaps::remove(&self.rows, scope, Field::Embedded, id.as_u64())?;
         self.forget_outcomes(scope, id.as_u64())?;
+        self.rows.remove(Table::Counters, &key)?;
         if record.as_trajectory().is_some() {
             self.delete_belongings(scope, Id::from_u64(id.as_u64()))?;
         }
@@ -303,6 +313,16 @@ impl Transaction {
     fn check_evidence<R: Record>(&self, record: &R) -> Result<()> {
         let Some(strategy) = record.as_strategy() else { return Ok(()) };
         strategy.provenance.evidence.iter().try_for_each(|evidence| self.scope_of(evidence.trajectory).map(drop))
+    }
+
+    /// The record with less trust, if its evidence deserves less than it claims.
+    fn believable<R: Record>(&self, record: &R) -> Result<Option<R>> {
+        let Some(strategy) = record.as_strategy() else { return Ok(None) };
+        let mut least = strategy.trust;
+        for evidence in &strategy.provenance.evidence {
+            least = self.get(evidence.trajectory)?.map_or(least, |trajectory| trajectory.trust.min(least));
+        }
+        Ok((least < strategy.trust).then(|| record.clone().with_trust(least)))
     }
 
     fn inherit_lineage<R: Record>(&self, scope: ScopeId, record: &R, id: u64) -> Result<()> {

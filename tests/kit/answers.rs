@@ -56,7 +56,7 @@ pub(crate) fn answers_with(options: Options, files: &Files) -> Vec<Result<String
         Ok(database) => database,
         Err(error) => return vec![Err(error)],
     };
-    let mut answers = vec![database.scopes().map(|names| format!("{names:?}"))];
+    let mut answers = vec![database.admin().scopes().map(|names| format!("{names:?}"))];
     let snapshot = match database.scope("s").unwrap().snapshot() {
         Ok(snapshot) => snapshot,
         Err(error) => return vec![Err(error)],

@@ -46,7 +46,7 @@ impl World {
     /// Everything that can be read of the database at its latest commit.
     pub(crate) fn read(database: &Database) -> Result<Self> {
         let mut world = Self::default();
-        for name in database.scopes()? {
+        for name in database.admin().scopes()? {
             let contents = Contents::read(&database.scope(&name)?.snapshot()?)?;
             if contents != Contents::default() {
                 world.scopes.insert(name, contents);

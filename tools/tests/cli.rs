@@ -124,6 +124,51 @@ fn an_import_stores_all_or_nothing_and_never_twice() -> TestResult {
     Ok(())
 }
 
+#[test]
+fn memory_answers_before_an_action_and_says_why_it_found_what_it_found() -> TestResult {
+    let directory = tempfile::tempdir()?;
+    let db = imported(directory.path())?;
+    let known = json(&lagdb(&["guard", "--db", &db, "--json", "refund(flight)"]));
+    assert_eq!(known["lessons"][0]["title"], "Check the delay first");
+    assert_eq!(json(&lagdb(&["guard", "--db", &db, "--json", "refund(hotel)"]))["lessons"], serde_json::json!([]));
+    assert_eq!(lagdb(&["guard", "--db", &db, ""]).status.code(), Some(1));
+
+    let pair = json(&lagdb(&["contrast", "--db", &db, "--json", "refund", "my", "late", "flight"]))["pair"].clone();
+    assert_eq!((&pair["success"]["outcome"], &pair["failure"]["outcome"]), (&"success".into(), &"failure".into()));
+    assert_eq!(
+        json(&lagdb(&["contrast", "--db", &db, "--json", "bags", "--scope", "default"]))["pair"]["failure"]["group"],
+        "refund"
+    );
+
+    let explained = json(&lagdb(&[
+        "search",
+        "--db",
+        &db,
+        "--json",
+        "--explain",
+        "--mmr",
+        "0.7",
+        "-n",
+        "1",
+        "flight",
+        "--not-label",
+        "draft",
+    ]));
+    let explanation = &explained["explanation"];
+    assert_eq!((&explanation["records"], &explanation["filters"][1]["left"]), (&4.into(), &4.into()));
+    assert_eq!(explanation["considered"].as_array().map(Vec::len), Some(4));
+    assert_eq!(
+        (&explanation["considered"][0]["fate"], &explanation["considered"][1]["fate"]),
+        (&"hit".into(), &"too much like the hits".into())
+    );
+    let newest = ["search", "--db", &db, "--json", "--newest", "--what", "strategies", "--status"];
+    let n_found = |status: &str| json(&lagdb(&[&newest[..], &[status]].concat()))["hits"].as_array().map(Vec::len);
+    assert_eq!((n_found("active"), n_found("stale")), (Some(1), Some(0)));
+    let strategy = json(&lagdb(&["inspect", "strategy", "--db", &db, "--json", "5"]));
+    assert_eq!((&strategy["status"], &strategy["stats"]["success"]["mean"]), (&"active".into(), &0.5.into()));
+    Ok(())
+}
+
 /// Strategies imported after their tau-bench recording once cited other steps than they meant, silently.
 #[test]
 fn evidence_that_counts_messages_comes_with_its_recording() -> TestResult {

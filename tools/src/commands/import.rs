@@ -198,13 +198,11 @@ impl StrategyLine {
     fn strategy(&self, place: &Place, evidence: Vec<Evidence>) -> Strategy {
         let file_name = || place.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         Strategy {
-            title: self.title.clone(),
-            description: self.description.clone(),
-            content: self.content.clone(),
             kind: self.kind(),
             labels: self.labels.clone(),
-            action_signature: self.action_signature.clone(),
+            action_signatures: self.action_signature.iter().filter(|it| !it.is_empty()).cloned().collect(),
             provenance: Provenance { distiller: self.distiller.clone().unwrap_or_else(file_name), evidence },
+            ..Strategy::new(&self.title, &self.description, &self.content)
         }
     }
 }

@@ -19,7 +19,7 @@ pub struct Options {
 /// When the database cannot be opened or read.
 pub fn run(options: &Options, output: Output) -> Outcome {
     let database = options.database.open_to_read()?;
-    let (stats, debt, scopes) = (database.stats()?, database.debt()?, database.scopes()?);
+    let (stats, debt, scopes) = (database.stats()?, database.debt()?, database.admin().scopes()?);
     output.print(|| text(&stats, &debt, &scopes), || json(&stats, &debt, &scopes))?;
     Ok(())
 }

@@ -2,8 +2,10 @@
 
 pub mod backup;
 pub mod compact;
+pub mod contrast;
 pub mod dump;
 pub mod generate;
+pub mod guard;
 pub mod import;
 pub mod info;
 pub mod inspect;
@@ -29,6 +31,10 @@ pub enum Command {
     Import(import::Options),
     /// Find trajectories or strategies by what they are about.
     Search(search::Options),
+    /// What failures taught about an action, before it is taken.
+    Guard(guard::Options),
+    /// The best success beside the failure nearest to it.
+    Contrast(contrast::Options),
     /// What a database holds and what it costs.
     Info(info::Options),
     /// Look inside: segments, row groups, pages, trajectories, strategies.
@@ -59,6 +65,8 @@ pub fn run(command: Command, output: Output) -> Outcome {
         Command::Generate(options) => generate::run(&options, output),
         Command::Import(options) => import::run(&options, output),
         Command::Search(options) => search::run(&options, output),
+        Command::Guard(options) => guard::run(&options, output),
+        Command::Contrast(options) => contrast::run(&options, output),
         Command::Info(options) => info::run(&options, output),
         Command::Inspect(options) => inspect::run(&options, output),
         Command::Dump(options) => dump::run(&options, output),
@@ -133,7 +141,7 @@ impl ScopeOptions {
     }
 
     fn in_database(&self, database: Database) -> Result<Scope, Failure> {
-        let scopes = database.scopes()?;
+        let scopes = database.admin().scopes()?;
         if !scopes.contains(&self.scope) {
             let shown = scopes.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
             let detail = format!("there is no {:?} in {}; it has: {shown}", self.scope, self.db.display());

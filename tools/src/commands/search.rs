@@ -3,7 +3,11 @@
 use super::ScopeOptions;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use lagdb::{Error, Hit, Id, LexicalEmbedder, Query, Record, Snapshot, Strategy, StrategyKind, Trajectory};
+use lagdb::retrieval::Path;
+use lagdb::{
+    Error, Explanation, Filter, Hit, Id, LexicalEmbedder, Query, Record, Signals, Snapshot, Status, Strategy,
+    StrategyKind, Trajectory, Trust,
+};
 use serde_json::{Value, json};
 
 /// What to look for.
@@ -12,7 +16,7 @@ pub struct Options {
     #[command(flatten)]
     scope: ScopeOptions,
     /// The words to look for.
-    #[arg(required_unless_present_any = ["like", "leave_one_out"])]
+    #[arg(required_unless_present_any = ["like", "leave_one_out", "newest"])]
     query: Vec<String>,
     /// Look for what is like this trajectory (its number), itself left out.
     #[arg(long, conflicts_with_all = ["query", "leave_one_out"])]
@@ -21,6 +25,9 @@ pub struct Options {
     /// rollout group comes first, and among the first three.
     #[arg(long, conflicts_with = "query")]
     leave_one_out: bool,
+    /// The latest put first, whatever they are about.
+    #[arg(long, conflicts_with_all = ["query", "like", "leave_one_out"])]
+    newest: bool,
     /// What to look for.
     #[arg(long, value_enum, default_value_t = What::Trajectories)]
     what: What,
@@ -45,6 +52,81 @@ pub struct Options {
     /// Least cosine similarity.
     #[arg(long)]
     floor: Option<f32>,
+    #[command(flatten)]
+    filter: FilterOptions,
+    /// Prefer hits unlike those before them: 1 is relevance alone, 0 diversity alone.
+    #[arg(long, value_name = "LAMBDA")]
+    mmr: Option<f32>,
+    /// Add so much of what is known of a record's success, 0 to 1, to its score.
+    #[arg(long, value_name = "WEIGHT")]
+    utility: Option<f32>,
+    /// Say what each filter left, which way the index went, and what became of each candidate.
+    #[arg(long)]
+    explain: bool,
+}
+
+/// What must hold beside that; all of it.
+#[derive(Clone, Debug, clap::Args)]
+struct FilterOptions {
+    /// Only without this label; may be given several times.
+    #[arg(long)]
+    not_label: Vec<String>,
+    /// Only about this domain.
+    #[arg(long)]
+    domain: Option<String>,
+    /// Only strategies with this status; otherwise active ones. May be given several times, then one must hold.
+    #[arg(long, value_parser = status)]
+    status: Vec<Status>,
+    /// Only what is to be believed at least so far: low, medium or high.
+    #[arg(long, value_parser = trust)]
+    trust: Option<Trust>,
+    /// Only from this time on, ms since 1970.
+    #[arg(long)]
+    since_ms: Option<u64>,
+    /// Only before this time, ms since 1970.
+    #[arg(long)]
+    until_ms: Option<u64>,
+    /// Only what took this action, or speaks about it.
+    #[arg(long)]
+    action_signature: Option<String>,
+    /// Only what met this error, or speaks about it.
+    #[arg(long)]
+    error_signature: Option<String>,
+}
+
+impl FilterOptions {
+    fn filter(&self) -> Filter {
+        let mut all: Vec<Filter> = self.not_label.iter().map(|label| !Filter::label(label)).collect();
+        all.extend(self.domain.iter().map(Filter::domain));
+        all.extend(self.trust.map(|trust| Filter::trust(trust..)));
+        all.extend(self.action_signature.iter().map(Filter::action_signature));
+        all.extend(self.error_signature.iter().map(Filter::error_signature));
+        if !self.status.is_empty() {
+            all.push(Filter::any_of(self.status.iter().copied().map(Filter::status)));
+        }
+        if self.since_ms.is_some() || self.until_ms.is_some() {
+            all.push(Filter::time_ms(self.since_ms.unwrap_or(0)..self.until_ms.unwrap_or(u64::MAX)));
+        }
+        Filter::all_of(all)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.filter() == Filter::everything()
+    }
+}
+
+fn status(word: &str) -> Result<Status, String> {
+    named(&Status::ALL, Status::as_str, word)
+}
+
+fn trust(word: &str) -> Result<Trust, String> {
+    named(&Trust::ALL, Trust::as_str, word)
+}
+
+fn named<T: Copy>(all: &[T], name: fn(T) -> &'static str, word: &str) -> Result<T, String> {
+    let names: Vec<_> = all.iter().map(|one| name(*one)).collect();
+    let found = all.iter().find(|one| name(**one) == word).copied();
+    found.ok_or_else(|| format!("one of: {}", names.join(", ")))
 }
 
 /// Kinds of records.
@@ -111,10 +193,16 @@ pub fn run(options: &Options, output: Output) -> Outcome {
         return leave_one_out(&snapshot, output);
     }
     let query = options.query(&snapshot)?;
-    let hits = match options.what {
+    let (hits, explained) = match options.what {
         What::Trajectories => hits::<Trajectory>(&snapshot, &query)?,
         What::Strategies => hits::<Strategy>(&snapshot, &query)?,
     };
+    if options.explain {
+        return Ok(output.print(
+            || format!("{}\n\n{}", text(&hits), explained_text(&explained)),
+            || json!({ "schema": "lagdb.search/1", "hits": hits, "explanation": explained }),
+        )?);
+    }
     output.print(|| text(&hits), || json!({ "schema": "lagdb.search/1", "hits": hits }))?;
     Ok(())
 }
@@ -125,7 +213,12 @@ impl Options {
             Some(number) => trajectory(snapshot, number)?.task,
             None => self.query.join(" "),
         };
-        let mut query = near(&words).limit(self.limit);
+        let mut query = if self.newest { Query::newest() } else { near(&words) }.limit(self.limit);
+        if !self.filter.is_empty() {
+            query = query.filter(self.filter.filter());
+        }
+        query = self.mmr.into_iter().fold(query, Query::mmr);
+        query = self.utility.into_iter().fold(query, Query::utility);
         query = self.outcome.into_iter().fold(query, |query, outcome| query.outcome(outcome.into()));
         query = self.label.iter().fold(query, |query, label| query.label(label));
         query = self.kind.into_iter().fold(query, |query, kind| query.kind(kind.into()));
@@ -137,7 +230,7 @@ impl Options {
 }
 
 /// A query in the lexical space; the search refuses it where embeddings were made by another embedder.
-fn near(words: &str) -> Query {
+pub(super) fn near(words: &str) -> Query {
     Query::near(LexicalEmbedder::default().embed(words))
 }
 
@@ -147,7 +240,7 @@ fn trajectory(snapshot: &Snapshot, number: u64) -> Result<Trajectory, Failure> {
 }
 
 /// A record that can be shown as a hit.
-trait Shown: Record + Sized {
+pub(super) trait Shown: Record + Sized {
     fn fields(&self, id: Id<Self>, snapshot: &Snapshot) -> lagdb::Result<Value>;
 }
 
@@ -166,22 +259,72 @@ impl Shown for Strategy {
     fn fields(&self, id: Id<Self>, _: &Snapshot) -> lagdb::Result<Value> {
         Ok(json!({
             "strategy": id.as_u64(), "title": self.title, "description": self.description, "content": self.content,
-            "kind": self.kind.as_str(), "labels": self.labels, "action_signature": self.action_signature,
+            "kind": self.kind.as_str(), "labels": self.labels, "status": self.status.as_str(),
+            "action_signatures": self.action_signatures,
             "evidence": self.provenance.evidence.len(),
         }))
     }
 }
 
-fn hits<R: Shown>(snapshot: &Snapshot, query: &Query) -> lagdb::Result<Vec<Value>> {
-    let show = |hit: Hit<R>| {
-        let mut fields = hit.record.fields(hit.id, snapshot)?;
-        fields["score"] = json!(hit.score);
-        Ok(fields)
-    };
-    snapshot.search::<R>(query)?.into_iter().map(show).collect()
+fn hits<R: Shown>(snapshot: &Snapshot, query: &Query) -> lagdb::Result<(Vec<Value>, Value)> {
+    let explanation = snapshot.explain::<R>(query)?;
+    let hits = explanation.hits.iter().map(|hit| shown(snapshot, hit)).collect::<lagdb::Result<Vec<_>>>()?;
+    Ok((hits, explained(&explanation)))
 }
 
-fn text(hits: &[Value]) -> String {
+/// A hit as it is printed.
+pub(super) fn shown<R: Shown>(snapshot: &Snapshot, hit: &Hit<R>) -> lagdb::Result<Value> {
+    let mut fields = hit.record.fields(hit.id, snapshot)?;
+    fields["score"] = json!(hit.score);
+    fields["signals"] = signals(&hit.signals);
+    Ok(fields)
+}
+
+fn signals(signals: &Signals) -> Value {
+    json!({ "similarity": signals.similarity, "utility": signals.utility, "recency": signals.recency })
+}
+
+fn explained<R: Record>(explanation: &Explanation<R>) -> Value {
+    let filters =
+        explanation.filters.iter().map(|kept| json!({ "filter": kept.filter.to_string(), "left": kept.n_left }));
+    let considered = explanation.considered.iter().map(|one| {
+        json!({
+            "id": one.id.as_u64(), "score": one.score, "signals": signals(&one.signals), "fate": one.fate.as_str(),
+        })
+    });
+    json!({
+        "records": explanation.n_records, "filters": filters.collect::<Vec<_>>(), "path": path(explanation.path),
+        "considered": considered.collect::<Vec<_>>(),
+    })
+}
+
+fn path(path: Path) -> String {
+    match path {
+        Path::Nothing => "nothing to look at".to_owned(),
+        Path::ExactScan { n_vectors } => format!("exact scan of {n_vectors} vectors"),
+        Path::Newest => "the latest put first".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn explained_text(explanation: &Value) -> String {
+    let list = |field: &str| explanation[field].as_array().cloned().unwrap_or_default();
+    let mut lines = vec![format!("{} records in the scope", explanation["records"])];
+    lines.extend(
+        list("filters")
+            .iter()
+            .map(|kept| format!("{:>7} left by: {}", kept["left"], kept["filter"].as_str().unwrap_or_default())),
+    );
+    lines.push(explanation["path"].as_str().unwrap_or_default().to_owned());
+    lines.extend(list("considered").iter().map(|one| {
+        let score = one["score"].as_f64().unwrap_or_default();
+        format!("{score:>7.3} {:<6} {}", one["id"], one["fate"].as_str().unwrap_or_default())
+    }));
+    lines.join("\n")
+}
+
+/// Hits for people.
+pub(super) fn text(hits: &[Value]) -> String {
     let line = |hit: &Value| {
         let string = |field: &str| hit[field].as_str().unwrap_or_default().replace('\n', " ");
         let score = hit["score"].as_f64().unwrap_or_default();

@@ -90,7 +90,7 @@ fn steps(messages: &[Message]) -> (Vec<Step>, StepMap) {
     for message in messages {
         map.push(steps.len());
         if message.role == "assistant" {
-            steps.push(Step { observation: std::mem::take(&mut observation), action: message.text() });
+            steps.push(Step::new(std::mem::take(&mut observation), message.text()));
         } else {
             if !observation.is_empty() {
                 observation.push('\n');
@@ -100,7 +100,7 @@ fn steps(messages: &[Message]) -> (Vec<Step>, StepMap) {
     }
     if !observation.is_empty() {
         // The conversation ended with what the agent did not answer.
-        steps.push(Step { observation, action: String::new() });
+        steps.push(Step::new(observation, ""));
     }
     (steps, map)
 }

@@ -48,12 +48,15 @@ enum OutcomeWord {
 pub fn trajectory_line(value: Value) -> Result<ImportedTrajectory, String> {
     let line: Line = serde_json::from_value(value).map_err(|error| error.to_string())?;
     let judgment = line.judgment()?;
-    let steps: Vec<Step> =
-        line.steps.into_iter().map(|step| Step { observation: step.observation, action: step.action }).collect();
+    let steps: Vec<Step> = line.steps.into_iter().map(|step| Step::new(step.observation, step.action)).collect();
     let map = StepMap::identity(steps.len());
     let rollout = line.group.map(|group| Rollout { group, attempt: line.attempt });
-    let trajectory =
-        Trajectory { task: line.task, steps, labels: line.labels, rollout, started_at_ms: line.started_at_ms };
+    let trajectory = Trajectory {
+        steps,
+        labels: line.labels,
+        rollout,
+        ..Trajectory::new(line.task).started_at_ms(line.started_at_ms)
+    };
     Ok(ImportedTrajectory { trajectory, judgment, steps: map })
 }
 

@@ -3,7 +3,7 @@
 use crate::commands::ScopeOptions;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use lagdb::{Error, Evidence, Id, Polarity, Snapshot, Strategy};
+use lagdb::{Error, Estimate, Evidence, Id, Polarity, Snapshot, Strategy, StrategyStats, Tally};
 use serde_json::{Value, json};
 
 /// Which strategy.
@@ -26,7 +26,11 @@ pub(super) fn run(options: &Options, output: Output) -> Outcome {
     let evidence: Result<Vec<Value>, Failure> =
         strategy.provenance.evidence.iter().map(|evidence| passage(evidence, &snapshot)).collect();
     let evidence = evidence?;
-    output.print(|| text(&strategy, &evidence), || json(options.id, &strategy, &evidence))?;
+    let stats = snapshot.strategy_stats(Id::from_u64(options.id))?;
+    output.print(
+        || text(&strategy, &evidence, stats.as_ref()),
+        || json(options.id, &strategy, &evidence, stats.as_ref()),
+    )?;
     Ok(())
 }
 
@@ -42,13 +46,13 @@ fn passage(evidence: &Evidence, snapshot: &Snapshot) -> Result<Value, Failure> {
     }))
 }
 
-fn text(strategy: &Strategy, evidence: &[Value]) -> String {
+fn text(strategy: &Strategy, evidence: &[Value], stats: Option<&StrategyStats>) -> String {
     let mut lines = vec![
         format!("{} ({})", strategy.title, strategy.kind.as_str()),
         format!("when     {}", strategy.description),
         format!("advice   {}", strategy.content),
     ];
-    lines.extend(strategy.action_signature.iter().map(|signature| format!("call     {signature}")));
+    lines.extend(strategy.action_signatures.iter().map(|signature| format!("call     {signature}")));
     if !strategy.labels.is_empty() {
         lines.push(format!("labels   {}", strategy.labels.join(", ")));
     }
@@ -63,14 +67,56 @@ fn text(strategy: &Strategy, evidence: &[Value]) -> String {
             passage["polarity"].as_str().unwrap_or_default()
         )
     }));
+    lines.extend(stats.map(used));
     lines.join("\n")
 }
 
-fn json(id: u64, strategy: &Strategy, evidence: &[Value]) -> Value {
+/// What became of it, in three lines.
+fn used(stats: &StrategyStats) -> String {
+    let tally = |t: &Tally| {
+        format!(
+            "{} times: {} success, {} partial, {} failure, {} unknown",
+            t.n(),
+            t.success,
+            t.partial,
+            t.failure,
+            t.unknown
+        )
+    };
+    let estimate = |e: &Estimate| format!("{:.3} ({:.3} to {:.3})", e.mean, e.lower, e.upper);
+    format!(
+        "injected {}\nwithheld {}\nsuccess  {}, uplift {}",
+        tally(&stats.injected),
+        tally(&stats.withheld),
+        estimate(&stats.success),
+        stats.uplift.as_ref().map_or_else(|| "not known".to_owned(), estimate)
+    )
+}
+
+fn estimate(estimate: &Estimate) -> Value {
+    json!({ "mean": estimate.mean, "lower": estimate.lower, "upper": estimate.upper })
+}
+
+fn tally(tally: &Tally) -> Value {
+    json!({
+        "success": tally.success, "partial": tally.partial, "failure": tally.failure, "unknown": tally.unknown,
+    })
+}
+
+fn json(id: u64, strategy: &Strategy, evidence: &[Value], stats: Option<&StrategyStats>) -> Value {
     json!({
         "schema": "lagdb.strategy/1", "strategy": id, "title": strategy.title, "description": strategy.description,
         "content": strategy.content, "kind": strategy.kind.as_str(), "labels": strategy.labels,
-        "action_signature": strategy.action_signature, "distiller": strategy.provenance.distiller,
+        "action_signatures": strategy.action_signatures,
+        "error_signatures": strategy.error_signatures, "status": strategy.status.as_str(),
+        "superseded_by": strategy.superseded_by.map(Id::as_u64), "trust": strategy.trust.as_str(),
+        "domain": strategy.domain, "created_at_ms": strategy.created_at_ms,
+        "expires_at_ms": strategy.expires_at_ms, "distiller": strategy.provenance.distiller,
         "evidence": evidence,
+        "stats": stats.map(|stats| json!({
+            "injected": tally(&stats.injected), "withheld": tally(&stats.withheld), "unused": stats.n_unused,
+            "success": estimate(&stats.success), "success_without": estimate(&stats.success_without),
+            "uplift": stats.uplift.as_ref().map(estimate),
+        })),
     })
 }

@@ -1,0 +1,36 @@
+//! What becomes of a strategy after it was put: its status changes, all else stays.
+
+use super::Transaction;
+use crate::record::{Record, Status, Strategy};
+use crate::{Error, Id, Result};
+
+impl Transaction {
+    /// Changes the status of a strategy to one that needs no successor.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is no such strategy, or for [`Status::Superseded`]: see
+    /// [`supersede_by`](Self::supersede_by).
+    pub fn set_status(&mut self, id: Id<Strategy>, status: Status) -> Result<()> {
+        self.change_status(id, status, None)
+    }
+
+    /// Notes that `successor` took the place of the strategy `id`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when one of them is not there, or when they are the same.
+    pub fn supersede_by(&mut self, id: Id<Strategy>, successor: Id<Strategy>) -> Result<()> {
+        if id == successor {
+            return Err(Error::invalid("successor", format!("strategy {id} cannot take its own place")));
+        }
+        self.scope_of(successor)?;
+        self.change_status(id, Status::Superseded, Some(successor))
+    }
+
+    fn change_status(&mut self, id: Id<Strategy>, status: Status, successor: Option<Id<Strategy>>) -> Result<()> {
+        let scope = self.scope_of(id)?;
+        let Some(before) = self.get(id)? else { return Ok(()) };
+        let after = Strategy { status, superseded_by: successor, ..before.clone() };
+        after.check()?;
+        self.whole(|tx| tx.replace_strategy(scope, id, &before, &after))
+    }
+}
