@@ -359,7 +359,7 @@ fn a_damaged_file_is_dumped_as_far_as_it_goes() {
         let mut damaged = bytes.to_vec();
         for byte in 0..bytes.len() {
             damaged[byte] ^= 1 << (byte % 8);
-            let found = (0..n_row_groups).any(|index| dump(&damaged, Some(RowGroupIndex(index))).faults != []);
+            let found = (0..n_row_groups).any(|index| !dump(&damaged, Some(RowGroupIndex(index))).faults.is_empty());
             assert!(found, "byte {byte}");
             damaged[byte] = bytes[byte];
         }

@@ -135,7 +135,7 @@ fn damage_is_found_where_it_is_read_and_nowhere_else() {
         }
         assert!(view.to_log().is_err());
         let first_four = view.prefix(4).to_log();
-        assert_eq!(first_four.is_err(), byte < 128 || byte >= 192, "byte {byte}");
+        assert_eq!(first_four.is_err(), !(128..192).contains(&byte), "byte {byte}");
     }
 }
 

@@ -121,7 +121,7 @@ pub(super) fn check_finite(shape: PageShape, numbers: &[f32]) -> Result<()> {
     if numbers.iter().fold(true, |all, x| all & (x.abs() < LARGEST)) {
         return Ok(());
     }
-    let (i, x) = numbers.iter().enumerate().find(|(_, x)| !(x.abs() < LARGEST)).unwrap_or((0, &0.0));
+    let (i, x) = numbers.iter().enumerate().find(|(_, x)| x.is_nan() || x.abs() >= LARGEST).unwrap_or((0, &0.0));
     let (width, head_dim) = (shape.row_width(), shape.head_dim as usize);
     let (token, head, channel) = (i / width, i % width / head_dim, i % head_dim);
     let detail = format!("{x} at token {token} of the page, head {head}, channel {channel} needs a lossless encoding");
@@ -216,7 +216,7 @@ impl Ranges {
     }
 
     /// Makes `low` the number that code 0 stands for, where each cell is cut into `n_parts`, and `step` that of the parts.
-    pub(super) fn to_base(&mut self, n_parts: f32) {
+    pub(super) fn turn_into_base(&mut self, n_parts: f32) {
         for (low, step) in self.low.iter_mut().zip(&mut self.step) {
             *step /= n_parts;
             *low += *step / 2.0;

@@ -143,7 +143,7 @@ impl Dequantizer {
             Some(lower) => Codes::Joined(codes, lower),
         };
         codes.check(shape)?;
-        self.ranges.to_base(if lower.is_some() { 16.0 } else { 1.0 });
+        self.ranges.turn_into_base(if lower.is_some() { 16.0 } else { 1.0 });
         self.expand(grouping, shape, codes, out);
         Ok(())
     }

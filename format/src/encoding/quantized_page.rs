@@ -29,7 +29,7 @@ impl<'a> QuantizedPage<'a> {
         if codes.len() != shape.n_tokens as usize * shape.row_width() {
             return Err(corrupt("codes", format!("do not fit {shape:?}")));
         }
-        ranges.to_base(1.0);
+        ranges.turn_into_base(1.0);
         Ok(Self { shape, grouping, codes, ranges })
     }
 

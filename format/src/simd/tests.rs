@@ -117,7 +117,7 @@ fn turning_twice_multiplies_by_the_width() {
         };
         let mut turned = on_every_target(whole.len(), once);
         let by_definition = |i: usize| -> f32 {
-            (0..width).map(|j| if (i & j).count_ones() % 2 == 0 { whole[j] } else { -whole[j] }).sum()
+            (0..width).map(|j| if (i & j).count_ones().is_multiple_of(2) { whole[j] } else { -whole[j] }).sum()
         };
         assert!((0..width).all(|i| turned[i] == by_definition(i)), "width {width}");
         walsh_hadamard(Target::best(), &mut turned, width);

@@ -90,8 +90,8 @@ fn run(works: Vec<Work<'_>>, n_threads: usize) -> Result<()> {
     std::thread::scope(|scope| {
         let shares = (0..n_threads).map(|_| rest.by_ref().take(share).collect::<Vec<_>>());
         let running: Vec<_> = shares.map(|share| scope.spawn(|| run_here(share))).collect();
-        let ended = running.into_iter().map(|thread| thread.join());
-        ended.map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        let mut ended = running.into_iter().map(|thread| thread.join());
+        ended.try_for_each(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
 }
 
