@@ -105,7 +105,7 @@ impl Options {
     ///
     /// The catalog of one commit is copied into memory and every page of it is checked; the database then answers
     /// from that commit for ever, and refuses to be written to. A KV log whose segment the writer has given up since is
-    /// [`Error::Outdated`](crate::Error::Outdated): open again. No lock is taken, no file is changed.
+    /// [`Error::Outdated`]: open again. No lock is taken, no file is changed.
     #[must_use]
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;

@@ -1,6 +1,6 @@
 //! What became of the tasks in which something was used, and of those from which it was withheld.
 //!
-//! [`Counters`] are whole numbers, so that counting one by one, taking back and counting anew give the very same row.
+//! `Counters` are whole numbers, so that counting one by one, taking back and counting anew give the very same row.
 //! [`StrategyStats`] is what can be believed after them. A task counts once for each strategy, however often it was
 //! offered in it; a task whose outcome nobody knows counts as neither success nor failure; a partial success is half of
 //! each.
