@@ -2,7 +2,7 @@
 //!
 //! A loop is written once, as safe Rust, and compiled three times: for AVX-512, for AVX2 and for whatever the program is
 //! built for (which on AArch64 has NEON). Rust neither fuses nor reorders float arithmetic, so all three give the same
-//! bits; tests compare them. This is the only place of the crate with `unsafe`: calling what needs a processor feature.
+//! bits; tests compare them. The crate has `unsafe` here and in `crc.rs` only: calling what needs a processor feature.
 
 mod expand;
 mod rotate;
@@ -71,7 +71,7 @@ fn has_avx512() -> bool {
 macro_rules! compiled {
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
-        #[allow(unsafe_code, reason = "the one place that calls code of a processor feature")]
+        #[allow(unsafe_code, reason = "calls code of a processor feature")]
         #[allow(clippy::too_many_arguments, reason = "slices of one page")]
         pub(crate) fn $name(target: $crate::simd::Target, $($arg: $type),*) {
             #[inline(always)]
