@@ -65,6 +65,22 @@ impl Database {
         Admin { store: self.store.clone() }
     }
 
+    /// Waits until every graph over vectors that is being built in the background is there. Nothing needs it: searches
+    /// answer the same before.
+    pub fn finish_indexing(&self) {
+        self.store.vectors.wait();
+    }
+
+    /// Deletes what is derived from vectors, in memory and on disk. Searches answer the same; graphs are built anew.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) when a file cannot be unlinked, [`Error::Invalid`](crate::Error::Invalid) when the
+    /// database is open to be read only.
+    pub fn clear_index(&self) -> Result<()> {
+        drop(self.store.writer_turn()?);
+        self.store.vectors.clear(CommitId::from_u64(0))
+    }
+
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store
     }

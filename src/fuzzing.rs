@@ -1,7 +1,7 @@
 //! Doors to decoders that are otherwise private, for the fuzz targets; no part of what is promised.
 
 use crate::catalog::{Table, value};
-use crate::index::bitmaps;
+use crate::index::{bitmaps, vector};
 use crate::record::{Record, Strategy, Trajectory, codec};
 
 /// Decodes bytes as every record; what decodes must survive being encoded and decoded again.
@@ -53,4 +53,12 @@ pub fn catalog_value(key: &[u8], bytes: &[u8]) {
         Ok(opened) => drop(bitmaps::parse(key, opened)),
         Err(error) => panic!("a sealed value does not open: {error}"),
     }
+}
+
+/// Reads bytes as a generation of the vector index, also with a right digest.
+///
+/// # Panics
+/// When a generation that was read does not give the same bytes again.
+pub fn index_generation(bytes: &[u8]) {
+    vector::fuzz(bytes);
 }

@@ -27,8 +27,8 @@
 //! # }
 //! ```
 //!
-//! On disk a database is one directory: `catalog.redb`, `segments/*.kv` (immutable) and `lock`. Four sentences the design
-//! rests on:
+//! On disk a database is one directory: `catalog.redb`, `segments/*.kv` (immutable), `index/` (derived, may be deleted at
+//! any time) and `lock`. Four sentences the design rests on:
 //!
 //! 1. A segment exists if and only if a living commit names it: the latest one, or one that a snapshot pins.
 //! 2. The index may return too much, never too little; the snapshot decides what is visible.
@@ -81,6 +81,7 @@ pub use db::{Admin, Database, Scope};
 pub use embed::LexicalEmbedder;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CommitId, Id, SegmentId};
+pub use index::vector::{IndexStats, Plan, Route, Why};
 pub use lagdb_format as format;
 pub use maintenance::{
     Backup, Compaction, Debt, DiskBudget, Eviction, Problem, Progress, PurgeReceipt, Stats, Upkeep, UpkeepHandle,
@@ -92,7 +93,7 @@ pub use record::{
     Offered, Outcome, Polarity, Provenance, Record, RecordKind, Rollout, Status, Step, Strategy, StrategyKind,
     StrategyStats, Tally, Trajectory, Trust,
 };
-pub use retrieval::{Contrast, Explanation, Filter, Hit, Lesson, Query, Signals};
+pub use retrieval::{Contrast, Explanation, Filter, Hit, Lesson, Nearest, Query, Signals};
 pub use txn::{KvLogInfo, Snapshot, Transaction};
 
 /// The README's examples, compiled and run with the other examples; one of them generates.

@@ -11,6 +11,13 @@ const SMALL_COLUMN_BYTES: usize = 4096;
 /// What a budget chooses from.
 const CANDIDATES: [Encoding; 4] = [Encoding::Plain, Encoding::ByteSplitZstd, Encoding::Int8, Encoding::Int4];
 
+/// Below so many vectors, comparing all of them should be about as fast as walking a graph. An estimate: tens of
+/// nanoseconds a vector of 384 numbers.
+const GRAPH_FROM: usize = 10_000;
+
+/// A million vectors of 768 numbers.
+const INDEX_MEMORY_BYTES: usize = 1 << 30;
+
 /// Longest owner text.
 const OWNER_BYTES: usize = 256;
 
@@ -25,6 +32,8 @@ pub struct Options {
     pub(crate) check_pages: bool,
     pub(crate) read_only: bool,
     pub(crate) retained: usize,
+    pub(crate) graph_from: usize,
+    pub(crate) index_memory_bytes: usize,
 }
 
 impl Default for Options {
@@ -38,6 +47,8 @@ impl Default for Options {
             check_pages: false,
             read_only: false,
             retained: 0,
+            graph_from: GRAPH_FROM,
+            index_memory_bytes: INDEX_MEMORY_BYTES,
         }
     }
 }
@@ -119,6 +130,22 @@ impl Options {
     #[must_use]
     pub fn retain_commits(mut self, n: usize) -> Self {
         self.retained = n;
+        self
+    }
+
+    /// From how many vectors of one kind of records of one scope on a graph is built over them, in the background;
+    /// `usize::MAX` for never. With fewer, every candidate is compared, which is exact and as fast.
+    #[must_use]
+    pub fn graph_from(mut self, n_vectors: usize) -> Self {
+        self.graph_from = n_vectors.max(1);
+        self
+    }
+
+    /// Bytes that the vector index may hold in memory, 1 GiB unless said otherwise. What does not fit is read from the
+    /// catalog by every search that needs it.
+    #[must_use]
+    pub fn index_memory_bytes(mut self, n_bytes: usize) -> Self {
+        self.index_memory_bytes = n_bytes;
         self
     }
 

@@ -29,6 +29,7 @@ mod search_says_why;
 mod simulator;
 mod store_ops;
 mod strategies_earn_what_they_did;
+mod the_index_may_be_destroyed;
 mod the_kept_corpus_is_replayed;
 mod the_same_content_is_one_record;
 mod tidy;

@@ -3,7 +3,8 @@
 use crate::kit::{self, space};
 use lagdb::retrieval::{Fate, Path};
 use lagdb::{
-    Database, Embedding, Exposure, Filter, Id, Judgment, Offered, Outcome, Query, Scope, Strategy, Trajectory,
+    Database, Embedding, Exposure, Filter, Id, Judgment, Offered, Outcome, Query, Route, Scope, Strategy, Trajectory,
+    Why,
 };
 
 /// A unit vector at so many degrees.
@@ -95,7 +96,9 @@ fn an_explanation_says_what_each_filter_left_and_what_became_of_each_candidate()
     let query = Query::near(at(0.0)).outcome(Success).limit(1).pool(10).floor(0.9);
     let explained = scope.snapshot().unwrap().explain::<Trajectory>(&query).unwrap();
     assert_eq!(explained.hits, scope.snapshot().unwrap().search::<Trajectory>(&query).unwrap());
-    assert_eq!((explained.n_records, explained.path), (4, Path::ExactScan { n_vectors: 3 }));
+    let Path::Nearest(plan) = explained.path else { panic!("{:?}", explained.path) };
+    assert_eq!((explained.n_records, plan.n_candidates), (4, 3));
+    assert_eq!((plan.route, plan.why), (Route::Scan, Why::NoGraph));
     let kept: Vec<_> = explained.filters.iter().map(|kept| (kept.filter.to_string(), kept.n_left)).collect();
     assert_eq!(kept, [("an embedding in plane (dim 2)".to_owned(), 4), ("outcome success".to_owned(), 3)]);
     let fates: Vec<_> = explained.considered.iter().map(|one| (one.id, one.fate)).collect();

@@ -12,13 +12,13 @@ mod store;
 pub use encoding::{encoding_byte_split, encoding_quantized};
 pub use power::store_power_cuts;
 pub use segment::{footer, segment_read, segment_round_trip};
-pub use store::{catalog_value, record_decode, store_ops};
+pub use store::{catalog_value, index_generation, record_decode, store_ops};
 
 /// The body of a fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("footer", footer),
     ("segment_read", segment_read),
     ("segment_round_trip", segment_round_trip),
@@ -26,6 +26,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("encoding_quantized", encoding_quantized),
     ("record_decode", record_decode),
     ("catalog_value", catalog_value),
+    ("index_generation", index_generation),
     ("store_ops", store_ops),
     ("store_power_cuts", store_power_cuts),
 ];

@@ -21,6 +21,11 @@ pub fn catalog_value(data: &[u8]) {
     }
 }
 
+/// Bytes as a file of the vector index.
+pub fn index_generation(data: &[u8]) {
+    lagdb::fuzzing::index_generation(data);
+}
+
 /// Bytes as operations, three bytes each, at most 64 of them.
 pub fn store_ops(data: &[u8]) {
     let medium = MemoryMedium::new();

@@ -67,6 +67,9 @@ enum Transaction {
 /// What is done with each row of a scan: its key and what it holds.
 pub(crate) type Visit<'a> = dyn FnMut(&[u8], Opened<'_>) -> Result<()> + 'a;
 
+/// What is done with each row that was asked for; whether more are wanted.
+pub(crate) type VisitEach<'a> = dyn FnMut(Option<Opened<'_>>) -> Result<bool> + 'a;
+
 /// What is done with each row of a scan: its key and its value as it is stored.
 pub(crate) type VisitRaw<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
@@ -136,6 +139,44 @@ impl Rows {
             Some(Transaction::Write(transaction)) => get_bytes(&transaction.open_table(definition(table))?, key),
             None => Ok(None),
         })
+    }
+
+    /// Shows the rows under `keys` to `visit`, one after the other, for as long as it wants more; `None` for one that is
+    /// not there. The table is opened once.
+    pub(crate) fn get_each(
+        &self,
+        table: Table,
+        keys: &mut dyn Iterator<Item = Key>,
+        visit: &mut VisitEach<'_>,
+    ) -> Result<()> {
+        if self.staged.is_some() {
+            return self.get_each_staged(table, keys, visit);
+        }
+        guarded("read", || match &self.transaction {
+            Some(Transaction::Read(transaction)) => {
+                get_each(&transaction.open_table(definition(table))?, table, keys, visit)
+            }
+            Some(Transaction::Write(transaction)) => {
+                get_each(&transaction.open_table(definition(table))?, table, keys, visit)
+            }
+            None => Ok(Ok(())),
+        })?
+    }
+
+    fn get_each_staged(
+        &self,
+        table: Table,
+        keys: &mut dyn Iterator<Item = Key>,
+        visit: &mut VisitEach<'_>,
+    ) -> Result<()> {
+        for key in keys {
+            let bytes = self.bytes(table, &key)?;
+            let opened = bytes.as_ref().map(|bytes| value::open(table, key.as_bytes(), bytes)).transpose()?;
+            if !visit(opened)? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The row under `key`, if there is one.
@@ -323,6 +364,24 @@ type Reading<T> = std::result::Result<T, redb::Error>;
 
 fn get_bytes(table: &impl ReadableTable<&'static [u8], &'static [u8]>, key: &Key) -> Reading<Option<Vec<u8>>> {
     Ok(table.get(key.as_bytes())?.map(|guard| guard.value().to_vec()))
+}
+
+fn get_each(
+    rows: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    table: Table,
+    keys: &mut dyn Iterator<Item = Key>,
+    visit: &mut VisitEach<'_>,
+) -> Reading<Result<()>> {
+    for key in keys {
+        let guard = rows.get(key.as_bytes())?;
+        let opened = guard.as_ref().map(|guard| value::open(table, key.as_bytes(), guard.value())).transpose();
+        match opened.and_then(&mut *visit) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(()))
 }
 
 fn scan_bytes(

@@ -50,7 +50,7 @@ impl Database {
                 Ok(())
             })?;
         }
-        store.vectors.clear();
+        store.vectors.forget();
         store.rewrite_catalog(false, &mut |done| progress(Progress { stage: "catalog", done, total: 0 }))?;
         let after = uses(store)?;
         Ok(Compaction {

@@ -2,6 +2,7 @@
 
 use crate::catalog::row::EvictedRow;
 use crate::catalog::{CACHE_BYTES, Key, Rows, Table};
+use crate::index::vector::IndexStats;
 use crate::store::{SegmentUse, Store, segment_uses};
 use crate::{CommitId, Database, Result};
 
@@ -38,6 +39,8 @@ pub struct Stats {
     pub evicted_bytes: u64,
     /// What redb may keep of the catalog in memory, in bytes.
     pub catalog_cache_bytes: u64,
+    /// Vectors in memory and the graphs over them.
+    pub index: IndexStats,
 }
 
 impl Database {
@@ -76,5 +79,6 @@ fn count(store: &Store, rows: &Rows, commit: CommitId) -> Result<Stats> {
         evicted_kv_logs: evicted.kv_logs,
         evicted_bytes: evicted.bytes,
         catalog_cache_bytes: CACHE_BYTES as u64,
+        index: store.vectors.stats(),
     })
 }

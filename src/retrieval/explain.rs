@@ -4,6 +4,7 @@ use super::Filter;
 use super::rank::Signals;
 use super::search::Hit;
 use crate::Id;
+use crate::index::vector::Plan;
 
 /// An answer and how it came about.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,11 +37,8 @@ pub enum Path {
     /// Nothing was looked for: there are no records, or no embeddings.
     #[default]
     Nothing,
-    /// Every vector that the filters left was compared: exact.
-    ExactScan {
-        /// How many.
-        n_vectors: u64,
-    },
+    /// The nearest of what the filters left: by comparing all, or in a graph.
+    Nearest(Plan),
     /// Without an embedding: the latest put first.
     Newest,
 }

@@ -148,10 +148,14 @@ impl Query {
         self.filter(!Filter::group(group))
     }
 
+    /// Whether more counts than nearness.
+    pub(super) fn is_weighed(&self) -> bool {
+        self.utility != 0.0 || self.recency.is_some() || self.diversity.is_some()
+    }
+
     /// How many candidates are looked at one by one.
     pub(super) fn n_candidates(&self) -> usize {
-        let ranked = self.utility != 0.0 || self.recency.is_some() || self.diversity.is_some();
-        let default = if ranked { self.limit.saturating_mul(POOL_PER_HIT) } else { self.limit };
+        let default = if self.is_weighed() { self.limit.saturating_mul(POOL_PER_HIT) } else { self.limit };
         self.pool.unwrap_or(default).max(self.limit)
     }
 

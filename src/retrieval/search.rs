@@ -6,15 +6,11 @@
 use super::explain::{Considered, Explanation, Fate, Kept, Path};
 use super::rank::{self, Signals};
 use super::{Filter, Query};
-use crate::catalog::{Key, ScopeId, Table, value};
-use crate::index::bitmaps::{self, Field, document};
-use crate::index::vector::{ExactScan, Scored, Search};
+use crate::catalog::{ScopeId, Table, value};
+use crate::index::bitmaps::{self, Field};
 use crate::record::{Record, RecordKind, Status};
 use crate::{Id, Result, Snapshot};
 use roaring::RoaringBitmap;
-
-/// From this share of the scope on, fetching walks the table instead of looking up each row.
-const WALK_SHARE: u64 = 4;
 
 /// A record that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,8 +50,9 @@ impl Snapshot {
             near.space().require(&space)?;
         }
         let filters = filters_of::<R>(query);
-        let candidates = self.candidates::<R>(scope, query, &filters, &mut explanation)?;
-        let pool = self.pool(scope, &candidates, query, &mut explanation)?;
+        let among = self.among::<R>(scope, query, &filters, &mut explanation.filters)?;
+        explanation.n_records = among.n_records;
+        let pool = self.pool(scope, &among, query, &mut explanation)?;
         let mut ranked = Vec::with_capacity(pool.len());
         for (number, similarity) in pool {
             let (id, record) = self.indexed::<R>(number)?;
@@ -69,42 +66,43 @@ impl Snapshot {
     }
 
     /// Who has an embedding where one is needed, and is let through by every filter.
-    fn candidates<R: Record>(
+    pub(super) fn among<R: Record>(
         &self,
         scope: ScopeId,
         query: &Query,
         filters: &[Filter],
-        explanation: &mut Explanation<R>,
-    ) -> Result<RoaringBitmap> {
+        kept: &mut Vec<Kept>,
+    ) -> Result<Among> {
         let mut left = bitmaps::load(&self.rows, scope, Field::Live(R::KIND))?;
-        explanation.n_records = left.len();
+        let n_records = left.len();
         if let Some(near) = &query.near {
             left &= bitmaps::load(&self.rows, scope, Field::Embedded)?;
-            explanation.filters.push(Kept { filter: Filter::embedded_in(near.space()), n_left: left.len() });
+            kept.push(Kept { filter: Filter::embedded_in(near.space()), n_left: left.len() });
         }
+        let live = left.clone();
         for filter in filters {
             left = filter.select(&left, |property| property.bitmap(self, scope, &left, R::KIND))?;
-            explanation.filters.push(Kept { filter: filter.clone(), n_left: left.len() });
+            kept.push(Kept { filter: filter.clone(), n_left: left.len() });
         }
-        Ok(left)
+        Ok(Among { kind: R::KIND, n_records, live, candidates: left })
     }
 
     /// The candidates that are looked at one by one: the most similar, or else the newest.
     fn pool<R>(
         &self,
         scope: ScopeId,
-        candidates: &RoaringBitmap,
+        among: &Among,
         query: &Query,
         explanation: &mut Explanation<R>,
     ) -> Result<Vec<(u32, Option<f32>)>> {
         let n = query.n_candidates();
         let Some(near) = &query.near else {
             explanation.path = Path::Newest;
-            return Ok(candidates.iter().rev().take(n).map(|number| (number, None)).collect());
+            return Ok(among.candidates.iter().rev().take(n).map(|number| (number, None)).collect());
         };
-        explanation.path = Path::ExactScan { n_vectors: candidates.len() };
-        let nearest = self.nearest(scope, near.as_slice(), candidates, n)?;
-        Ok(nearest.into_iter().map(|scored| (scored.document, Some(scored.score))).collect())
+        let found = self.nearest_among(scope, among, near.as_slice(), n, -1.0)?;
+        explanation.path = Path::Nearest(found.plan);
+        Ok(found.best.into_iter().map(|scored| (scored.document, Some(scored.score))).collect())
     }
 
     /// Takes what is similar enough, unlike what was taken before if asked, and within the limit.
@@ -149,39 +147,6 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The `n` of the candidates whose embeddings are nearest, best first.
-    pub(super) fn nearest(
-        &self,
-        scope: ScopeId,
-        near: &[f32],
-        candidates: &RoaringBitmap,
-        n: usize,
-    ) -> Result<Vec<Scored>> {
-        let search = Search { near, candidates, limit: n, floor: -1.0 };
-        let fetch = |missing: &RoaringBitmap, scan: &mut ExactScan| self.fetch(scope, missing, scan);
-        self.store.vectors.nearest(scope, &search, &fetch, !self.rows.is_writing())
-    }
-
-    /// Reads the embeddings of `missing` from the catalog; each of them must be there.
-    fn fetch(&self, scope: ScopeId, missing: &RoaringBitmap, scan: &mut ExactScan) -> Result<()> {
-        let all = bitmaps::load(&self.rows, scope, Field::Embedded)?.len();
-        if missing.len() * WALK_SHARE >= all {
-            self.rows.scan(Table::Embeddings, &Key::scope(scope), &mut |key, opened| {
-                let id = Key::u64_at(key, 4).and_then(|id| document(id).ok());
-                match id.filter(|id| missing.contains(*id)) {
-                    Some(id) => scan.add(id, opened.payload),
-                    None => Ok(()),
-                }
-            })?;
-            return scan.require(missing);
-        }
-        for id in missing {
-            let key = Key::record(scope, u64::from(id));
-            self.rows.get(Table::Embeddings, &key, |opened| scan.add(id, opened.payload))?;
-        }
-        scan.require(missing)
-    }
-
     /// The record that an index names.
     pub(super) fn indexed<R: Record>(&self, number: u32) -> Result<(Id<R>, R)> {
         let id = Id::from_u64(u64::from(number));
@@ -195,8 +160,19 @@ impl Snapshot {
     }
 }
 
+/// Who may answer.
+pub(super) struct Among {
+    pub(super) kind: RecordKind,
+    /// Records of the kind in the scope.
+    pub(super) n_records: u64,
+    /// Of these, those with an embedding where one is needed.
+    pub(super) live: RoaringBitmap,
+    /// Of these, those that every filter lets through.
+    pub(super) candidates: RoaringBitmap,
+}
+
 /// The filters of a query; for strategies, unless they name a status, also that they are active.
-fn filters_of<R: Record>(query: &Query) -> Vec<Filter> {
+pub(super) fn filters_of<R: Record>(query: &Query) -> Vec<Filter> {
     let mut filters = query.filters.clone();
     if R::KIND == RecordKind::Strategy && !filters.iter().any(Filter::names_status) {
         // Said by what it is not: a lost row then lets something in, which is noticed, and never hides anything.

@@ -25,7 +25,7 @@ impl Store {
     /// Erases whatever no row names, and says which segments were given up for it.
     pub(crate) fn erase(&self) -> Result<BTreeSet<SegmentId>> {
         self.forget_retained();
-        let (rows, _, mut pin) = self.read()?;
+        let (rows, commit, mut pin) = self.read()?;
         let uses = segment_uses(&rows);
         drop(rows);
         self.unpin(&mut pin);
@@ -33,7 +33,7 @@ impl Store {
         if !dead.is_empty() {
             self.move_out(&dead, &mut |_| Ok(()))?;
         }
-        self.vectors.clear();
+        self.vectors.clear(commit)?;
         self.rewrite_catalog(true, &mut |_| {})?;
         self.forget_retained();
         self.retain()?;

@@ -41,7 +41,18 @@ fn text(stats: &Stats, debt: &Debt, scopes: &[String]) -> String {
         ),
         format!("debt          {} in {} segments", bytes(debt.dead_bytes), debt.segments.len()),
         format!("evicted       {} KV logs, {} ever", stats.evicted_kv_logs, bytes(stats.evicted_bytes)),
-        format!("memory        at most {} of the catalog", bytes(stats.catalog_cache_bytes)),
+        format!(
+            "vectors       {} in memory, {} of them in graphs: {}; {} on disk",
+            stats.index.vectors,
+            stats.index.in_graphs,
+            bytes(stats.index.bytes),
+            bytes(stats.index.file_bytes)
+        ),
+        format!(
+            "memory        at most {} of the catalog, {} of vectors",
+            bytes(stats.catalog_cache_bytes),
+            bytes(stats.index.limit_bytes)
+        ),
         format!("scopes        {}", scopes.len()),
     ];
     lines.extend(scopes.iter().take(SHOWN).map(|scope| format!("              {scope}")));
@@ -61,5 +72,11 @@ fn json(stats: &Stats, debt: &Debt, scopes: &[String]) -> serde_json::Value {
         "segment_bytes": stats.segment_bytes, "live_bytes": stats.live_bytes, "dead_bytes": stats.dead_bytes,
         "evicted_kv_logs": stats.evicted_kv_logs, "evicted_bytes": stats.evicted_bytes,
         "catalog_cache_bytes": stats.catalog_cache_bytes, "debt": debts, "scopes": scopes,
+        "index": {
+            "vectors": stats.index.vectors, "in_graphs": stats.index.in_graphs, "bytes": stats.index.bytes,
+            "file_bytes": stats.index.file_bytes, "limit_bytes": stats.index.limit_bytes,
+            "building": stats.index.building, "built": stats.index.built, "failed": stats.index.failed,
+            "discarded": stats.index.discarded,
+        },
     })
 }

@@ -301,7 +301,7 @@ fn explained<R: Record>(explanation: &Explanation<R>) -> Value {
 fn path(path: Path) -> String {
     match path {
         Path::Nothing => "nothing to look at".to_owned(),
-        Path::ExactScan { n_vectors } => format!("exact scan of {n_vectors} vectors"),
+        Path::Nearest(plan) => plan.to_string(),
         Path::Newest => "the latest put first".to_owned(),
         other => format!("{other:?}"),
     }

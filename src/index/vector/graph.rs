@@ -1,0 +1,237 @@
+//! A navigable graph over codes: layers that thin out upwards, and the walk that finds what is near on one of them.
+//!
+//! Malkov and Yashunin, *Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small
+//! World graphs*, 2016, <https://arxiv.org/abs/1603.09320>. One array of links per layer, `[n, width]`, four bytes a
+//! link. A **node** is the number of a row of the codes; inside a layer a node has a **place**, and links are places.
+//! The lowest layer has all nodes, each at the place of its number.
+
+use super::code::{Codes, QueryCode, Scores};
+
+/// Stands after the last link of a place.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Links of a place in the lowest layer.
+pub(super) const BASE_WIDTH: usize = 32;
+/// Links of a place in the layers above.
+pub(super) const UPPER_WIDTH: usize = 16;
+
+/// Layers, the lowest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Graph {
+    pub(super) layers: Vec<Layer>,
+}
+
+/// Some nodes and their links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Layer {
+    /// By place, ascending; empty in the lowest layer, where a node is its place.
+    pub(super) nodes: Vec<u32>,
+    /// Links of a place at most.
+    pub(super) width: usize,
+    /// Places, `[n, width]`.
+    pub(super) links: Vec<u32>,
+}
+
+/// What a walk reached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Reached {
+    pub(super) place: u32,
+    pub(super) score: f32,
+    /// Whether its links were followed.
+    is_done: bool,
+}
+
+/// Whether a node may be an answer.
+pub(super) type Wanted<'a> = dyn Fn(u32) -> bool + 'a;
+
+/// What a walk needs beside the graph; kept from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// By place, the number of the walk that came by last.
+    seen: Vec<u32>,
+    walk: u32,
+    fresh: Vec<u32>,
+    nodes: Vec<u32>,
+    scores: Scores,
+    /// Best first.
+    pub(super) pool: Vec<Reached>,
+    /// Codes that were compared with, since it was set to 0.
+    pub(super) n_scored: usize,
+}
+
+impl Scratch {
+    fn begin(&mut self, n_places: usize) {
+        self.pool.clear();
+        self.walk = self.walk.wrapping_add(1);
+        if self.walk == 0 || self.seen.len() < n_places {
+            self.seen.clear();
+            self.seen.resize(n_places, 0);
+            self.walk = 1;
+        }
+    }
+
+    /// Whether this walk comes by for the first time.
+    fn is_new(&mut self, place: u32) -> bool {
+        match self.seen.get_mut(place as usize) {
+            Some(seen) if *seen != self.walk => {
+                *seen = self.walk;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Puts what is fresh in the pool; the best rank that was taken.
+    fn take_fresh(&mut self, layer: &Layer, codes: &Codes, query: &QueryCode, breadth: usize) -> usize {
+        let nodes = if layer.nodes.is_empty() {
+            &self.fresh
+        } else {
+            self.nodes.clear();
+            self.nodes.extend(self.fresh.iter().map(|place| layer.node(*place)));
+            &self.nodes
+        };
+        codes.score(query, nodes, &mut self.scores);
+        self.n_scored += self.fresh.len();
+        let mut best = usize::MAX;
+        for (place, score) in self.fresh.iter().zip(&self.scores.cosines) {
+            if self.pool.len() >= breadth {
+                if self.pool.last().is_some_and(|worst| *score <= worst.score) {
+                    continue;
+                }
+                self.pool.pop();
+            }
+            let rank = self.pool.partition_point(|reached| reached.score >= *score);
+            self.pool.insert(rank, Reached { place: *place, score: *score, is_done: false });
+            best = best.min(rank);
+        }
+        best
+    }
+
+    /// Bytes held.
+    pub(super) fn n_bytes(&self) -> usize {
+        self.seen.capacity() * 4
+    }
+}
+
+impl Layer {
+    pub(super) fn len(&self) -> usize {
+        self.links.len() / self.width.max(1)
+    }
+
+    pub(super) fn node(&self, place: u32) -> u32 {
+        self.nodes.get(place as usize).copied().unwrap_or(place)
+    }
+
+    /// The place of a node that this layer has.
+    pub(super) fn place(&self, node: u32) -> Option<u32> {
+        if self.nodes.is_empty() {
+            return ((node as usize) < self.len()).then_some(node);
+        }
+        self.nodes.binary_search(&node).ok().map(|place| place as u32)
+    }
+
+    pub(super) fn links(&self, place: u32) -> impl Iterator<Item = u32> + '_ {
+        let start = place as usize * self.width;
+        let links = self.links.get(start..start + self.width).unwrap_or_default();
+        links.iter().copied().take_while(|link| *link != NONE)
+    }
+
+    /// Leaves in the pool the `breadth` nearest that can be reached from `seeds` over ever nearer ones.
+    ///
+    /// With `wanted`, only nodes that are wanted come into the pool; from one to the next the walk may step over one
+    /// that is not.
+    pub(super) fn walk(
+        &self,
+        codes: &Codes,
+        query: &QueryCode,
+        seeds: &[u32],
+        breadth: usize,
+        wanted: Option<&Wanted<'_>>,
+        scratch: &mut Scratch,
+    ) {
+        scratch.begin(self.len());
+        scratch.fresh.clear();
+        for seed in seeds {
+            if scratch.is_new(*seed) {
+                scratch.fresh.push(*seed);
+            }
+        }
+        scratch.take_fresh(self, codes, query, breadth);
+        let mut at = 0;
+        while let Some(reached) = scratch.pool.get_mut(at) {
+            if reached.is_done {
+                at += 1;
+                continue;
+            }
+            reached.is_done = true;
+            let place = reached.place;
+            match wanted {
+                None => self.step(place, scratch),
+                Some(wanted) => self.step_among(place, wanted, scratch),
+            }
+            at = at.min(scratch.take_fresh(self, codes, query, breadth));
+        }
+    }
+
+    fn step(&self, place: u32, scratch: &mut Scratch) {
+        scratch.fresh.clear();
+        for link in self.links(place) {
+            if scratch.is_new(link) {
+                scratch.fresh.push(link);
+            }
+        }
+    }
+
+    /// As [`step`](Self::step) to wanted ones, over those that are not until there are as many as half of the links.
+    fn step_among(&self, place: u32, wanted: &Wanted<'_>, scratch: &mut Scratch) {
+        scratch.fresh.clear();
+        let mut others = [NONE; BASE_WIDTH];
+        let mut n_others = 0;
+        for link in self.links(place) {
+            if scratch.is_new(link) {
+                if wanted(self.node(link)) {
+                    scratch.fresh.push(link);
+                } else if let Some(other) = others.get_mut(n_others) {
+                    *other = link;
+                    n_others += 1;
+                }
+            }
+        }
+        for other in others.iter().take(n_others) {
+            if scratch.fresh.len() >= self.width / 2 {
+                return;
+            }
+            for link in self.links(*other) {
+                if scratch.seen.get(link as usize) != Some(&scratch.walk)
+                    && wanted(self.node(link))
+                    && scratch.is_new(link)
+                {
+                    scratch.fresh.push(link);
+                }
+            }
+        }
+    }
+}
+
+impl Graph {
+    /// The node from which a walk in the lowest layer begins: the nearest found on the way down.
+    pub(super) fn entry(&self, codes: &Codes, query: &QueryCode, scratch: &mut Scratch) -> u32 {
+        descend(self.layers.get(1..).unwrap_or_default(), codes, query, scratch)
+    }
+
+    /// Bytes held.
+    pub(super) fn n_bytes(&self) -> usize {
+        self.layers.iter().map(|layer| (layer.nodes.capacity() + layer.links.capacity()) * 4).sum()
+    }
+}
+
+/// The nearest node that is found walking down through `layers`, node 0 when there is none.
+pub(super) fn descend(layers: &[Layer], codes: &Codes, query: &QueryCode, scratch: &mut Scratch) -> u32 {
+    let mut node = layers.last().map_or(0, |top| top.node(0));
+    for layer in layers.iter().rev() {
+        let seed = layer.place(node).unwrap_or(0);
+        layer.walk(codes, query, &[seed], 1, None, scratch);
+        node = scratch.pool.first().map_or(node, |nearest| layer.node(nearest.place));
+    }
+    node
+}

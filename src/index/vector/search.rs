@@ -1,0 +1,228 @@
+//! One search: along the planned way to a shortlist, and from there to exact answers.
+
+use super::best::{Best, Scored};
+use super::code::{QueryCode, Scores};
+use super::generation::Generation;
+use super::graph::Scratch;
+use super::plan::{Plan, Route, Situation, Why};
+use super::scan::{ExactScan, Shortlist, numbers};
+use super::{SpaceIndex, State};
+use crate::catalog::{Table, value};
+use crate::record::embedding::dot;
+use crate::{CommitId, Result};
+use roaring::RoaringBitmap;
+
+/// How many of the nearest a walk keeps in sight, when few hits are wanted.
+const BREADTH: usize = 56;
+/// The same, where only some may be answers.
+const FILTERED_BREADTH: usize = 72;
+/// How many nodes a filtered walk begins at.
+const SEEDS: usize = 16;
+/// A filtered walk looks for its beginnings in the lowest layer with no more places than this.
+const SEED_PLACES: usize = 8192;
+
+/// What is asked of the index.
+#[derive(Debug)]
+pub(crate) struct Search<'a> {
+    /// The unit vector to be near to, `[dim]`.
+    pub(crate) near: &'a [f32],
+    /// The commit that is read.
+    pub(crate) as_of: CommitId,
+    /// All records of the kind that have an embedding, for whoever keeps the index.
+    pub(crate) live: &'a RoaringBitmap,
+    /// Which records count; some of those.
+    pub(crate) candidates: &'a RoaringBitmap,
+    /// How many are wanted at most.
+    pub(crate) limit: usize,
+    /// The least score.
+    pub(crate) floor: f32,
+}
+
+/// What was found, and how.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Best first.
+    pub(crate) best: Vec<Scored>,
+    pub(crate) plan: Plan,
+}
+
+/// Where vectors are stored.
+pub(crate) trait Source {
+    /// Adds each of `wanted` to the scan, ascending.
+    fn fetch(&self, wanted: &RoaringBitmap, scan: &mut ExactScan) -> Result<()>;
+
+    /// Shows stored vectors, one after the other, for as long as `visit` wants more; `None` for one that is not there.
+    fn read(&self, documents: &[u32], visit: &mut dyn FnMut(u32, Option<&[u8]>) -> bool) -> Result<()>;
+}
+
+/// The best of what `state` has, and of `fetched` those that are `missing` in it.
+pub(super) fn search(
+    space: &SpaceIndex,
+    state: &State,
+    fetched: &ExactScan,
+    missing: &RoaringBitmap,
+    search: &Search<'_>,
+    source: &dyn Source,
+) -> Result<Found> {
+    let query = QueryCode::new(search.near);
+    let mut way = Way { search, query: &query, n_compared: 0 };
+    let n_indexed = state.base.as_ref().map_or(0, |base| search.candidates.intersection_len(&base.scan.members));
+    let mut plan = Plan::choose(Situation {
+        n_candidates: search.candidates.len() as usize,
+        n_indexed: n_indexed as usize,
+        n_graph: state.base.as_ref().map_or(0, |base| base.scan.documents.len()),
+        row_bytes: super::code::stride(space.key.dim as usize),
+        compared_bytes: space.compared_bytes,
+        limit: search.limit,
+    });
+    let mut shortlist = Shortlist::new(search.limit, search.floor);
+    if let Some(base) = &state.base {
+        let walked = space.with_scratch(|scratch| match plan.route {
+            Route::Scan => Err(plan.why),
+            Route::Walk => way.walk(base, scratch, &mut shortlist),
+            Route::FilteredWalk => way.filtered_walk(base, scratch, &mut shortlist, n_indexed as usize),
+        });
+        if let Err(why) = walked {
+            (plan.route, plan.why) = (Route::Scan, why);
+            shortlist = Shortlist::new(search.limit, search.floor);
+            way.n_compared += base.scan.offer(&query, search.candidates, &mut shortlist);
+        }
+    }
+    way.n_compared += state.tail.offer(&query, search.candidates, &mut shortlist);
+    if !missing.is_empty() {
+        way.n_compared += fetched.offer(&query, missing, &mut shortlist);
+    }
+    plan.n_compared = way.n_compared;
+    let best = exactly(search, &shortlist.into_sorted(), source, &mut plan.n_exact)?;
+    Ok(Found { best, plan })
+}
+
+/// The best of the shortlist by their stored vectors; those that cannot be among them are not read.
+fn exactly(search: &Search<'_>, shortlist: &[Scored], source: &dyn Source, n_exact: &mut usize) -> Result<Vec<Scored>> {
+    let mut best = Best::new(search.limit);
+    if search.limit == 0 {
+        return Ok(Vec::new());
+    }
+    let documents: Vec<u32> = shortlist.iter().map(|scored| scored.document).collect();
+    let mut highest = shortlist.iter().skip(1).map(|scored| scored.score);
+    let mut lost = None;
+    source.read(&documents, &mut |document, stored| {
+        let Some(stored) = stored.filter(|stored| stored.len() == search.near.len() * 4) else {
+            lost = Some(document);
+            return false;
+        };
+        *n_exact += 1;
+        let score = dot(search.near, &numbers(stored));
+        if score >= search.floor {
+            best.offer(Scored { document, score });
+        }
+        highest.next().is_some_and(|highest| highest >= best.threshold())
+    })?;
+    match lost {
+        None => Ok(best.into_sorted()),
+        Some(id) => Err(value::corrupt(Table::Embeddings, &[], format!("the row of record {id} is missing or short"))),
+    }
+}
+
+/// What a walk comes to, or why comparing has to do instead.
+type Walked<T> = std::result::Result<T, Why>;
+
+/// A search on its way through a generation.
+struct Way<'a> {
+    search: &'a Search<'a>,
+    query: &'a QueryCode,
+    n_compared: usize,
+}
+
+impl Way<'_> {
+    /// Puts on the shortlist what a walk over all finds.
+    fn walk(&mut self, base: &Generation, scratch: &mut Scratch, shortlist: &mut Shortlist) -> Walked<()> {
+        scratch.n_scored = 0;
+        let codes = &base.scan.codes;
+        let entry = base.graph.entry(codes, self.query, scratch);
+        let breadth = BREADTH.max(self.search.limit.saturating_mul(3));
+        if let Some(layer) = base.graph.layers.first() {
+            layer.walk(codes, self.query, &[entry], breadth, None, scratch);
+        }
+        self.take(base, scratch, shortlist)
+    }
+
+    /// Puts on the shortlist what a walk over the candidates finds.
+    ///
+    /// It begins at the best candidates of a layer above. When what it finds is farther away than the nearest of all in
+    /// a sample that is smaller than the candidates are, the filter leaves what is elsewhere, and the walk proves little.
+    fn filtered_walk(
+        &mut self,
+        base: &Generation,
+        scratch: &mut Scratch,
+        shortlist: &mut Shortlist,
+        n_indexed: usize,
+    ) -> Walked<()> {
+        scratch.n_scored = 0;
+        let codes = &base.scan.codes;
+        let wanted = |node: u32| {
+            let document = base.scan.documents.get(node as usize);
+            document.is_some_and(|document| self.search.candidates.contains(*document))
+        };
+        let seeds = self.seeds(base, &wanted, scratch)?;
+        let breadth = FILTERED_BREADTH.max(self.search.limit.saturating_mul(3));
+        if let Some(layer) = base.graph.layers.first() {
+            layer.walk(codes, self.query, &seeds, breadth, Some(&wanted), scratch);
+        }
+        let nearest = scratch.pool.first().map_or(f32::NEG_INFINITY, |reached| reached.score);
+        self.take(base, scratch, shortlist)?;
+        if nearest < self.nearest_of_sample(base, scratch, n_indexed / 2) {
+            return Err(Why::FilterIsElsewhere);
+        }
+        Ok(())
+    }
+
+    fn seeds(&mut self, base: &Generation, wanted: &dyn Fn(u32) -> bool, scratch: &mut Scratch) -> Walked<Vec<u32>> {
+        let above = base.graph.layers.get(1..).unwrap_or_default();
+        let Some(layer) = above.iter().find(|layer| layer.len() <= SEED_PLACES) else {
+            return Err(Why::WalkFoundTooFew);
+        };
+        let nodes: Vec<u32> = layer.nodes.iter().copied().filter(|node| wanted(*node)).collect();
+        let mut scores = Scores::default();
+        base.scan.codes.score(self.query, &nodes, &mut scores);
+        scratch.n_scored += nodes.len();
+        let mut best = Best::new(SEEDS);
+        nodes
+            .iter()
+            .zip(&scores.cosines)
+            .for_each(|(node, score)| best.offer(Scored { document: *node, score: *score }));
+        Ok(best.into_sorted().into_iter().map(|scored| scored.document).collect())
+    }
+
+    /// The score of the nearest of the largest layer with no more places than `n_places`.
+    fn nearest_of_sample(&mut self, base: &Generation, scratch: &mut Scratch, n_places: usize) -> f32 {
+        let layers = &base.graph.layers;
+        let from = layers.iter().position(|layer| layer.len() <= n_places).unwrap_or(layers.len());
+        let node = super::graph::descend(layers.get(from..).unwrap_or_default(), &base.scan.codes, self.query, scratch);
+        let mut scores = Scores::default();
+        base.scan.codes.score(self.query, &[node], &mut scores);
+        scores.cosines.first().copied().unwrap_or(f32::NEG_INFINITY)
+    }
+
+    /// Takes what a walk reached, and the strays, as far as they are candidates.
+    fn take(&mut self, base: &Generation, scratch: &mut Scratch, shortlist: &mut Shortlist) -> Walked<()> {
+        let codes = &base.scan.codes;
+        let margin = codes.usual_bound(self.query);
+        let mut n = 0;
+        let mut offer = |node: u32, score: f32| match base.scan.documents.get(node as usize) {
+            Some(document) if self.search.candidates.contains(*document) => {
+                shortlist.offer(*document, score, margin);
+                n += 1;
+            }
+            _ => {}
+        };
+        scratch.pool.iter().for_each(|reached| offer(reached.place, reached.score));
+        let mut scores = Scores::default();
+        let is_new = |node: &&u32| scratch.pool.iter().all(|reached| reached.place != **node);
+        let strays: Vec<u32> = base.strays.iter().filter(is_new).copied().collect();
+        codes.score(self.query, &strays, &mut scores);
+        strays.iter().zip(&scores.cosines).for_each(|(node, score)| offer(*node, *score));
+        self.n_compared += scratch.n_scored + strays.len();
+        if n < self.search.limit { Err(Why::WalkFoundTooFew) } else { Ok(()) }
+    }
+}
