@@ -1,45 +1,58 @@
-//! A file for redb in which every block has a checksum: redb 4.4.0 looks at none of its own when it reads.
+//! A file for redb in which every block has a checksum, redb 4.4.0 looks at none of its own when it reads; and in which a
+//! commit is one sync, where redb asks for two.
 //!
 //! ```text
 //! 0        4096     8192
 //! | head 0 | head 1 | group 0 | group 1 | …
 //!
-//! head    magic (8 bytes) · version u16 · bytes of redb's header u16 · crc u32 · turn u64 · redb's header · zeros to 512
+//! head    magic (8 bytes) · version u16 · bytes of redb's header u16 · crc u32 · turn u64 · redb's header · promise ·
+//!         zeros to 4096
+//! promise length of the file u64 · blocks u32 · of each: number u32, crc u32
 //! group   1,024 crcs u32 · up to 1,024 blocks of 4,096 bytes
 //! ```
 //!
 //! Numbers are little-endian. redb's first block, of which it uses a header of 320 bytes, is kept in the heads; its
 //! block `n`, from 1 on, is the one number `(n - 1) % 1024` of group `(n - 1) / 1024`. A block's crc is the CRC-32C of
-//! its number `n` (u64) and its bytes; a head's is that of the head without the crc, to the end of redb's header.
+//! its number `n` (u64) and its bytes; a head's is that of the head without the crc, to the end of the promise. Heads of
+//! version 1 have no promise.
 //!
-//! **Why a power cut leaves no good block that looks damaged.** A block and its crc lie apart and are synced together,
-//! so a cut may keep one without the other. Every commit of lagdb is in two phases and keeps the allocator's state:
-//! redb's header names a page only after that page was synced, and the open reads no page that the header does not
-//! name, nor one that was written since the sync (pages of a living commit are not written to). So a block that is
-//! read was synced, and its crc with it. The crcs that share a sector with new ones are written again unchanged.
-//! The header itself is written to one head and then, once that one was synced, to the other: never to the one that
-//! was synced last, however often it is written. The newest whole one counts; a torn one is as if it was never written.
-//! After the sync both heads hold the same, so damage of either is harmless.
+//! **Why one sync is enough.** redb commits in two phases: it writes the pages of the commit, syncs, writes a header that
+//! names them, syncs. The first sync only sees to it that whoever finds the new header finds the pages. Here it is put
+//! off, as long as the header says that the commit before is the latest: nothing counts yet. The second one syncs pages,
+//! their crcs and the head together, and the head *promises* what was written since the sync before: which blocks, each
+//! with its crc, and the length of the file. The open believes a head only if it finds all of that. So a head that counts
+//! has its pages, as if they had been synced before it; one that was torn, or that came to the disk before its pages, is
+//! as if it was never written. (What does not fit into a head, some 440 blocks, is synced before it, as redb asks.)
+//!
+//! **Why there is always a head that counts.** A head is never written over the one that was synced last. That one's
+//! promise stays true: after the sync the same head without a promise is written over the other one, and that is
+//! synced before anything promised is written to or cut off. Pages of the commit that it names are not written to
+//! either; that is redb's care. So after a power cut one finds the head that was synced last, or a later one of which
+//! everything is there. A head that is found at an open may not be synced, if a process was killed: that is made good
+//! before the first write, unless both heads say the same, for the later one was written after the sync of the other.
+//!
+//! **Why no good block looks damaged.** The open reads no page that a header that counts does not name, nor one that was
+//! written since its sync. So a block that is read was synced, or found as promised, and its crc with it. The crcs that
+//! share a sector with new ones are written again unchanged. After the sync both heads say the same, so damage of
+//! either is harmless.
+
+mod head;
+mod place;
 
 use super::BLOCK_BYTES;
 use crate::catalog::CATALOG;
 use crate::medium::MediumFile;
 use crate::{Error, Result};
+use head::{Head, N_PROMISED, Promise};
+use place::{Run, block_offset, group_offset, logical_len, n_groups, physical_len, runs};
 use redb::StorageBackend;
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::io;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-const MAGIC: [u8; 8] = *b"\x89LAGCAT\n";
-const VERSION: u16 = 1;
-const HEAD_BYTES: usize = 512;
-/// Where redb's header begins in a head.
-const HEAD_FIELDS: usize = 24;
-const N_HEADS: u64 = 2;
-/// Blocks of a group, and crcs in its first block.
-const GROUP_BLOCKS: u64 = 1024;
+/// Bytes of redb's header that say which commit is the latest: its magic, and the byte that names the slot.
+const LATEST_BYTES: usize = 10;
 
 /// What happens when a block does not have its checksum.
 #[derive(Clone, Debug)]
@@ -58,6 +71,9 @@ pub(crate) struct Damaged {
     pub(crate) what: String,
 }
 
+/// Blocks by number, with their crcs.
+type Written = BTreeMap<u32, u32>;
+
 /// A file with a checksum for every block.
 #[derive(Debug)]
 pub(crate) struct Checked {
@@ -70,12 +86,16 @@ pub(crate) struct Checked {
 struct State {
     /// redb's header as it was written last.
     header: Vec<u8>,
-    /// How often it was written.
+    /// The turn of the newest head in the file.
     turn: u64,
-    /// The head that was synced last.
-    synced: u64,
-    /// Whether the other head is newer.
-    is_newer: bool,
+    /// The head that was synced last, and its number.
+    synced: Option<(Head, u64)>,
+    /// Whether that is known of it: not when it was found at the open.
+    is_sure: bool,
+    /// What was written since.
+    written: Written,
+    /// Whether that was more than a head can promise; then it is not kept.
+    is_much: bool,
     /// Crcs of the groups that were needed so far.
     groups: BTreeMap<u64, Group>,
 }
@@ -87,21 +107,84 @@ struct Group {
     is_dirty: bool,
 }
 
+impl State {
+    /// Whether what was written since the last sync counts for nothing yet.
+    fn may_wait(&self) -> bool {
+        let latest = |header: &[u8]| header.get(..LATEST_BYTES).map(<[u8]>::to_vec);
+        let synced = self.synced.as_ref().and_then(|(head, _)| latest(&head.header));
+        self.is_sure && synced.is_some() && synced == latest(&self.header)
+    }
+
+    /// Whether the head that was synced last may only be found together with what a change would touch.
+    fn promises(&self, touches: impl FnOnce(&Promise) -> bool) -> bool {
+        self.synced.as_ref().is_some_and(|(head, _)| !self.is_sure || touches(&head.promise))
+    }
+
+    fn note_written(&mut self, block: u64, crc: u32) {
+        match u32::try_from(block) {
+            Ok(block) if !self.is_much => drop(self.written.insert(block, crc)),
+            _ => self.is_much = true,
+        }
+        if self.written.len() > N_PROMISED {
+            (self.is_much, self.written) = (true, Written::new());
+        }
+    }
+}
+
 impl Checked {
     /// A file without blocks.
     pub(crate) fn create(file: Arc<dyn MediumFile>) -> Self {
-        Self { file, strictness: Strictness::Fail, state: Mutex::new(State { synced: 1, ..State::default() }) }
+        let state = State { is_sure: true, ..State::default() };
+        Self { file, strictness: Strictness::Fail, state: Mutex::new(state) }
     }
 
     /// An existing file.
     pub(crate) fn open(file: Arc<dyn MediumFile>, strictness: Strictness) -> Result<Self> {
-        let heads = [read_head(&*file, 0)?, read_head(&*file, 1)?];
-        let newest = heads.into_iter().zip(0..).filter_map(|(head, number)| Some((head?, number)));
-        let Some(((turn, header), synced)) = newest.max_by_key(|((turn, _), _)| *turn) else {
-            return Err(Error::Corrupt { file: CATALOG.into(), offset: Some(0), what: "neither head is whole".into() });
+        let heads = [Head::read(&*file, 0)?, Head::read(&*file, 1)?];
+        let mut heads: Vec<_> = heads.into_iter().zip(0..).filter_map(|(head, number)| Some((head?, number))).collect();
+        heads.sort_by_key(|(head, _)| std::cmp::Reverse(head.turn));
+        let turn = heads.first().map_or(0, |(head, _)| head.turn);
+        let checked = Self { file, strictness, state: Mutex::default() };
+        let mut good = Vec::new();
+        let mut broken = Damaged { offset: Some(0), what: "neither head is whole".into() };
+        for (head, number) in heads {
+            match checked.broken_promise(&head.promise).map_err(|source| Error::io("read", CATALOG, source))? {
+                None => good.push((head, number)),
+                Some(what) => broken = what,
+            }
+        }
+        // Two that say the same: the later one was written after the sync of the earlier.
+        let is_sure = matches!(&good[..], [(a, _), (b, _)] if a.header == b.header && a.turn > b.turn);
+        let chosen = if is_sure { good.pop() } else { good.into_iter().next() };
+        let Some((head, number)) = chosen else {
+            return Err(Error::Corrupt { file: CATALOG.into(), offset: broken.offset, what: broken.what });
         };
-        let state = State { header, turn, synced, ..State::default() };
-        Ok(Self { file, strictness, state: Mutex::new(state) })
+        let mut state = checked.state();
+        (state.header, state.turn) = (head.header.clone(), turn);
+        (state.synced, state.is_sure) = (Some((head, number)), is_sure);
+        drop(state);
+        Ok(checked)
+    }
+
+    /// What of a promise is not found.
+    fn broken_promise(&self, promise: &Promise) -> io::Result<Option<Damaged>> {
+        if self.file.len()? < promise.len {
+            let what = format!("is shorter than {} bytes, which its head says", promise.len);
+            return Ok(Some(Damaged { offset: None, what }));
+        }
+        for (block, crc) in &promise.blocks {
+            let (block, mut bytes) = (u64::from(*block), [0; BLOCK_BYTES as usize]);
+            self.file.read_at(block_offset(block), &mut bytes)?;
+            let mut kept = Vec::new();
+            for run in runs(block * BLOCK_BYTES, bytes.len())? {
+                kept.extend(self.crcs(&run)?);
+            }
+            if block_crc(block, &bytes) != *crc || kept != [*crc] {
+                let what = "the block is not the one that the latest commit wrote".to_owned();
+                return Ok(Some(Damaged { offset: Some(block_offset(block)), what }));
+            }
+        }
+        Ok(None)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -111,12 +194,12 @@ impl Checked {
     /// The crcs of some blocks of one group.
     fn crcs(&self, run: &Run) -> io::Result<Vec<u32>> {
         let mut state = self.state();
-        let group = self.group(&mut state, run.group)?;
+        let group = self.group(&mut state.groups, run.group)?;
         group.crcs.get(run.range()).map(<[u32]>::to_vec).ok_or_else(|| io::ErrorKind::InvalidInput.into())
     }
 
-    fn group<'a>(&self, state: &'a mut State, number: u64) -> io::Result<&'a mut Group> {
-        match state.groups.entry(number) {
+    fn group<'a>(&self, groups: &'a mut BTreeMap<u64, Group>, number: u64) -> io::Result<&'a mut Group> {
+        match groups.entry(number) {
             Entry::Occupied(group) => Ok(group.into_mut()),
             Entry::Vacant(place) => {
                 let mut bytes = vec![0; BLOCK_BYTES as usize];
@@ -149,47 +232,77 @@ impl Checked {
     }
 
     fn write_run(&self, run: &Run, data: &[u8]) -> io::Result<()> {
-        // Before the write, so that a failure to read the other crcs changes nothing.
         let mut state = self.state();
-        let group = self.group(&mut state, run.group)?;
-        let Some(crcs) = group.crcs.get_mut(run.range()) else { return Err(io::ErrorKind::InvalidInput.into()) };
-        self.file.write_at(run.offset(), data)?;
-        for ((crc, block), bytes) in crcs.iter_mut().zip(run.blocks()).zip(data.chunks(BLOCK_BYTES as usize)) {
-            *crc = block_crc(block, bytes);
+        // Before the write, so that a failure to read the other crcs changes nothing.
+        self.group(&mut state.groups, run.group)?;
+        let is_promised = |promise: &Promise| {
+            run.blocks().any(|block| u32::try_from(block).is_ok_and(|block| promise.blocks.contains_key(&block)))
+        };
+        if state.promises(is_promised) {
+            self.settle(&mut state)?;
         }
+        self.file.write_at(run.offset(), data)?;
+        let blocks = run.blocks().zip(data.chunks(BLOCK_BYTES as usize));
+        let new: Vec<_> = blocks.map(|(block, bytes)| (block, block_crc(block, bytes))).collect();
+        new.iter().for_each(|(block, crc)| state.note_written(*block, *crc));
+        let group = self.group(&mut state.groups, run.group)?;
+        let crcs = group.crcs.get_mut(run.range()).ok_or(io::ErrorKind::InvalidInput)?;
+        crcs.iter_mut().zip(new).for_each(|(crc, (_, new))| *crc = new);
         group.is_dirty = true;
         Ok(())
     }
 
-    fn write_header(&self, header: &[u8]) -> io::Result<()> {
-        let mut state = self.state();
-        state.turn += 1;
-        let head = head_of(state.turn, header)?;
-        self.file.write_at(head_offset(1 - state.synced), &head)?;
-        state.header = header.to_vec();
-        state.is_newer = true;
+    /// Writes the crcs that are not in the file yet.
+    fn write_crcs(&self, state: &mut State) -> io::Result<()> {
+        for (number, group) in &mut state.groups {
+            if std::mem::take(&mut group.is_dirty) {
+                let crcs: Vec<u8> = group.crcs.iter().flat_map(|crc| crc.to_le_bytes()).collect();
+                self.file.write_at(group_offset(*number), &crcs)?;
+            }
+        }
         Ok(())
     }
 
-    /// The crcs that are not in the file yet, by group.
-    fn take_dirty(&self) -> Vec<(u64, Vec<u8>)> {
-        let mut dirty = Vec::new();
-        for (number, group) in &mut self.state().groups {
-            if std::mem::take(&mut group.is_dirty) {
-                dirty.push((*number, group.crcs.iter().flat_map(|crc| crc.to_le_bytes()).collect()));
-            }
+    /// Syncs all that was written, with a head that promises it. Reading goes on meanwhile.
+    fn sync_all(&self) -> io::Result<()> {
+        let mut state = self.state();
+        self.write_crcs(&mut state)?;
+        let is_first = std::mem::take(&mut state.is_much) || !state.is_sure;
+        drop(state);
+        if is_first {
+            self.file.sync()?;
         }
-        dirty
+        let mut state = self.state();
+        state.turn += 1;
+        let promise = Promise { len: self.file.len()?, blocks: std::mem::take(&mut state.written) };
+        let head = Head { turn: state.turn, header: state.header.clone(), promise };
+        let number = state.synced.as_ref().map_or(0, |(_, number)| 1 - number);
+        drop(state);
+        head.write(&*self.file, number)?;
+        self.file.sync()?;
+        let mut state = self.state();
+        (state.synced, state.is_sure) = (Some((head, number)), true);
+        self.write_settled(&mut state).map(drop)
     }
 
-    /// Writes the head that was just synced over the other one as well.
-    fn copy_head(&self) -> io::Result<()> {
-        let mut state = self.state();
-        if !std::mem::take(&mut state.is_newer) {
-            return Ok(());
+    /// Writes the head that was synced last, without a promise, over the other one.
+    fn write_settled(&self, state: &mut State) -> io::Result<Option<(Head, u64)>> {
+        let Some((head, number)) = &state.synced else { return Ok(None) };
+        state.turn += 1;
+        let settled = Head { turn: state.turn, header: head.header.clone(), promise: Promise::default() };
+        settled.write(&*self.file, 1 - number)?;
+        Ok(Some((settled, 1 - number)))
+    }
+
+    /// Makes the head that was synced last good without its promise.
+    fn settle(&self, state: &mut State) -> io::Result<()> {
+        if !state.is_sure {
+            self.file.sync()?;
         }
-        state.synced = 1 - state.synced;
-        self.file.write_at(head_offset(1 - state.synced), &head_of(state.turn, &state.header)?)
+        let settled = self.write_settled(state)?;
+        self.file.sync()?;
+        (state.synced, state.is_sure) = (settled, true);
+        Ok(())
     }
 }
 
@@ -217,22 +330,25 @@ impl StorageBackend for Checked {
         if !len.is_multiple_of(BLOCK_BYTES) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let n_groups = (len / BLOCK_BYTES).saturating_sub(1).div_ceil(GROUP_BLOCKS);
-        self.state().groups.retain(|number, _| *number < n_groups);
+        let mut state = self.state();
+        if state.promises(|promise| promise.len > physical_len(len)) {
+            self.settle(&mut state)?;
+        }
+        state.groups.retain(|number, _| *number < n_groups(len));
+        state.written.retain(|block, _| u64::from(*block) < len / BLOCK_BYTES);
         self.file.set_len(physical_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        for (number, crcs) in self.take_dirty() {
-            self.file.write_at(group_offset(number), &crcs)?;
-        }
-        self.file.sync()?;
-        self.copy_head()
+        let may_wait = self.state().may_wait();
+        if may_wait { Ok(()) } else { self.sync_all() }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         if offset == 0 {
-            return self.write_header(data);
+            // It goes to the file with the next sync.
+            self.state().header = data.to_vec();
+            return Ok(());
         }
         let mut rest = data;
         runs(offset, data.len())?.try_for_each(|run| {
@@ -243,118 +359,8 @@ impl StorageBackend for Checked {
     }
 }
 
-/// Neighbouring blocks of one group.
-struct Run {
-    group: u64,
-    /// Numbers within the group.
-    first: u64,
-    n: u64,
-}
-
-impl Run {
-    fn range(&self) -> Range<usize> {
-        self.first as usize..(self.first + self.n) as usize
-    }
-
-    fn blocks(&self) -> Range<u64> {
-        let first = 1 + self.group * GROUP_BLOCKS + self.first;
-        first..first + self.n
-    }
-
-    fn offset(&self) -> u64 {
-        group_offset(self.group) + (1 + self.first) * BLOCK_BYTES
-    }
-
-    fn n_bytes(&self) -> usize {
-        (self.n * BLOCK_BYTES) as usize
-    }
-}
-
-/// The blocks of `offset..offset + len`, group by group.
-fn runs(offset: u64, len: usize) -> io::Result<impl Iterator<Item = Run>> {
-    let (first, n) = (offset / BLOCK_BYTES, len as u64 / BLOCK_BYTES);
-    if first == 0 || !offset.is_multiple_of(BLOCK_BYTES) || !(len as u64).is_multiple_of(BLOCK_BYTES) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let (mut next, end) = (first - 1, first - 1 + n);
-    Ok(std::iter::from_fn(move || {
-        let (group, first) = (next / GROUP_BLOCKS, next % GROUP_BLOCKS);
-        let n = (GROUP_BLOCKS - first).min(end - next);
-        next += n;
-        (n > 0).then_some(Run { group, first, n })
-    }))
-}
-
-fn head_offset(number: u64) -> u64 {
-    number * BLOCK_BYTES
-}
-
-fn group_offset(group: u64) -> u64 {
-    (N_HEADS + group * (1 + GROUP_BLOCKS)) * BLOCK_BYTES
-}
-
-fn block_offset(block: u64) -> u64 {
-    let index = block.saturating_sub(1);
-    group_offset(index / GROUP_BLOCKS) + (1 + index % GROUP_BLOCKS) * BLOCK_BYTES
-}
-
-/// Bytes of the file when redb has `len`.
-fn physical_len(len: u64) -> u64 {
-    match (len / BLOCK_BYTES).checked_sub(1) {
-        None => 0,
-        Some(n) => (N_HEADS + n + n.div_ceil(GROUP_BLOCKS)) * BLOCK_BYTES,
-    }
-}
-
-/// Bytes that redb has when the file has `len`.
-fn logical_len(len: u64) -> Option<u64> {
-    let Some(n) = (len / BLOCK_BYTES).checked_sub(N_HEADS) else { return (len == 0).then_some(0) };
-    let logical = (1 + n - n.div_ceil(1 + GROUP_BLOCKS)) * BLOCK_BYTES;
-    (physical_len(logical) == len).then_some(logical)
-}
-
 fn block_crc(block: u64, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&block.to_le_bytes()), bytes)
-}
-
-fn head_of(turn: u64, header: &[u8]) -> io::Result<Vec<u8>> {
-    let n_bytes = u16::try_from(header.len()).ok().filter(|n| usize::from(*n) <= HEAD_BYTES - HEAD_FIELDS);
-    let n_bytes = n_bytes.ok_or(io::ErrorKind::InvalidInput)?;
-    let fields = [&MAGIC[..], &VERSION.to_le_bytes()[..], &n_bytes.to_le_bytes()[..]].concat();
-    let body = [&turn.to_le_bytes()[..], header].concat();
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&fields), &body);
-    let mut head = [fields, crc.to_le_bytes().to_vec(), body].concat();
-    head.resize(HEAD_BYTES, 0);
-    Ok(head)
-}
-
-/// Turn and redb's header, if the head is whole.
-fn read_head(file: &dyn MediumFile, number: u64) -> Result<Option<(u64, Vec<u8>)>> {
-    let mut head = [0; HEAD_BYTES];
-    match file.read_at(head_offset(number), &mut head) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(source) => return Err(Error::io("read", CATALOG, source)),
-    }
-    let Some((version, turn, header)) = parse_head(&head) else { return Ok(None) };
-    if version != VERSION {
-        return Err(Error::Unsupported { file: CATALOG.into(), what: format!("version {version} of the file") });
-    }
-    Ok(Some((turn, header.to_vec())))
-}
-
-fn parse_head(head: &[u8]) -> Option<(u16, u64, &[u8])> {
-    let (fields, rest) = head.split_first_chunk::<12>()?;
-    let (crc, body) = rest.split_first_chunk::<4>()?;
-    let n_bytes = usize::from(u16::from_le_bytes(*fields.last_chunk::<2>()?));
-    let body = body.get(..8 + n_bytes)?;
-    if crc32c::crc32c_append(crc32c::crc32c(fields), body) != u32::from_le_bytes(*crc) {
-        return None;
-    }
-    let (magic, numbers) = fields.split_first_chunk::<8>()?;
-    let version = u16::from_le_bytes(*numbers.first_chunk::<2>()?);
-    let (turn, header) = body.split_first_chunk::<8>()?;
-    (*magic == MAGIC).then_some((version, u64::from_le_bytes(*turn), header))
 }
 
 fn damaged(offset: Option<u64>, what: &str) -> io::Error {
