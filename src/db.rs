@@ -170,7 +170,7 @@ impl Scope {
         self.store.check_running()?;
         let (rows, commit, pin) = self.store.read()?;
         let scope = find_scope(&rows, &self.name)?;
-        Ok(Snapshot { rows, store: self.store.clone(), scope, commit, pin: Some(pin), pending: None })
+        Ok(Snapshot::pinned(rows, self.store.clone(), scope, (commit, pin)))
     }
 
     /// What it held at an earlier commit, inside the retention window ([`Options::retain_commits`]). Of commits that
@@ -183,7 +183,7 @@ impl Scope {
         self.store.check_running()?;
         let (rows, commit, pin) = self.store.read_as_of(commit)?;
         let scope = find_scope(&rows, &self.name)?;
-        Ok(Snapshot { rows, store: self.store.clone(), scope, commit, pin: Some(pin), pending: None })
+        Ok(Snapshot::pinned(rows, self.store.clone(), scope, (commit, pin)))
     }
 
     /// Begins to write, once nobody else does.

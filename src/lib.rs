@@ -84,8 +84,8 @@ pub use id::{CommitId, Id, SegmentId};
 pub use index::vector::{IndexStats, Plan, Route, Why};
 pub use lagdb_format as format;
 pub use maintenance::{
-    Backup, Compaction, Debt, DiskBudget, Eviction, Problem, Progress, PurgeReceipt, Stats, Upkeep, UpkeepHandle,
-    UpkeepReport, VerifyReport,
+    Backup, Compaction, Debt, DiskBudget, Eviction, Expiry, Problem, Progress, PurgeReceipt, Stats, Upkeep,
+    UpkeepHandle, UpkeepReport, VerifyReport,
 };
 pub use options::Options;
 pub use record::{

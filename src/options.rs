@@ -4,6 +4,9 @@ use crate::record::EmbeddingSpace;
 use crate::{Error, Result};
 use lagdb_format::planner::{self, Budget, Plan};
 use lagdb_format::{Encoding, KvLog, KvRead};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Keys of fewer bytes at one layer are not compressed.
 const SMALL_COLUMN_BYTES: usize = 4096;
@@ -34,6 +37,28 @@ pub struct Options {
     pub(crate) retained: usize,
     pub(crate) graph_from: usize,
     pub(crate) index_memory_bytes: usize,
+    pub(crate) clock: Clock,
+}
+
+/// Says what time it is, in ms since 1970.
+#[derive(Clone)]
+pub(crate) struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Clock {
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.0)()
+    }
+
+    fn of_the_system() -> Self {
+        let since = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(Arc::new(move || u64::try_from(since().as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock({} ms)", self.now_ms())
+    }
 }
 
 impl Default for Options {
@@ -49,6 +74,7 @@ impl Default for Options {
             retained: 0,
             graph_from: GRAPH_FROM,
             index_memory_bytes: INDEX_MEMORY_BYTES,
+            clock: Clock::of_the_system(),
         }
     }
 }
@@ -146,6 +172,14 @@ impl Options {
     #[must_use]
     pub fn index_memory_bytes(mut self, n_bytes: usize) -> Self {
         self.index_memory_bytes = n_bytes;
+        self
+    }
+
+    /// What time it is, in ms since 1970; the system's clock unless said otherwise. Every snapshot asks once, when it is
+    /// taken: what is over by then, it does not find.
+    #[must_use]
+    pub fn clock(mut self, now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.clock = Clock(Arc::new(now_ms));
         self
     }
 

@@ -32,10 +32,12 @@ fn made([label, domain, trust, time, outcome, kind, status, signature]: [u8; 8])
     trajectory = trajectory.rollout(word(domain), u32::from(label));
     trajectory.steps.push(step);
     trajectory.domain = (domain % 4 > 0).then(|| word(domain));
+    trajectory.expires_at_ms = (time % 3 > 0).then(|| 1 + ms);
     let kind = StrategyKind::from_code(1 + kind % 3).unwrap();
     let mut strategy = Strategy::new("title", "when", "how").kind(kind).label(word(label));
     strategy.trust = trust;
     strategy.created_at_ms = ms;
+    strategy.expires_at_ms = trajectory.expires_at_ms;
     strategy.domain.clone_from(&trajectory.domain);
     strategy = strategy.action_signature(word(signature)).error_signature(word(signature / 3));
     strategy.status = [Status::Active, Status::Suspended, Status::Stale, Status::Expired][usize::from(status % 4)];
@@ -52,6 +54,7 @@ enum Said {
     Status(Status),
     TrustFrom(Trust),
     Time(u64, u64),
+    ExpiredAt(u64),
     Action(String),
     Error(String),
     Task(String),
@@ -71,6 +74,8 @@ fn said() -> BoxedStrategy<Said> {
         (0..3usize).prop_map(|n| Said::TrustFrom(Trust::ALL[n])),
         (0..5 * HOUR_MS, 0..2 * HOUR_MS).prop_map(|(from, n)| Said::Time(from, from + n)),
         (0..5u64, 0..3u64).prop_map(|(hour, n)| Said::Time(hour * HOUR_MS, hour * HOUR_MS + n)),
+        (0..5 * HOUR_MS).prop_map(Said::ExpiredAt),
+        (0..5u64, 0..3u64).prop_map(|(hour, n)| Said::ExpiredAt(hour * HOUR_MS + n)),
         any::<u8>().prop_map(|n| Said::Action(word(n))),
         any::<u8>().prop_map(|n| Said::Error(word(n))),
         (0..3u8).prop_map(|n| Said::Task(format!("task {n}"))),
@@ -98,6 +103,7 @@ impl Said {
             Self::Status(status) => Filter::status(*status),
             Self::TrustFrom(trust) => Filter::trust(*trust..),
             Self::Time(first, last) => Filter::time_ms(*first..=*last),
+            Self::ExpiredAt(ms) => Filter::expired_at(*ms),
             Self::Action(signature) => Filter::action_signature(signature),
             Self::Error(signature) => Filter::error_signature(signature),
             Self::Task(task) => Filter::task(task),
@@ -117,6 +123,7 @@ impl Said {
             Self::Domain(domain) => trajectory.domain.as_ref() == Some(domain),
             Self::TrustFrom(trust) => trajectory.trust >= *trust,
             Self::Time(first, last) => is_in(trajectory.started_at_ms, *first, *last),
+            Self::ExpiredAt(ms) => trajectory.expires_at_ms.is_some_and(|at| at <= *ms),
             Self::Action(signature) => trajectory.steps[0].action_signature.as_ref() == Some(signature),
             Self::Error(signature) => trajectory.steps[0].error_signature.as_ref() == Some(signature),
             Self::Task(task) => trajectory.task == *task,
@@ -176,7 +183,8 @@ proptest! {
         let records: Vec<Made> = bytes.into_iter().map(made).collect();
         let (_database, scope) = kit::in_memory();
         let ids = put(&scope, &records);
-        let snapshot = scope.snapshot().unwrap();
+        // Before the time of any of them is over.
+        let snapshot = scope.snapshot().unwrap().at_ms(0);
         let any_status = Filter::any_of(Status::ALL.map(Filter::status));
         for said in filters {
             for query in [Query::newest(), Query::near(embed("flight"))] {
@@ -204,7 +212,8 @@ fn only_active_strategies_unless_the_filter_names_a_status() {
     let records: Vec<Made> = (0..4).map(|status| made([0, 0, 0, 0, 1, 0, status, 0])).collect();
     let ids = put(&scope, &records);
     let found = |query: &Query| -> Vec<_> {
-        scope.snapshot().unwrap().search::<Strategy>(query).unwrap().iter().map(|hit| hit.id).collect()
+        let snapshot = scope.snapshot().unwrap().at_ms(0);
+        snapshot.search::<Strategy>(query).unwrap().iter().map(|hit| hit.id).collect()
     };
     assert_eq!(found(&Query::newest()), [ids[0].1]);
     assert_eq!(found(&Query::newest().filter(Filter::status(Status::Stale))), [ids[2].1]);

@@ -33,6 +33,7 @@ mod the_index_may_be_destroyed;
 mod the_kept_corpus_is_replayed;
 mod the_same_content_is_one_record;
 mod tidy;
+mod what_is_over_is_not_found;
 
 #[cfg(feature = "generate")]
 mod generate_attach;

@@ -94,13 +94,14 @@ fn an_explanation_says_what_each_filter_left_and_what_became_of_each_candidate()
     let (_database, scope, all) =
         circle(&[(0.0, Success, 1), (5.0, Success, 1), (60.0, Success, 1), (9.0, Failure, 1)]);
     let query = Query::near(at(0.0)).outcome(Success).limit(1).pool(10).floor(0.9);
-    let explained = scope.snapshot().unwrap().explain::<Trajectory>(&query).unwrap();
+    let explained = scope.snapshot().unwrap().at_ms(7).explain::<Trajectory>(&query).unwrap();
     assert_eq!(explained.hits, scope.snapshot().unwrap().search::<Trajectory>(&query).unwrap());
     let Path::Nearest(plan) = explained.path else { panic!("{:?}", explained.path) };
     assert_eq!((explained.n_records, plan.n_candidates), (4, 3));
     assert_eq!((plan.route, plan.why), (Route::Scan, Why::NoGraph));
     let kept: Vec<_> = explained.filters.iter().map(|kept| (kept.filter.to_string(), kept.n_left)).collect();
-    assert_eq!(kept, [("an embedding in plane (dim 2)".to_owned(), 4), ("outcome success".to_owned(), 3)]);
+    let expected = [("an embedding in plane (dim 2)", 4), ("outcome success", 3), ("not expired at 7 ms", 3)];
+    assert_eq!(kept, expected.map(|(filter, n_left)| (filter.to_owned(), n_left)));
     let fates: Vec<_> = explained.considered.iter().map(|one| (one.id, one.fate)).collect();
     assert_eq!(fates, [(all[0], Fate::Hit), (all[1], Fate::BeyondLimit), (all[2], Fate::BelowFloor)]);
 }

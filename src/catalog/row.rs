@@ -80,7 +80,7 @@ pub(crate) struct DerivedRow {
 
 impl DerivedRow {
     /// What this lagdb derives.
-    pub(crate) const NOW: Self = Self { version: 2 };
+    pub(crate) const NOW: Self = Self { version: 3 };
 }
 
 /// A segment file that the catalog knows.

@@ -13,7 +13,8 @@ use roaring::RoaringBitmap;
 use std::ops::RangeInclusive;
 
 const SCHEMA: u16 = 1;
-const HOUR: u8 = 13;
+/// Where the value of a field begins in a key, after the scope and the field's code.
+const VALUE_AT: usize = 5;
 const HOUR_MS: u64 = 3_600_000;
 
 /// What a bitmap is about.
@@ -47,6 +48,8 @@ pub(crate) enum Field<'a> {
     Trust(Trust),
     /// Trajectories that began, and strategies that were distilled, in this hour since 1970.
     Hour(u64),
+    /// Records whose time is over in this hour since 1970.
+    Expiry(u64),
     /// Strategies that speak about an action.
     OnAction(&'a str),
     /// Strategies that speak about an error.
@@ -79,7 +82,8 @@ impl Field<'_> {
             Self::Domain(domain) => (10, digest(domain)),
             Self::Status(status) => (11, number(status as u64)),
             Self::Trust(trust) => (12, number(trust as u64)),
-            Self::Hour(hour) => (HOUR, number(hour)),
+            Self::Hour(hour) => (13, number(hour)),
+            Self::Expiry(hour) => (33, number(hour)),
             Self::OnAction(signature) => (14, digest(signature)),
             Self::OnError(signature) => (15, digest(signature)),
             Self::Action(signature) => (16, digest(signature)),
@@ -112,12 +116,18 @@ pub(crate) fn hour(ms: u64) -> u64 {
     ms / HOUR_MS
 }
 
-/// All ids of some hours.
-pub(crate) fn load_hours(rows: &Rows, scope: ScopeId, hours: &RangeInclusive<u64>) -> Result<RoaringBitmap> {
+/// All ids of some hours, filed as `field` is.
+pub(crate) fn load_hours(
+    rows: &Rows,
+    scope: ScopeId,
+    field: Field<'_>,
+    hours: &RangeInclusive<u64>,
+) -> Result<RoaringBitmap> {
     let mut all = RoaringBitmap::new();
-    rows.scan_raw(Table::Bitmaps, &Key::scope(scope).then(&[HOUR]), &mut |key, bytes| {
+    let any_hour = Key::of(field.key(scope).as_bytes().get(..VALUE_AT).unwrap_or_default());
+    rows.scan_raw(Table::Bitmaps, &any_hour, &mut |key, bytes| {
         // The value is 16 bytes; hours fill the lower eight.
-        if Key::u64_at(key, 13).is_some_and(|hour| hours.contains(&hour)) {
+        if Key::u64_at(key, VALUE_AT + 8).is_some_and(|hour| hours.contains(&hour)) {
             all |= parse(key, value::open(Table::Bitmaps, key, bytes)?)?;
         }
         Ok(())

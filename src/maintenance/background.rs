@@ -1,10 +1,10 @@
 //! Keeping debt and disk use within bounds in the background, at a pace that leaves the disk to others.
 //!
 //! One thread looks at the debt from time to time. When enough is dead it moves what lives out of the worst segments, a
-//! bounded number of bytes at once; before that, KV logs beyond a budget are evicted ([`Database::evict`]). Readers
-//! and writers go on: copying takes no turn, and files go when nobody reads them. A crash leaves either state.
+//! bounded number of bytes at once; before that, what is over is taken out ([`Database::expire`]) and KV logs beyond a
+//! budget are evicted ([`Database::evict`]). Readers and writers go on: copying takes no turn, and files go when nobody reads them. A crash leaves either state.
 
-use super::{Debt, DiskBudget, Eviction, SegmentDebt};
+use super::{Debt, DiskBudget, Eviction, Expiry, SegmentDebt};
 use crate::{Database, Error, Result, SegmentId};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -51,6 +51,8 @@ pub struct UpkeepReport {
     pub freed_bytes: u64,
     /// Living bytes it copied for that.
     pub copied_bytes: u64,
+    /// Records whose time was over.
+    pub expired: Expiry,
     /// KV logs that were evicted.
     pub evicted: Eviction,
     /// Why the last round ended early, if it did; the next one tries again.
@@ -80,7 +82,7 @@ struct State {
 }
 
 impl Database {
-    /// Begins to keep debt and disk use within bounds, until the handle is dropped.
+    /// Begins to take out what is over and to keep debt and disk use within bounds, until the handle is dropped.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming the field that makes no sense, [`Error::Io`] when there can be no thread.
@@ -157,6 +159,8 @@ impl Shared {
     }
 
     fn keep(&self, database: &Database, upkeep: &Upkeep) -> Result<()> {
+        let expired = database.expire(database.store().options.clock.now_ms())?;
+        self.state().report.expired += expired;
         let evicted = database.evict(upkeep.budget)?;
         self.state().report.evicted.add(&evicted);
         let debt = database.debt()?;

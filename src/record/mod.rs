@@ -81,6 +81,15 @@ pub trait Record: sealed::Sealed + Clone + Send + Sync + Sized + 'static {
     /// When it began or was made, ms since 1970, if that is known.
     fn time_ms(&self) -> Option<u64>;
 
+    /// Until when it holds, or is kept, ms since 1970, if that is limited.
+    fn expires_at_ms(&self) -> Option<u64>;
+
+    /// Whether its time is over at `now_ms`.
+    #[doc(hidden)]
+    fn is_over(&self, now_ms: u64) -> bool {
+        self.expires_at_ms().is_some_and(|ms| ms <= now_ms)
+    }
+
     /// The record, to be believed so far.
     #[doc(hidden)]
     #[must_use]

@@ -36,7 +36,8 @@ pub struct Strategy {
     pub trust: Trust,
     /// When it was distilled, ms since 1970; 0 when unknown.
     pub created_at_ms: u64,
-    /// Until when it holds, ms since 1970.
+    /// Until when it holds, ms since 1970; from then on no search finds it, and [upkeep](crate::Database::keep_up) notes
+    /// it as [`Status::Expired`].
     pub expires_at_ms: Option<u64>,
     /// Where it comes from.
     pub provenance: Provenance,
@@ -167,6 +168,13 @@ impl Strategy {
         self
     }
 
+    /// Holding until `ms` since 1970.
+    #[must_use]
+    pub fn expires_at_ms(mut self, ms: u64) -> Self {
+        self.expires_at_ms = Some(ms);
+        self
+    }
+
     /// Distilled also from the steps `first_step` to `last_step` of `trajectory`.
     #[must_use]
     pub fn evidence(mut self, trajectory: Id<Trajectory>, steps: RangeInclusive<u32>, polarity: Polarity) -> Self {
@@ -218,6 +226,10 @@ impl Record for Strategy {
 
     fn content(&self) -> Self {
         Self { status: Status::Active, superseded_by: None, ..self.clone() }
+    }
+
+    fn expires_at_ms(&self) -> Option<u64> {
+        self.expires_at_ms
     }
 
     fn with_trust(self, trust: Trust) -> Self {

@@ -24,7 +24,8 @@ pub struct Trajectory {
     pub trust: Trust,
     /// When the task began, ms since 1970; 0 when unknown.
     pub started_at_ms: u64,
-    /// Until when it is kept, ms since 1970.
+    /// Until when it is kept, ms since 1970; from then on no search finds it, and [upkeep](crate::Database::keep_up)
+    /// deletes it.
     pub expires_at_ms: Option<u64>,
 }
 
@@ -111,6 +112,13 @@ impl Trajectory {
         self
     }
 
+    /// Kept until `ms` since 1970.
+    #[must_use]
+    pub fn expires_at_ms(mut self, ms: u64) -> Self {
+        self.expires_at_ms = Some(ms);
+        self
+    }
+
     /// Begun at `ms` since 1970.
     #[must_use]
     pub fn started_at_ms(mut self, ms: u64) -> Self {
@@ -153,6 +161,10 @@ impl Record for Trajectory {
 
     fn time_ms(&self) -> Option<u64> {
         (self.started_at_ms > 0).then_some(self.started_at_ms)
+    }
+
+    fn expires_at_ms(&self) -> Option<u64> {
+        self.expires_at_ms
     }
 
     fn with_trust(self, trust: Trust) -> Self {

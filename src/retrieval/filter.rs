@@ -99,6 +99,12 @@ impl Filter {
         }
     }
 
+    /// Records whose time was over at `ms` since 1970. A query that filters by this, or by [`Status::Expired`], is asked for
+    /// what is over too; others only for what holds at the [time](crate::Snapshot::now_ms) of the snapshot.
+    pub fn expired_at(ms: u64) -> Self {
+        Self::is(Property::Expired(ms))
+    }
+
     /// Trajectories in which this action was taken, strategies that speak about it; by its signature.
     pub fn action_signature(signature: impl Into<String>) -> Self {
         Self::is(Property::Action(signature.into()))
@@ -160,6 +166,11 @@ impl Filter {
     /// Whether it asks for a status.
     pub(super) fn names_status(&self) -> bool {
         self.properties().any(|property| matches!(property, Property::Status(_)))
+    }
+
+    /// Whether it asks for what is over.
+    pub(super) fn names_expiry(&self) -> bool {
+        self.properties().any(|of| matches!(of, Property::Expired(_) | Property::Status(Status::Expired)))
     }
 
     fn properties(&self) -> impl Iterator<Item = &Property> {

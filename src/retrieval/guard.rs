@@ -2,7 +2,7 @@
 //! of the signature, and one of each lesson.
 
 use crate::index::bitmaps::{self, Field};
-use crate::record::{Status, Strategy, StrategyKind, limits};
+use crate::record::{Record, Status, Strategy, StrategyKind, limits};
 use crate::{Id, Result, Snapshot};
 
 /// A lesson that speaks about what is about to happen.
@@ -15,7 +15,8 @@ pub struct Lesson {
 }
 
 impl Snapshot {
-    /// The active guardrails and contrasts that speak about an action, by its signature; the latest put first.
+    /// The active guardrails and contrasts that speak about an action, by its signature, and are not over; the latest put
+    /// first.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) when the signature is empty or too long;
@@ -25,7 +26,8 @@ impl Snapshot {
         self.lessons(Field::OnAction(action_signature), |strategy| &strategy.action_signatures, action_signature)
     }
 
-    /// The active guardrails and contrasts that speak about an error, by its signature; the latest put first.
+    /// The active guardrails and contrasts that speak about an error, by its signature, and are not over; the latest put
+    /// first.
     ///
     /// # Errors
     /// As [`guard`](Self::guard).
@@ -47,7 +49,7 @@ impl Snapshot {
             let warns = matches!(strategy.kind, StrategyKind::Guardrail | StrategyKind::Contrast);
             // The index knows signatures by their digest.
             let is_meant = signatures(&strategy).iter().any(|of| of == signature);
-            if warns && is_meant && strategy.status == Status::Active {
+            if warns && is_meant && strategy.status == Status::Active && !strategy.is_over(self.now_ms()) {
                 lessons.push(Lesson { id, strategy });
             }
         }

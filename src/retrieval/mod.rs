@@ -19,6 +19,7 @@ mod explain;
 mod filter;
 mod guard;
 mod nearest;
+mod over;
 mod property;
 mod query;
 mod rank;

@@ -37,7 +37,7 @@ impl Snapshot {
         let nothing = Nearest { hits: Vec::new(), plan: None };
         let (Some(scope), Some(space)) = (self.scope, self.space()?) else { return Ok(nothing) };
         near.space().require(&space)?;
-        let among = self.among::<R>(scope, query, &filters_of::<R>(query), &mut Vec::new())?;
+        let among = self.among::<R>(scope, query, &filters_of::<R>(query, self.now_ms()), &mut Vec::new())?;
         let found = self.nearest_among(scope, &among, near.as_slice(), query.limit, query.floor)?;
         let hits = found.best.into_iter().map(|scored| (Id::from_u64(u64::from(scored.document)), scored.score));
         Ok(Nearest { hits: hits.collect(), plan: Some(found.plan) })

@@ -21,6 +21,8 @@ pub(super) enum Property {
     Trust(Trust),
     /// The first and the last ms.
     Time(u64, u64),
+    /// Whose time is over at this ms.
+    Expired(u64),
     Action(String),
     Error(String),
     Task(String),
@@ -56,7 +58,8 @@ impl Property {
     ) -> Result<RoaringBitmap> {
         let field = match self {
             Self::Everything => return Ok(all.clone()),
-            Self::Time(first, last) => return began(snapshot, scope, all, kind, (*first, *last)),
+            Self::Time(first, last) => return Date::Began.between((*first, *last), snapshot, scope, all, kind),
+            Self::Expired(ms) => return Date::Over.between((0, *ms), snapshot, scope, all, kind),
             Self::Record(of, id) => {
                 let named = if *of == kind { document(*id).ok() } else { None };
                 return Ok(named.into_iter().collect());
@@ -89,6 +92,7 @@ impl Property {
             Self::Domain(domain) => record.domain() == Some(domain),
             Self::Trust(trust) => record.trust() == *trust,
             Self::Time(first, last) => record.time_ms().is_some_and(|ms| (*first..=*last).contains(&ms)),
+            Self::Expired(ms) => record.is_over(*ms),
             Self::Record(kind, of) => *kind == R::KIND && *of == id.as_u64(),
             Self::Embedded(space) => snapshot.embedding(id)?.is_some_and(|embedding| embedding.space() == space),
             _ => {
@@ -146,32 +150,58 @@ impl Property {
     }
 }
 
-/// Who began in these ms: by the hour, and in the first and the last hour by the records themselves.
-fn began(
-    snapshot: &Snapshot,
-    scope: ScopeId,
-    all: &RoaringBitmap,
-    kind: RecordKind,
-    (first, last): (u64, u64),
-) -> Result<RoaringBitmap> {
-    let hours = bitmaps::hour(first)..=bitmaps::hour(last);
-    let mut found = bitmaps::load_hours(&snapshot.rows, scope, &hours)? & all;
-    for edge in [*hours.start(), *hours.end()] {
-        for number in bitmaps::load(&snapshot.rows, scope, Field::Hour(edge))? & &found {
-            let ms = match kind {
-                RecordKind::Trajectory => time_of::<Trajectory>(snapshot, number)?,
-                RecordKind::Strategy => time_of::<Strategy>(snapshot, number)?,
-            };
-            if !ms.is_some_and(|ms| (first..=last).contains(&ms)) {
-                found.remove(number);
-            }
-        }
-    }
-    Ok(found)
+/// A date of a record, filed by the hour.
+#[derive(Clone, Copy)]
+enum Date {
+    /// When it began or was made.
+    Began,
+    /// When its time is over.
+    Over,
 }
 
-fn time_of<R: Record>(snapshot: &Snapshot, number: u32) -> Result<Option<u64>> {
-    Ok(snapshot.get(Id::<R>::from_u64(u64::from(number)))?.and_then(|record| record.time_ms()))
+impl Date {
+    fn field(self, hour: u64) -> Field<'static> {
+        match self {
+            Self::Began => Field::Hour(hour),
+            Self::Over => Field::Expiry(hour),
+        }
+    }
+
+    /// Who has it in these ms: by the hour, and in the first and the last hour by the records themselves.
+    fn between(
+        self,
+        (first, last): (u64, u64),
+        snapshot: &Snapshot,
+        scope: ScopeId,
+        all: &RoaringBitmap,
+        kind: RecordKind,
+    ) -> Result<RoaringBitmap> {
+        let hours = bitmaps::hour(first)..=bitmaps::hour(last);
+        let mut found = bitmaps::load_hours(&snapshot.rows, scope, self.field(0), &hours)? & all;
+        if found.is_empty() {
+            return Ok(found);
+        }
+        for edge in [*hours.start(), *hours.end()] {
+            for number in bitmaps::load(&snapshot.rows, scope, self.field(edge))? & &found {
+                let ms = match kind {
+                    RecordKind::Trajectory => self.of::<Trajectory>(snapshot, number)?,
+                    RecordKind::Strategy => self.of::<Strategy>(snapshot, number)?,
+                };
+                if !ms.is_some_and(|ms| (first..=last).contains(&ms)) {
+                    found.remove(number);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn of<R: Record>(self, snapshot: &Snapshot, number: u32) -> Result<Option<u64>> {
+        let record = snapshot.get(Id::<R>::from_u64(u64::from(number)))?;
+        Ok(record.and_then(|record| match self {
+            Self::Began => record.time_ms(),
+            Self::Over => record.expires_at_ms(),
+        }))
+    }
 }
 
 impl fmt::Display for Property {
@@ -185,6 +215,7 @@ impl fmt::Display for Property {
             Self::Status(status) => write!(f, "status {}", status.as_str()),
             Self::Trust(trust) => write!(f, "trust {}", trust.as_str()),
             Self::Time(first, last) => write!(f, "time {first} to {last} ms"),
+            Self::Expired(ms) => write!(f, "expired at {ms} ms"),
             Self::Action(signature) => write!(f, "action {signature:?}"),
             Self::Error(signature) => write!(f, "error {signature:?}"),
             Self::Task(task) => write!(f, "task {task:?}"),

@@ -27,7 +27,8 @@ pub struct Hit<R> {
 
 impl Snapshot {
     /// The records that `query` asks for, best first; equal scores by lower id. A query near to an embedding finds only
-    /// records that have one. Strategies that are not active are found only by a filter that names their status.
+    /// records that have one. Strategies that are not active are found only by a filter that names their status, and what
+    /// is over at the [time](Self::now_ms) of the snapshot only by one that asks for it ([`Filter::expired_at`]).
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) naming what cannot be asked for;
@@ -49,7 +50,7 @@ impl Snapshot {
             let Some(space) = self.space()? else { return Ok(explanation) };
             near.space().require(&space)?;
         }
-        let filters = filters_of::<R>(query);
+        let filters = filters_of::<R>(query, self.now_ms());
         let among = self.among::<R>(scope, query, &filters, &mut explanation.filters)?;
         explanation.n_records = among.n_records;
         let pool = self.pool(scope, &among, query, &mut explanation)?;
@@ -171,13 +172,16 @@ pub(super) struct Among {
     pub(super) candidates: RoaringBitmap,
 }
 
-/// The filters of a query; for strategies, unless they name a status, also that they are active.
-pub(super) fn filters_of<R: Record>(query: &Query) -> Vec<Filter> {
+/// The filters of a query; unless they ask for it, also that a record is not over, and that a strategy is active.
+pub(super) fn filters_of<R: Record>(query: &Query, now_ms: u64) -> Vec<Filter> {
     let mut filters = query.filters.clone();
     if R::KIND == RecordKind::Strategy && !filters.iter().any(Filter::names_status) {
         // Said by what it is not: a lost row then lets something in, which is noticed, and never hides anything.
         let inactive = Status::ALL.into_iter().filter(|status| *status != Status::Active);
         filters.push(!Filter::any_of(inactive.map(Filter::status)));
+    }
+    if !query.filters.iter().any(Filter::names_expiry) {
+        filters.push(!Filter::expired_at(now_ms));
     }
     filters
 }

@@ -32,6 +32,7 @@ pub(crate) fn own_fields<R: Record>(record: &R) -> Vec<Field<'_>> {
     fields.extend(record.domain().map(Field::Domain));
     fields.push(Field::Trust(record.trust()));
     fields.extend(record.time_ms().map(|ms| Field::Hour(bitmaps::hour(ms))));
+    fields.extend(record.expires_at_ms().map(|ms| Field::Expiry(bitmaps::hour(ms))));
     if let Some(trajectory) = record.as_trajectory() {
         fields.extend(lineage(trajectory));
         fields.extend(trajectory.steps.iter().filter_map(|step| step.action_signature.as_deref()).map(Field::Action));

@@ -19,6 +19,8 @@ pub struct Snapshot {
     /// `None` while the scope has no commit.
     pub(crate) scope: Option<ScopeId>,
     pub(crate) commit: CommitId,
+    /// When it was taken.
+    pub(crate) now_ms: u64,
     pub(crate) pin: Option<Pin>,
     /// The segment being written, where this is part of a transaction.
     pub(crate) pending: Option<SegmentId>,
@@ -38,9 +40,33 @@ pub struct KvLogInfo {
 }
 
 impl Snapshot {
+    /// What `scope` holds at a pinned commit.
+    pub(crate) fn pinned(
+        rows: Rows,
+        store: Arc<Store>,
+        scope: Option<ScopeId>,
+        (commit, pin): (CommitId, Pin),
+    ) -> Self {
+        let now_ms = store.options.clock.now_ms();
+        Self { rows, store, scope, commit, now_ms, pin: Some(pin), pending: None }
+    }
+
     /// The commit that is read; inside a transaction the one it began from.
     pub fn commit_id(&self) -> CommitId {
         self.commit
+    }
+
+    /// What time it is for this snapshot, in ms since 1970: when it was taken, by the [clock](crate::Options::clock) of
+    /// the database. Searches and guards find nothing that is over by then; what is asked for by its id is still there.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// The same snapshot at another time.
+    #[must_use]
+    pub fn at_ms(mut self, now_ms: u64) -> Self {
+        self.now_ms = now_ms;
+        self
     }
 
     /// The record `id`, if this scope has it.

@@ -55,7 +55,8 @@ impl Transaction {
         let numbers = store.next_numbers(&rows)?;
         let scope = find_scope(&rows, &scope_name)?;
         let commit = CommitId::from_u64(numbers.commit - 1);
-        let view = Snapshot { rows, store, scope, commit, pin: None, pending: None };
+        let now_ms = store.options.clock.now_ms();
+        let view = Snapshot { rows, store, scope, commit, now_ms, pin: None, pending: None };
         Ok(Self { view, scope_name, numbers, segment: None, half_done: None, _turn: turn })
     }
 
