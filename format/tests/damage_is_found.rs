@@ -1,8 +1,10 @@
 //! Damaged bytes are refused or change nothing; they never become other numbers, and never a panic.
 
-use crate::support::{Shape, everything, is_found, log_of, noise, read_all, segment};
+use crate::support::{Shape, everything, is_found, log_of, noise, numbers, read_all, segment};
 use lagdb_format::segment::{dump, reseal};
-use lagdb_format::{ElementType, Encoding, Footer, FormatError, KvLog, KvRead, RowGroupIndex, Segment, SegmentWriter};
+use lagdb_format::{
+    ElementType, Encoding, Footer, FormatError, KvLog, KvRead, Precision, RowGroupIndex, Segment, SegmentWriter,
+};
 
 /// Refused as wrong bytes; `Invalid` would blame the caller.
 fn is_refused<T>(result: &lagdb_format::Result<T>) -> bool {
@@ -214,6 +216,95 @@ fn damage_to_version_1_is_found_too() {
             bytes[byte] ^= 1 << bit;
         }
     }
+}
+
+/// Two lossy logs and one in levels, of finite numbers, with key summaries; small pages, several a chunk.
+fn lossy(segment_id: u64) -> Vec<u8> {
+    let shape = Shape { n_layers: 1, n_tokens: 5, ..Shape::TINY };
+    let mut byte = 0_u8;
+    // The high byte of an f16 of about one; the low byte is anything.
+    let log = log_of(shape, ElementType::F16, || {
+        byte = byte.wrapping_add(37);
+        if byte % 2 == 1 { byte } else { 0x38 | (byte & 0x83) }
+    });
+    let mut writer = SegmentWriter::new(segment_id).with_page_bytes(48).with_key_summaries();
+    for levels in [&[Encoding::Int8][..], &[Encoding::Int4], &Encoding::LAYERED] {
+        writer.push_levels(&log, levels).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// All that a reader is told of a lossy segment, at each precision.
+fn read_lossy(bytes: &[u8]) -> lagdb_format::Result<Vec<String>> {
+    let segment = Segment::open(bytes)?;
+    let mut found = Vec::new();
+    for row_group in segment.footer().row_groups() {
+        for precision in [Precision::Base, Precision::Int8, Precision::Exact] {
+            let view = segment.kv_log(row_group.index())?.at(precision);
+            found.push(format!("{:?} {:?}", numbers(&view)?, view.to_log()?));
+            found.push(format!("{:?} {}", view.key_summaries(0)?, view.is_approximate()));
+            found.push(format!("{:?}", view.pages().map(|page| (page.encoding, page.error)).collect::<Vec<_>>()));
+        }
+    }
+    Ok(found)
+}
+
+#[test]
+fn damage_to_lossy_pages_and_levels_is_found_too() {
+    let mut bytes = lossy(11);
+    let sound = read_lossy(&bytes).unwrap();
+    assert!(!is_found(&bytes) && bytes.len() < 8192, "{} bytes", bytes.len());
+    for bit in 0..bytes.len() * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let read = read_lossy(&bytes);
+        assert!(is_refused(&read) || read.as_ref() == Ok(&sound), "bit {bit}: {read:?}");
+        assert!(is_found(&bytes), "bit {bit} is not found");
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+/// Bytes and checksums are right and yet it is not so: only computing it again tells.
+#[test]
+fn what_a_directory_says_of_its_pages_is_not_believed() {
+    let bytes = lossy(11);
+    let segment = Segment::open(&bytes).unwrap();
+    let view = segment.kv_log(RowGroupIndex(0)).unwrap();
+    let (row_group, error) = (segment.footer().row_groups()[0].range(), view.pages().next().unwrap().error);
+    let at = |wanted: &[u8]| {
+        let range = row_group.start as usize..row_group.end as usize;
+        range.start + bytes[range].windows(wanted.len()).position(|found| found == wanted).unwrap()
+    };
+    let entry = at(&[error.relative_l2.to_le_bytes(), error.max.to_le_bytes()].concat());
+    for wrong in [f32::NAN, -1.0, f32::INFINITY] {
+        let mut changed = bytes.clone();
+        changed[entry..entry + 4].copy_from_slice(&wrong.to_le_bytes());
+        reseal(&mut changed);
+        let read = read_lossy(&changed);
+        assert!(matches!(&read, Err(FormatError::Corrupt { field: "page error", .. })), "{wrong}: {read:?}");
+    }
+    let lossless = noise(Shape { n_layers: 1, ..Shape::TINY }, ElementType::F16, 1);
+    let mut changed = segment_of_one(&lossless);
+    changed[192 + 48..192 + 52].copy_from_slice(&0.5_f32.to_le_bytes());
+    reseal(&mut changed);
+    let read = read_all(&changed);
+    assert!(matches!(&read, Err(FormatError::Corrupt { field: "page error", .. })), "lossless and not: {read:?}");
+
+    // A bound that is too low would let attention skip what it should see.
+    let norms: Vec<u8> = summary_bytes(&view.key_summaries(0).unwrap().unwrap()[0].heads[0].pair_norm);
+    let mut changed = bytes.clone();
+    let norm = at(&norms);
+    changed[norm..norm + 2].copy_from_slice(&[0, 0]);
+    reseal(&mut changed);
+    let faults = Segment::open(&changed).unwrap().verify().faults;
+    assert!(matches!(faults[..], [FormatError::Corrupt { field: "key summaries", .. }]), "{faults:?}");
+}
+
+fn segment_of_one(log: &KvLog) -> Vec<u8> {
+    segment(11, &[(log, Encoding::Plain)])
+}
+
+fn summary_bytes(numbers: &[f32]) -> Vec<u8> {
+    numbers.iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect()
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //! `golden/vN.kv` is what version N wrote when it was released. Each is made once and never again.
 
 use lagdb_format::{
-    CaptureStage, Digest, ElementType, Encoding, HeadTokens, KvGeometry, KvLayer, KvLog, KvRead, ModelFingerprint,
-    Precision, ProbeQueries, RowGroupIndex, Segment, SegmentWriter,
+    CaptureStage, Digest, ElementType, Encoding, FormatError, HeadTokens, KvGeometry, KvLayer, KvLog, KvRead,
+    ModelFingerprint, Precision, ProbeQueries, RowGroupIndex, Segment, SegmentWriter,
 };
 
 const SEGMENT_ID: u64 = 0x0123_4567_89ab_cdef;
@@ -237,7 +237,11 @@ fn lossy_pages_of_version_2_read_to_the_same_numbers() {
     // Encoders may come to choose better; what they once chose stays readable.
     assert!(Segment::open(&write_lossy()).unwrap().verify().is_sound());
     let segment = Segment::open_as(V2_LOSSY, SEGMENT_ID).unwrap();
-    assert_eq!(segment.verify().faults, []);
+    // The writer of that day did not think of keys rounded to the element type when it summarized them, and `verify` says
+    // so: of its nine logs, keys of two bytes go beyond what the summaries say in five pages. Nothing else is wrong.
+    let faults = segment.verify().faults;
+    assert_eq!(faults.len(), 5);
+    assert!(faults.iter().all(|fault| matches!(fault, FormatError::Corrupt { field: "key summaries", .. })));
     let mut digests = Vec::new();
     for row_group in segment.footer().row_groups() {
         let view = segment.kv_log(row_group.index()).unwrap();

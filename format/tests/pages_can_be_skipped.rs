@@ -84,16 +84,20 @@ proptest! {
         query in prop::collection::vec(-8.0_f32..8.0, N_HEADS * 8),
         precision in prop::sample::select(vec![Precision::Base, Precision::Int8, Precision::Exact]),
         at in (0..200_000_i32, 0..200_000_i32),
+        n_tokens in 8..24_usize,
     ) {
         let bytes = segment(&log(seed, element, is_ragged), levels);
         let opened = Segment::open(&bytes).unwrap();
         prop_assert!(opened.verify().is_sound());
         let view = opened.kv_log(RowGroupIndex(0)).unwrap();
+        let view = view.at(precision).prefix(n_tokens);
         let bounds = view.page_bounds(1, &query).unwrap().unwrap();
-        let view = view.at(precision);
         let pages = keys_of_pages(&view);
-        prop_assert!(pages.len() > 2);
+        prop_assert!(pages.len() > 1);
         prop_assert_eq!(bounds.pages().count(), pages.len());
+        let summaries = view.key_summaries(1).unwrap().unwrap();
+        let rows: Vec<_> = summaries.iter().map(|page| page.first_row..page.first_row + page.n_rows).collect();
+        prop_assert_eq!(bounds.rows().collect::<Vec<_>>(), rows);
         for (bounds, heads) in bounds.pages().zip(&pages) {
             for (head, bound) in bounds.iter().enumerate() {
                 let keys = &heads[head * 2 / N_HEADS];

@@ -48,6 +48,11 @@ impl Encoding {
     /// The levels of a log that serves a fast, a close and an exact reader; a prefix of them is as good.
     pub const LAYERED: [Self; 3] = [Self::Int4, Self::Int8Residual, Self::ExactResidual];
 
+    /// Whether what is decoded (with the levels below, for a residual) is always what was encoded.
+    pub fn is_lossless(self) -> bool {
+        Self::LOSSLESS.contains(&self) || self == Self::ExactResidual
+    }
+
     /// Whether pages say only what pages of the level below lack.
     pub fn is_residual(self) -> bool {
         matches!(self, Self::Int8Residual | Self::ExactResidual)

@@ -1,7 +1,7 @@
 //! What an encoding knows of a page, and what it answers about it: shape and measured error.
 
 use crate::simd::{self, DifferenceSums, Target};
-use crate::{ElementType, FormatError, Part, Result};
+use crate::{ElementType, Encoding, FormatError, Part, Result};
 
 /// What an encoding knows of a page: `[n_tokens, n_kv_heads, head_dim]` numbers of one element type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,12 +52,28 @@ impl PageError {
     /// Bit for bit the same.
     pub const NONE: Self = Self { relative_l2: 0.0, max: 0.0 };
 
-    /// How far `found` is from `exact`; both are finite and as long as each other.
+    /// How far `found` is from `exact`; both are finite and as long as each other. Never less than that, and
+    /// [`NONE`](Self::NONE) only when every bit is the same: a lost sign of zero is the smallest error there is.
     pub(crate) fn between(exact: &[f32], found: &[f32]) -> Self {
         let mut sums = DifferenceSums::default();
         simd::add_differences(Target::best(), exact, found, &mut sums);
         let (differences, squares): (f64, f64) = (sums.differences.iter().sum(), sums.squares.iter().sum());
         let relative = if squares > 0.0 { (differences / squares).sqrt() } else { 0.0 };
-        Self { relative_l2: relative as f32, max: sums.largest.into_iter().fold(0.0, f32::max) }
+        let max = sums.largest.into_iter().fold(0.0, f32::max);
+        let is_same = || exact.iter().zip(found).all(|(a, b)| a.to_bits() == b.to_bits());
+        let max = if max == 0.0 && !is_same() { f32::from_bits(1) } else { max };
+        Self { relative_l2: rounded_up(relative), max }
     }
+
+    /// Whether a page of this encoding can be so far off.
+    pub(crate) fn is_possible(&self, encoding: Encoding) -> bool {
+        let is_size = |error: f32| error.is_finite() && error >= 0.0;
+        *self == Self::NONE || (!encoding.is_lossless() && is_size(self.relative_l2) && is_size(self.max))
+    }
+}
+
+/// The smallest f32 that is not below `x`.
+fn rounded_up(x: f64) -> f32 {
+    let nearest = x as f32;
+    if f64::from(nearest) < x { nearest.next_up() } else { nearest }
 }

@@ -4,6 +4,7 @@
 //! own. Pages are ordered by level, layer, keys before values, KV head, then token. A page's number alone therefore says
 //! its place; nothing of that is stored, so nothing of it can contradict.
 
+use super::key_summary;
 use super::layout::{MAX_LAYERS, MAX_PAGE_BYTES};
 use crate::encoding::PageShape;
 use crate::{ElementType, HeadTokens, KvGeometry};
@@ -140,6 +141,11 @@ impl GridShape {
         (self.heads_per_page() as usize)
             .saturating_mul(self.geometry.head_dim as usize)
             .saturating_mul(self.element.n_bytes())
+    }
+
+    /// Bytes of the key summaries of one page.
+    pub(crate) fn summary_bytes(&self) -> usize {
+        (self.heads_per_page() as usize).saturating_mul(key_summary::n_bytes(self.geometry.head_dim))
     }
 
     /// Bytes of the keys and values of all layers, decoded.

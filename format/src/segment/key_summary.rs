@@ -16,7 +16,8 @@
 //! RoPE; those of keys before RoPE bound only a query at the key's own position.
 
 use super::layout::Fields;
-use crate::Result;
+use crate::encoding::{Decoder, PageError, PageShape};
+use crate::{ElementType, Encoding, Result};
 use half::f16;
 
 /// What is known of the keys of one KV head in one page.
@@ -67,6 +68,16 @@ impl KeySummary {
             // `hypot` errs by less than an ulp of f64.
             pair_norm: norm.iter().map(|norm| round_up(norm.next_up())).collect(),
         }
+    }
+
+    /// Whether it can be said of a page of which `found` is true.
+    pub(crate) fn holds(&self, found: &Self) -> bool {
+        let each = |a: &[f32], b: &[f32], is: fn(f32, f32) -> bool| {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| is(*a, *b))
+        };
+        each(&self.min, &found.min, |stored, found| stored <= found)
+            && each(&self.max, &found.max, |stored, found| stored >= found)
+            && each(&self.pair_norm, &found.pair_norm, |stored, found| stored >= found)
     }
 
     /// Bounds both.
@@ -120,6 +131,43 @@ impl KeySummary {
             pair_norm: numbers(head_dim / 2, "key pair norm")?,
         })
     }
+}
+
+/// What can be said of a stored page of keys, per KV head in it.
+///
+/// What is decoded, not what was encoded, is what attention compares with: of every level that may be read, as f32 and
+/// rounded to the element type.
+///
+/// # Errors
+/// [`FormatError::Corrupt`](crate::FormatError) when the page does not decode.
+pub(crate) fn of_page(
+    decoder: &mut Decoder,
+    shape: PageShape,
+    levels: &[(Encoding, &[u8])],
+    errors: &[PageError],
+) -> Result<Vec<KeySummary>> {
+    let (n_heads, head_dim) = (shape.n_kv_heads as usize, shape.head_dim as usize);
+    let mut numbers = vec![0.0; shape.n_tokens as usize * n_heads * head_dim];
+    let mut summaries: Vec<KeySummary> = Vec::new();
+    let mut include = |numbers: &[f32]| {
+        let found = (0..n_heads).map(|head| KeySummary::of(numbers, n_heads, head, head_dim));
+        if summaries.is_empty() {
+            summaries.extend(found);
+        } else {
+            summaries.iter_mut().zip(found).for_each(|(known, found)| known.widen(&found));
+        }
+    };
+    for (n_levels, error) in (1..=levels.len()).zip(errors) {
+        decoder.decode_levels_f32(shape, levels.get(..n_levels).unwrap_or_default(), &mut numbers)?;
+        include(&numbers);
+        if *error != PageError::NONE && shape.element != ElementType::F32 {
+            let mut raw = vec![0; numbers.len() * shape.element.n_bytes()];
+            shape.element.round_f32(&numbers, &mut raw)?;
+            shape.element.decode_f32(&raw, &mut numbers)?;
+            include(&numbers);
+        }
+    }
+    Ok(summaries)
 }
 
 /// The smallest f16 that is not below `x`, as f32.

@@ -158,7 +158,7 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    fn page_shape(&self) -> PageShape {
+    pub(super) fn page_shape(&self) -> PageShape {
         self.shape.page_shape(&self.place)
     }
 

@@ -13,6 +13,7 @@ use super::sections::Sections;
 use crate::encoding::{PageError, are_levels};
 use crate::{Encoding, FormatError, HeadTokens, Result};
 use std::ops::Range;
+use std::sync::OnceLock;
 pub(crate) use v1::n_bytes as v1_bytes;
 pub(super) use v1::reseal as reseal_v1;
 pub use v2::{DIRECTORY_SECTIONS, PAGE_ENTRY_BYTES};
@@ -30,6 +31,8 @@ pub(crate) struct Directory {
     pub(crate) pages: Vec<StoredPage>,
     /// Everything else is read when it is asked for; none in version 1.
     pub(crate) sections: Option<Sections>,
+    /// Bytes of the key summaries and their offset in the segment, once their checksum matched.
+    pub(crate) summaries: OnceLock<(Vec<u8>, u64)>,
     /// Within the row group, without padding.
     pub(crate) range: Range<usize>,
 }
@@ -108,6 +111,10 @@ fn stored_pages(
             return Err(FormatError::corrupt(row_group.offset.saturating_add(start as u64), "stored bytes", detail));
         }
         let PageEntry { n_bytes, crc, error, .. } = *entry;
+        if !error.is_possible(encoding) {
+            let detail = format!("{} and {} cannot be those of {}", error.relative_l2, error.max, encoding.name());
+            return Err(FormatError::corrupt(row_group.offset.saturating_add(start as u64), "page error", detail));
+        }
         pages.push(StoredPage { start, n_bytes, crc, encoding, row_table_bytes, error });
         let end = start.checked_add(n_bytes as usize).and_then(|end| aligned(end as u64));
         start = end.and_then(|end| usize::try_from(end).ok()).ok_or_else(|| corrupt("too many".into()))?;

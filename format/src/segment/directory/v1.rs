@@ -39,7 +39,8 @@ pub(super) fn read(row_group: &RowGroup, bytes: &[u8], range: Range<usize>) -> R
     }
     fields.finish("directory")?;
     let pages = stored_pages(row_group, &grid, &entries, range.start)?;
-    Ok(Directory { token_ids, positions, heads: None, importance: None, grid, pages, sections: None, range })
+    let (heads, importance, sections, summaries) = Default::default();
+    Ok(Directory { token_ids, positions, heads, importance, grid, pages, sections, summaries, range })
 }
 
 fn read_entry(fields: &mut Fields<'_>) -> Result<PageEntry> {

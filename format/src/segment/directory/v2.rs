@@ -10,6 +10,7 @@ use crate::segment::sections::{self, INCOMPATIBLE, NewSection, Section, Sections
 use crate::{ElementType, FormatError, HeadTokens, KvGeometry, KvLog, KvLogView, KvRead, ProbeQueries, Result};
 use half::f16;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// Kinds of sections of a directory.
 pub(crate) mod kind {
@@ -51,7 +52,8 @@ pub(super) fn read(row_group: &RowGroup, bytes: &[u8], range: Range<usize>) -> R
     let grid = row_group.grid(heads.as_ref());
     let entries = read_entries(&sections, bytes, grid.n_pages())?;
     let pages = stored_pages(row_group, &grid, &entries, range.start)?;
-    Ok(Directory { token_ids, positions, heads, importance, grid, pages, sections: Some(sections), range })
+    let (sections, summaries) = (Some(sections), OnceLock::new());
+    Ok(Directory { token_ids, positions, heads, importance, grid, pages, sections, summaries, range })
 }
 
 fn read_heads(row_group: &RowGroup, sections: &Sections, bytes: &[u8]) -> Result<Option<HeadTokens>> {

@@ -1,6 +1,7 @@
 //! The pages of a row group one by one: for `inspect`, `verify` and copying.
 
 use super::super::grid::Part;
+use super::super::key_summary;
 use super::super::layout::ALIGNMENT;
 use super::super::out::Out;
 use super::super::page::Page;
@@ -91,15 +92,42 @@ impl KvLogView<'_> {
             let rows = 0..base.place.n_tokens as usize;
             faults.extend(Page::read_levels(&levels, &mut decoder, rows, Out::Bytes(&mut raw)).err());
         }
+        let n_layers = self.row_group.shape.geometry.n_layers;
+        for layer in (0..n_layers).filter(|_| is_sound) {
+            if let Err(error) = self.check_summaries(layer, &mut decoder) {
+                faults.push(error);
+                break;
+            }
+        }
         if let Some(sections) = &self.directory.sections {
             let bytes = self.directory_bytes();
             faults.extend(sections.list().iter().filter_map(|section| sections.bytes(bytes, section).err()));
             faults.extend(self.probes().err());
-            let n_layers = self.row_group.shape.geometry.n_layers;
-            faults.extend(self.key_summaries(n_layers - 1).err());
         }
         faults.extend(self.check_padding(self.directory.range.end).err());
         faults
+    }
+
+    /// What the key summaries say of `layer` is true of its keys, at every level.
+    fn check_summaries(&self, layer: u32, decoder: &mut Decoder) -> Result<()> {
+        let Some(summaries) = self.key_summaries(layer)? else { return Ok(()) };
+        for (number, summary) in self.part(layer, Part::Keys)?.zip(summaries) {
+            let levels = self.levels(number);
+            let Some(base) = levels.first() else { continue };
+            let errors: Vec<_> = levels.iter().map(|level| level.stored.error).collect();
+            let stored = levels.iter().map(|level| Ok((level.stored.encoding, level.encoded()?)));
+            let found =
+                key_summary::of_page(decoder, base.page_shape(), &stored.collect::<Result<Vec<_>>>()?, &errors)?;
+            if found.len() != summary.heads.len() || !summary.heads.iter().zip(&found).all(|(said, is)| said.holds(is))
+            {
+                return Err(FormatError::corrupt(
+                    base.offset,
+                    "key summaries",
+                    "do not hold for the keys of this page",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The pages in file order.

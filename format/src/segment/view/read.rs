@@ -1,6 +1,6 @@
 //! Reading the numbers of a layer: page by page, in one thread or dealt out to several.
 
-use super::super::grid::Part;
+use super::super::grid::{GridPage, Part};
 use super::super::out::Out;
 use super::super::page::Page;
 use super::KvLogView;
@@ -8,6 +8,8 @@ use crate::encoding::Decoder;
 use crate::{Encoding, FormatError, KvRead, Result};
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
 /// Some rows of a page and the room for them.
 struct Work<'a> {
@@ -52,17 +54,23 @@ impl KvLogView<'_> {
         let mut works = Vec::new();
         for number in self.part(layer, part)? {
             let Some(page) = self.page(number) else { continue };
-            let wanted = match self.heads() {
-                Some(heads) => heads.n_tokens_of(layer, page.place.head) as usize,
-                None => self.n_tokens,
-            };
-            let n_rows = wanted.saturating_sub(page.place.first_token as usize).min(page.place.n_tokens as usize);
+            let n_rows = self.rows_read(&page.place) as usize;
             if n_rows > 0 {
                 let out = out.take(n_rows * row_numbers, self.element())?;
                 works.push(Work { page: self.levels(number), rows: 0..n_rows, out });
             }
         }
         run(works, self.n_threads)
+    }
+
+    /// How many rows of a page are read: all, but for the last ones of a prefix.
+    pub(super) fn rows_read(&self, page: &GridPage) -> u32 {
+        let wanted = match self.heads() {
+            Some(heads) => heads.n_tokens_of(page.layer, page.head),
+            // Of those that a u32 counts.
+            None => self.n_tokens as u32,
+        };
+        wanted.saturating_sub(page.first_token).min(page.n_tokens)
     }
 
     /// The levels that are read of a page, the base, `number`, first.
@@ -79,19 +87,29 @@ impl KvLogView<'_> {
     }
 }
 
-/// Does all of it, dealt out in runs of neighbours to at most `n_threads` threads; the first error in page order.
+/// Does all of it, dealt out in runs of neighbours to at most `n_threads` threads; the first error in page order. What
+/// no thread can be had for is done here.
 fn run(works: Vec<Work<'_>>, n_threads: usize) -> Result<()> {
     let n_threads = n_threads.min(works.len());
     if n_threads <= 1 {
         return run_here(works);
     }
+    let share = works.len().div_ceil(n_threads);
     let mut rest = works.into_iter();
-    let share = rest.len().div_ceil(n_threads);
+    let shares = std::iter::from_fn(|| Some(rest.by_ref().take(share).collect::<Vec<_>>()).filter(|s| !s.is_empty()));
+    let shares: Vec<_> = shares.map(|share| Mutex::new(Some(share))).collect();
+    let take = |share: &Mutex<Option<Vec<Work<'_>>>>| {
+        let taken = share.lock().unwrap_or_else(PoisonError::into_inner).take();
+        taken.map_or(Ok(()), run_here)
+    };
     std::thread::scope(|scope| {
-        let shares = (0..n_threads).map(|_| rest.by_ref().take(share).collect::<Vec<_>>());
-        let running: Vec<_> = shares.map(|share| scope.spawn(|| run_here(share))).collect();
-        let mut ended = running.into_iter().map(|thread| thread.join());
-        ended.try_for_each(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let threads: Vec<_> =
+            shares.iter().skip(1).map(|share| Builder::new().spawn_scoped(scope, move || take(share)).ok()).collect();
+        shares.first().map_or(Ok(()), take)?;
+        threads.into_iter().zip(shares.iter().skip(1)).try_for_each(|(thread, share)| match thread {
+            None => take(share),
+            Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        })
     })
 }
 

@@ -3,11 +3,11 @@
 //! All levels of a page are encoded together and written apart: the higher ones are held until their turn comes, which is
 //! after the last page of the level below.
 
-use crate::encoding::{Decoder, Encoder, PageError, PageShape};
+use crate::encoding::{Decoder, Encoder, PageError};
 use crate::planner::Plan;
 use crate::segment::grid::{GridPage, GridShape, Part};
-use crate::segment::key_summary::KeySummary;
-use crate::{ElementType, Encoding, FormatError, KvLog, Result};
+use crate::segment::key_summary::{self, KeySummary};
+use crate::{Encoding, FormatError, KvLog, Result};
 use std::collections::VecDeque;
 
 /// A page that was encoded.
@@ -48,14 +48,13 @@ pub(super) struct LogPages<'a> {
     /// Stored pages of each higher level, from level 1.
     held: Vec<VecDeque<(Vec<u8>, PageError)>>,
     decoder: Decoder,
-    numbers: Vec<f32>,
 }
 
 impl<'a> LogPages<'a> {
     pub(super) fn new(log: &'a KvLog, shape: GridShape, choice: Choice<'a>, summarizes_keys: bool) -> Self {
-        let (decoder, numbers) = Default::default();
         let held = vec![VecDeque::new(); usize::from(shape.n_levels.saturating_sub(1))];
-        Self { log, shape, choice, summarizes_keys, column: None, rest: &[], held, decoder, numbers }
+        let decoder = Decoder::default();
+        Self { log, shape, choice, summarizes_keys, column: None, rest: &[], held, decoder }
     }
 
     /// Appends the stored form of the next page, `page`.
@@ -72,7 +71,11 @@ impl<'a> LogPages<'a> {
         let mut stored = vec![Vec::new(); levels.len()];
         let errors = encoder.encode_levels(levels, shape, raw, &mut stored)?;
         let is_summarized = self.summarizes_keys && page.part == Part::Keys;
-        let summaries = if is_summarized { self.summarize(shape, levels, &stored, &errors)? } else { Vec::new() };
+        let mut summaries = Vec::new();
+        if is_summarized {
+            let stored: Vec<_> = levels.iter().copied().zip(stored.iter().map(Vec::as_slice)).collect();
+            summaries = key_summary::of_page(&mut self.decoder, shape, &stored, &errors)?;
+        }
         let mut pages = stored.into_iter().zip(errors);
         let (base, error) = pages.next().ok_or_else(no_levels)?;
         out.extend_from_slice(&base);
@@ -101,41 +104,6 @@ impl<'a> LogPages<'a> {
         }
         let short = || FormatError::invalid("layer", format!("{} is too short", page.layer));
         self.rest.split_off(..page.raw_bytes).ok_or_else(short)
-    }
-
-    /// What is decoded, not what was encoded, is what attention compares with: of every level that may be read, as f32 and
-    /// rounded to the element type.
-    fn summarize(
-        &mut self,
-        shape: PageShape,
-        levels: &[Encoding],
-        stored: &[Vec<u8>],
-        errors: &[PageError],
-    ) -> Result<Vec<KeySummary>> {
-        let levels: Vec<_> = levels.iter().copied().zip(stored.iter().map(Vec::as_slice)).collect();
-        let (n_heads, head_dim) = (shape.n_kv_heads as usize, shape.head_dim as usize);
-        self.numbers.resize(shape.n_tokens as usize * n_heads * head_dim, 0.0);
-        let mut summaries: Vec<KeySummary> = Vec::new();
-        let mut include = |numbers: &[f32]| {
-            let found = (0..n_heads).map(|head| KeySummary::of(numbers, n_heads, head, head_dim));
-            if summaries.is_empty() {
-                summaries.extend(found);
-            } else {
-                summaries.iter_mut().zip(found).for_each(|(known, found)| known.widen(&found));
-            }
-        };
-        for (n_levels, error) in (1..=levels.len()).zip(errors) {
-            let read = levels.get(..n_levels).unwrap_or_default();
-            self.decoder.decode_levels_f32(shape, read, &mut self.numbers)?;
-            include(&self.numbers);
-            if *error != PageError::NONE && shape.element != ElementType::F32 {
-                let mut raw = vec![0; self.numbers.len() * shape.element.n_bytes()];
-                shape.element.round_f32(&self.numbers, &mut raw)?;
-                shape.element.decode_f32(&raw, &mut self.numbers)?;
-                include(&self.numbers);
-            }
-        }
-        Ok(summaries)
     }
 }
 
