@@ -66,6 +66,6 @@ pub use head_tokens::HeadTokens;
 pub use kv_log::{KvLayer, KvLog, KvRead};
 pub use probes::ProbeQueries;
 pub use segment::{
-    Bytes, Footer, FooterRange, KeySummary, KvLogView, Out, PageBounds, PageInfo, PageSummary, Part, Precision,
-    RowGroup, RowGroupIndex, Segment, SegmentWriter, Verification,
+    Bytes, Footer, FooterRange, KeySummary, KvLogView, Out, PageBounds, PageInfo, PageNumbers, PageSummary, Part,
+    Precision, RowGroup, RowGroupIndex, Segment, SegmentWriter, Verification,
 };

@@ -44,7 +44,7 @@ fn a_copied_log_is_as_near_as_it_was() {
     let mut writer = SegmentWriter::new(1);
     writer.push_levels(&log, &Encoding::LAYERED).unwrap();
     let bytes = writer.finish().unwrap();
-    let base = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap().at(Precision::Base);
+    let base = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap().with_precision(Precision::Base);
     assert_eq!(Fidelity::of(&base, 0), Fidelity::Approximate);
     let mut writer = SegmentWriter::new(1);
     writer.push_view(&base).unwrap();

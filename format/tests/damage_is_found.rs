@@ -240,7 +240,7 @@ fn read_lossy(bytes: &[u8]) -> lagdb_format::Result<Vec<String>> {
     let mut found = Vec::new();
     for row_group in segment.footer().row_groups() {
         for precision in [Precision::Base, Precision::Int8, Precision::Exact] {
-            let view = segment.kv_log(row_group.index())?.at(precision);
+            let view = segment.kv_log(row_group.index())?.with_precision(precision);
             found.push(format!("{:?} {:?}", numbers(&view)?, view.to_log()?));
             found.push(format!("{:?} {}", view.key_summaries(0)?, view.is_approximate()));
             found.push(format!("{:?}", view.pages().map(|page| (page.encoding, page.error)).collect::<Vec<_>>()));

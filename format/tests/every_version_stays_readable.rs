@@ -246,7 +246,7 @@ fn lossy_pages_of_version_2_read_to_the_same_numbers() {
     for row_group in segment.footer().row_groups() {
         let view = segment.kv_log(row_group.index()).unwrap();
         for precision in [Precision::Base, Precision::Int8, Precision::Exact] {
-            digests.push(digest_of(&view.clone().at(precision)));
+            digests.push(digest_of(&view.clone().with_precision(precision)));
         }
         let levels = LOSSY[row_group.index().0 as usize / 3];
         if levels.len() == 3 {

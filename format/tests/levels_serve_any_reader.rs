@@ -2,8 +2,8 @@
 
 use crate::support::{ELEMENTS, Shape, fingerprint, importance, is_found};
 use lagdb_format::{
-    ElementType, Encoding, Fidelity, FormatError, HeadTokens, KvLayer, KvLog, KvRead, Part, Precision, RowGroupIndex,
-    Segment, SegmentWriter,
+    ElementType, Encoding, Fidelity, FormatError, HeadTokens, KvLayer, KvLog, KvLogView, KvRead, Part, Precision,
+    RowGroupIndex, Segment, SegmentWriter,
 };
 use proptest::prelude::*;
 
@@ -61,7 +61,7 @@ proptest! {
         let opened = Segment::open(&bytes).unwrap();
         prop_assert_eq!(opened.verify().faults, []);
         let view = opened.kv_log(RowGroupIndex(0)).unwrap().with_threads(n_threads);
-        let at = |precision| view.clone().at(precision);
+        let at = |precision| view.clone().with_precision(precision);
         prop_assert_eq!(view.to_log().unwrap(), log.clone());
         prop_assert_eq!(at(Precision::Exact).to_log().unwrap(), log.clone());
         let (base, int8) = (distance(&log, &at(Precision::Base)), distance(&log, &at(Precision::Int8)));
@@ -80,7 +80,7 @@ proptest! {
         let log = log(ElementType::F16, false, seed);
         let importance = importance(&log);
         let bytes = segment(&log.with_importance(&importance).unwrap(), &Encoding::LAYERED);
-        let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap().at(precision);
+        let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap().with_precision(precision);
         let mut whole = vec![0.0; 30 * 16];
         view.read_values(1, &mut whole).unwrap();
         let mut gathered = vec![0.0; rows.len() * 16];
@@ -110,9 +110,9 @@ fn fidelity_is_that_of_the_levels_that_are_read() {
     let bytes = segment(&log(ElementType::F32, false, 1), &Encoding::LAYERED);
     let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap();
     assert_eq!(Fidelity::of(&view, 0), Fidelity::Exact);
-    assert_eq!(Fidelity::of(&view.clone().at(Precision::Int8), 0), Fidelity::Approximate);
+    assert_eq!(Fidelity::of(&view.clone().with_precision(Precision::Int8), 0), Fidelity::Approximate);
     // Written again, rounded numbers do not become exact.
-    let rounded = view.at(Precision::Base).to_log().unwrap();
+    let rounded = view.with_precision(Precision::Base).to_log().unwrap();
     let again = segment(&rounded, &[Encoding::Plain]);
     let again = Segment::open(&again).unwrap().kv_log(RowGroupIndex(0)).unwrap();
     assert_eq!(Fidelity::of(&again, 0), Fidelity::Approximate);
@@ -142,12 +142,48 @@ fn other_levels_are_refused_and_leave_nothing() {
     assert_eq!(writer.finish().unwrap(), SegmentWriter::new(1).finish().unwrap());
 }
 
+/// A reader of the base reads the directory and the base from the file, and answers as one that read everything.
+#[test]
+fn less_precision_is_less_of_the_file() {
+    for is_ragged in [false, true] {
+        let log = log(ElementType::F16, is_ragged, 5);
+        let bytes = segment(&log, &Encoding::LAYERED);
+        let segment = Segment::open(&bytes).unwrap();
+        let row_group = &segment.footer().row_groups()[0];
+        let read = |range: std::ops::Range<u64>| &bytes[range.start as usize..range.end as usize];
+        let directory = KvLogView::of_directory(row_group, read(row_group.directory_range())).unwrap();
+        let whole = segment.kv_log(RowGroupIndex(0)).unwrap();
+        assert_eq!(directory.token_ids(), whole.token_ids());
+        assert_eq!(directory.key_summaries(1).unwrap(), whole.key_summaries(1).unwrap());
+        assert!(matches!(directory.to_log(), Err(FormatError::Invalid { what: "precision", .. })), "no page was read");
+        assert_eq!(directory.pages().count(), 0);
+        let mut n_read = vec![];
+        for precision in [Precision::Base, Precision::Int8, Precision::Exact] {
+            let range = directory.front_range(precision);
+            n_read.push(range.end - range.start);
+            let front = directory.clone().with_front(precision, read(range.clone())).unwrap();
+            assert_eq!(front.to_log().unwrap(), whole.clone().with_precision(precision).to_log().unwrap());
+            assert!(front.check_pages().is_ok() && front.pages().all(|page| page.is_sound));
+            assert!(SegmentWriter::new(1).push_view(&front).is_err(), "not all of a row group");
+            let wrong = read(range.start..range.end - 1);
+            assert!(matches!(directory.clone().with_front(precision, wrong), Err(FormatError::Invalid { .. })));
+        }
+        assert!(n_read[0] < n_read[1] && n_read[1] < n_read[2] && n_read[2] < row_group.encoded_bytes(), "{n_read:?}");
+        let base = directory.clone().with_front(Precision::Base, read(directory.front_range(Precision::Base))).unwrap();
+        let more = base.with_precision(Precision::Int8);
+        assert!(matches!(more.keys_raw(0), Err(FormatError::Invalid { what: "precision", .. })), "it was not read");
+        let mut damaged = read(row_group.directory_range()).to_vec();
+        damaged[9] ^= 1;
+        assert!(matches!(KvLogView::of_directory(row_group, damaged), Err(FormatError::Corrupt { .. })));
+    }
+}
+
 #[test]
 fn every_flipped_byte_of_a_level_is_found_by_those_who_read_it() {
     let log = log(ElementType::F16, false, 1);
     let bytes = segment(&log, &Encoding::LAYERED);
     let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap();
-    let base = view.clone().at(Precision::Base).to_log().unwrap();
+    let base = view.clone().with_precision(Precision::Base).to_log().unwrap();
     let mut damaged = bytes.clone();
     for page in view.pages() {
         for byte in page.offset as usize..page.offset as usize + page.stored_bytes as usize {
@@ -155,7 +191,7 @@ fn every_flipped_byte_of_a_level_is_found_by_those_who_read_it() {
             assert!(is_found(&damaged), "byte {byte}");
             let found = Segment::open(&damaged).unwrap().kv_log(RowGroupIndex(0)).unwrap();
             assert!(matches!(found.to_log(), Err(FormatError::Corrupt { .. })));
-            let found = found.at(Precision::Base).to_log();
+            let found = found.with_precision(Precision::Base).to_log();
             assert!(if page.level == 0 { found.is_err() } else { found.as_ref() == Ok(&base) }, "byte {byte}");
             damaged[byte] = bytes[byte];
         }

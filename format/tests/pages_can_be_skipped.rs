@@ -90,7 +90,7 @@ proptest! {
         let opened = Segment::open(&bytes).unwrap();
         prop_assert!(opened.verify().is_sound());
         let view = opened.kv_log(RowGroupIndex(0)).unwrap();
-        let view = view.at(precision).prefix(n_tokens);
+        let view = view.with_precision(precision).prefix(n_tokens);
         let bounds = view.page_bounds(1, &query).unwrap().unwrap();
         let pages = keys_of_pages(&view);
         prop_assert!(pages.len() > 1);
@@ -119,7 +119,7 @@ fn keys_rounded_to_the_element_type_are_bounded_too() {
     for (seed, levels) in (0..40).flat_map(|seed| [(seed, &[Encoding::Int8][..]), (seed, &Encoding::LAYERED[..2])]) {
         let bytes = segment(&log(seed, ElementType::Bf16, false), levels);
         let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap();
-        for view in [view.clone().at(Precision::Base), view] {
+        for view in [view.clone().with_precision(Precision::Base), view] {
             let mut keys = vec![0.0; view.layer_numbers(1).unwrap()];
             ElementType::Bf16.decode_f32(&view.keys_raw(1).unwrap(), &mut keys).unwrap();
             let mut rows = keys.chunks_exact(16);

@@ -1,9 +1,9 @@
 //! Every byte of a KV log comes back, whatever the numbers, the shape, the encoding and the way of reading.
 
-use crate::support::{ELEMENTS, Shape, log_of, noise, numbers, pattern, segment};
+use crate::support::{ELEMENTS, Shape, log_of, noise, numbers, pattern, ragged, segment};
 use lagdb_format::{
-    ElementType, Encoding, Footer, FormatError, HeadTokens, KvLog, KvLogView, KvRead, Part, RowGroupIndex, Segment,
-    SegmentWriter,
+    ElementType, Encoding, Footer, FormatError, HeadTokens, KvLog, KvLogView, KvRead, PageNumbers, Part, RowGroupIndex,
+    Segment, SegmentWriter,
 };
 use proptest::prelude::*;
 
@@ -103,6 +103,50 @@ fn one_plain_page_is_not_copied() {
     let keys = view.keys_raw(1).unwrap();
     assert!(matches!(keys, std::borrow::Cow::Borrowed(_)) && bytes.as_ptr_range().contains(&keys.as_ptr()));
     assert_eq!(*keys, log.layers()[1].keys);
+}
+
+/// Only a chunk of one page was borrowed; a chunk of many was copied, page by page, into one.
+#[test]
+fn pages_of_a_chunk_are_borrowed_one_by_one() {
+    let shape = Shape { n_tokens: 20, ..Shape::TINY };
+    for (log, encoding) in [
+        (noise(shape, ElementType::F16, 8), Encoding::Plain),
+        (noise(shape, ElementType::F16, 8), Encoding::ByteSplitZstd),
+        (ragged(shape, ElementType::F16, 0x3c5a_96f1), Encoding::Plain),
+    ] {
+        let mut writer = SegmentWriter::new(3).with_page_bytes(64);
+        writer.push(&log, encoding).unwrap();
+        let bytes = writer.finish().unwrap();
+        let segment = Segment::open(&bytes).unwrap();
+        for n_tokens in [20, 13, 0] {
+            let view = segment.kv_log(RowGroupIndex(0)).unwrap().prefix(n_tokens);
+            let pages: Vec<_> = view.layer_pages(1, Part::Values).unwrap().map(Result::unwrap).collect();
+            assert!(pages.len() > 1 || n_tokens == 0);
+            let is_borrowed = |page: &PageNumbers<'_>| matches!(page.bytes, std::borrow::Cow::Borrowed(_));
+            assert!(pages.iter().all(|page| is_borrowed(page) == (encoding == Encoding::Plain)));
+            let together: Vec<u8> = pages.iter().flat_map(|page| page.bytes.iter().copied()).collect();
+            assert_eq!(together, *view.values_raw(1).unwrap());
+            assert!(pages.iter().all(|page| page.head.is_some() == log.heads().is_some()));
+            assert!(view.layer_pages(2, Part::Values).is_err(), "no such layer");
+        }
+    }
+}
+
+/// A page of zeros takes some dozens of bytes in the file and 256 KiB in memory; who made the file does not decide how much
+/// memory a reader takes.
+#[test]
+fn no_call_allocates_more_than_its_limit() {
+    let shape = Shape { n_layers: 1, n_kv_heads: 8, head_dim: 128, n_tokens: 9000 };
+    let log = log_of(shape, ElementType::F32, || 0);
+    let bytes = segment(3, &[(&log, Encoding::ByteSplitZstd)]);
+    assert!(bytes.len() < 200_000, "{} bytes", bytes.len());
+    let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap();
+    let is_above = |result: &dyn std::fmt::Debug| format!("{result:?}").contains("what: \"limit\"");
+    assert!(is_above(&view.to_log().map(drop)), "73 MB of 100 KB");
+    assert_eq!(view.clone().with_limit(80_000_000).to_log().as_ref(), Ok(&log));
+    let layer_bytes = 9000 * 1024 * 4;
+    assert_eq!(view.clone().with_limit(layer_bytes).keys_raw(0).unwrap().len() as u64, layer_bytes);
+    assert!(is_above(&view.with_limit(layer_bytes - 1).keys_raw(0).map(drop)));
 }
 
 #[test]

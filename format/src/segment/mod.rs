@@ -39,5 +39,5 @@ pub use reader::{Segment, Verification};
 pub use reseal::reseal;
 pub use sections::SECTION_ENTRY_BYTES;
 pub use tail::FooterRange;
-pub use view::{KvLogView, PageBounds, PageInfo, PageSummary, Precision};
+pub use view::{KvLogView, PageBounds, PageInfo, PageNumbers, PageSummary, Precision};
 pub use writer::SegmentWriter;

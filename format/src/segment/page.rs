@@ -8,7 +8,7 @@ use super::directory::StoredPage;
 use super::grid::{GridPage, GridShape};
 use super::out::Out;
 use crate::encoding::{Decoder, PageShape};
-use crate::{FormatError, Result, crc};
+use crate::{Encoding, FormatError, Result, crc};
 use std::ops::Range;
 
 /// Checking and copying 4 KiB at a time runs at the speed of copying alone; page by page, or in steps of
@@ -45,6 +45,21 @@ impl<'a> Page<'a> {
     pub(crate) fn encoded(&self) -> Result<&'a [u8]> {
         let stored = self.checked()?;
         Ok(stored.get(..stored.len().saturating_sub(self.stored.row_table_bytes)).unwrap_or_default())
+    }
+
+    /// These rows where they are stored as they are, after their checksums matched; `None` where they have to be decoded.
+    pub(crate) fn borrowed_rows(&self, rows: Range<usize>) -> Result<Option<&'a [u8]>> {
+        if self.stored.encoding != Encoding::Plain {
+            return Ok(None);
+        }
+        if self.stored.row_table_bytes == 0 {
+            let row_bytes = self.shape.row_bytes();
+            let numbers = self.checked()?;
+            return Ok(numbers.get(rows.start * row_bytes..rows.end * row_bytes));
+        }
+        let (numbers, table) = self.rows_by_table(rows)?;
+        self.check_rows(numbers, table)?;
+        Ok(Some(numbers))
     }
 
     /// Decodes all rows into `out`, which has exactly as many numbers.
@@ -144,11 +159,7 @@ impl<'a> Page<'a> {
     /// Checks some rows and copies them while they are in the nearest cache.
     fn read_rows_by_table(&self, rows: Range<usize>, mut out: Out<'_>) -> Result<()> {
         let row_bytes = self.shape.row_bytes();
-        let (numbers, table) = self.checked_row_table()?;
-        let numbers = numbers.get(rows.start * row_bytes..rows.end * row_bytes);
-        let (Some(numbers), Some(table)) = (numbers, table.get(rows)) else {
-            return Err(self.corrupt("row table", "is too short"));
-        };
+        let (numbers, table) = self.rows_by_table(rows)?;
         let rows_per_block = (BLOCK_BYTES / row_bytes).next_multiple_of(3).max(3);
         for (block, crcs) in numbers.chunks(rows_per_block * row_bytes).zip(table.chunks(rows_per_block)) {
             self.check_rows(block, crcs)?;
@@ -156,6 +167,14 @@ impl<'a> Page<'a> {
             out.take(block.len() / element.n_bytes(), element)?.fill(element, block)?;
         }
         Ok(())
+    }
+
+    /// Some rows, not yet checked, and their checksums.
+    fn rows_by_table(&self, rows: Range<usize>) -> Result<(&'a [u8], &'a [[u8; 4]])> {
+        let row_bytes = self.shape.row_bytes();
+        let (numbers, table) = self.checked_row_table()?;
+        let numbers = numbers.get(rows.start * row_bytes..rows.end * row_bytes);
+        numbers.zip(table.get(rows)).ok_or_else(|| self.corrupt("row table", "is too short"))
     }
 
     pub(super) fn page_shape(&self) -> PageShape {

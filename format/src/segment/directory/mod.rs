@@ -67,14 +67,14 @@ struct PageEntry {
 }
 
 impl Directory {
-    /// Reads the directory out of the bytes of its row group.
+    /// Reads the directory, `found`, of a row group.
     ///
     /// # Errors
     /// [`FormatError::Corrupt`] for wrong bytes, [`FormatError::Unsupported`] for what is not known and must be.
-    pub(crate) fn read(row_group: &RowGroup, bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn read(row_group: &RowGroup, found: &[u8]) -> Result<Self> {
+        let range = row_group.directory().filter(|range| range.len() == found.len());
         let short = || FormatError::corrupt(row_group.offset, "directory", "does not fit its row group");
-        let range = row_group.directory().ok_or_else(short)?;
-        let found = bytes.get(range.clone()).ok_or_else(short)?;
+        let range = range.ok_or_else(short)?;
         match row_group.address.version {
             1 => v1::read(row_group, found, range),
             _ => v2::read(row_group, found, range),

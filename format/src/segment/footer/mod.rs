@@ -212,6 +212,17 @@ impl RowGroup {
         self.shape.decoded_bytes()
     }
 
+    /// The bytes of the file that [`KvLogView::of_directory`](crate::KvLogView::of_directory) wants.
+    pub fn directory_range(&self) -> Range<u64> {
+        let within = self.directory().unwrap_or_default();
+        self.offset.saturating_add(within.start as u64)..self.offset.saturating_add(within.end as u64)
+    }
+
+    /// Levels of its pages: more than one where a reader may be content with less than is there.
+    pub fn n_levels(&self) -> u8 {
+        self.shape.n_levels
+    }
+
     /// Where the directory lies in the row group, without padding.
     pub(crate) fn directory(&self) -> Option<Range<usize>> {
         let start = self.n_bytes.checked_sub(aligned(self.directory_bytes)?)?;

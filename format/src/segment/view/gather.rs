@@ -44,6 +44,7 @@ impl KvLogView<'_> {
         let no_head = || FormatError::invalid("head", format!("{head} of layer {layer} has no tokens of its own"));
         let heads = self.heads.as_ref().ok_or_else(no_head)?;
         let pages = self.directory.grid.chunk_pages(layer, part, head).ok_or_else(no_head)?;
+        self.check_at_hand(&pages)?;
         self.gather_rows(pages, heads.n_tokens_of(layer, head) as usize, rows, out.into())
     }
 

@@ -2,11 +2,13 @@
 //!
 //! Every page's checksum is checked each time the page is read, so what comes back is what was written.
 //!
+//! - How is less than all of a row group read from its file? [`front`].
 //! - How are the numbers of a layer read, in one thread or several? [`read`].
 //! - How are the numbers of some tokens read? [`gather`].
 //! - What can be known of pages before they are decoded? [`summaries`].
 //! - What does `lagdb inspect` see, and what is wrong with a row group? [`pages`].
 
+mod front;
 mod gather;
 mod pages;
 mod read;
@@ -18,6 +20,7 @@ use super::footer::RowGroup;
 use super::grid::Part;
 use crate::{ElementType, FormatError, HeadTokens, KvLog, KvRead, ModelFingerprint, PageError, ProbeQueries, Result};
 pub use pages::PageInfo;
+pub use read::PageNumbers;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -28,7 +31,10 @@ pub use summaries::{PageBounds, PageSummary};
 pub struct KvLogView<'a> {
     row_group: RowGroup,
     directory: Arc<Directory>,
+    /// From the start of the row group; all of it, or some of its [`front`].
     bytes: Bytes<'a>,
+    /// Where they are not in `bytes`.
+    directory_bytes: Option<Bytes<'a>>,
     /// The first tokens, which alone are read.
     n_tokens: usize,
     /// Of these tokens, where the heads keep tokens of their own.
@@ -36,7 +42,14 @@ pub struct KvLogView<'a> {
     n_threads: usize,
     /// Levels that are read.
     n_levels: usize,
+    /// Most bytes that one call returns.
+    limit: u64,
 }
+
+/// Unless the caller says otherwise, a call returns this many bytes, or [`LIMIT_TIMES`] those of the row group.
+const LIMIT_BYTES: u64 = 64 * 1024 * 1024;
+/// Real keys and values are rarely a fourth of their size without loss, a sixteenth with; zeros are thousands of times smaller.
+const LIMIT_TIMES: u64 = 64;
 
 /// How much of a log in levels is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,10 +76,22 @@ impl<'a> KvLogView<'a> {
         if n_bytes as u64 != row_group.n_bytes {
             return Err(FormatError::invalid("bytes", format!("{n_bytes} instead of {}", row_group.n_bytes)));
         }
-        let directory = Arc::new(Directory::read(row_group, bytes.as_slice())?);
+        let directory = row_group.directory().and_then(|range| bytes.as_slice().get(range)).unwrap_or_default();
+        let directory = Directory::read(row_group, directory)?;
+        Ok(Self::of_parts(row_group, directory, bytes, None))
+    }
+
+    fn of_parts(
+        row_group: &RowGroup,
+        directory: Directory,
+        bytes: Bytes<'a>,
+        directory_bytes: Option<Bytes<'a>>,
+    ) -> Self {
         let n_levels = usize::from(row_group.shape.n_levels);
         let (n_tokens, heads) = (directory.token_ids.len(), directory.heads.clone().map(Arc::new));
-        Ok(Self { row_group: row_group.clone(), directory, bytes, n_tokens, heads, n_threads: 1, n_levels })
+        let limit = row_group.n_bytes.saturating_mul(LIMIT_TIMES).max(LIMIT_BYTES);
+        let (row_group, directory) = (row_group.clone(), Arc::new(directory));
+        Self { row_group, directory, bytes, directory_bytes, n_tokens, heads, n_threads: 1, n_levels, limit }
     }
 
     /// What the footer says of the log.
@@ -80,15 +105,24 @@ impl<'a> KvLogView<'a> {
         Self { n_threads: n_threads.max(1), ..self }
     }
 
-    /// The same log read with less precision, where it was written in levels; another log is as it is.
-    pub fn at(self, precision: Precision) -> Self {
+    /// The same log, of which a call returns at most `n_bytes` bytes that it allocates. Otherwise 64 MiB, or 64 times the
+    /// bytes that the log takes in its file: whoever made the file does not say how much memory it takes to read.
+    pub fn with_limit(self, n_bytes: u64) -> Self {
+        Self { limit: n_bytes, ..self }
+    }
+
+    /// The same log read with this precision, where it was written in levels; another log is as it is.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { n_levels: self.levels_of(precision), ..self }
+    }
+
+    fn levels_of(&self, precision: Precision) -> usize {
         let most = usize::from(self.row_group.shape.n_levels);
-        let wanted = match precision {
+        match precision {
             Precision::Base => 1,
-            Precision::Int8 => 2,
+            Precision::Int8 => most.min(2),
             Precision::Exact => most,
-        };
-        Self { n_levels: wanted.min(most), ..self }
+        }
     }
 
     /// The log of the first `n_tokens` tokens alone; with [`importance`](KvRead::importance), the most important ones.
@@ -106,7 +140,8 @@ impl<'a> KvLogView<'a> {
     /// [`KvLayer`](crate::KvLayer); borrowed when they are one plain page.
     ///
     /// # Errors
-    /// [`FormatError::Invalid`] when there is no such layer, [`FormatError::Corrupt`] when the bytes are wrong.
+    /// [`FormatError::Invalid`] when there is no such layer, or it is above the [limit](Self::with_limit);
+    /// [`FormatError::Corrupt`] when the bytes are wrong.
     pub fn keys_raw(&self, layer: u32) -> Result<Cow<'_, [u8]>> {
         self.raw(layer, Part::Keys)
     }
@@ -138,13 +173,17 @@ impl<'a> KvLogView<'a> {
     /// The whole log in memory: byte for byte what was written, where the encodings are lossless.
     ///
     /// # Errors
-    /// [`FormatError::Corrupt`] when the bytes are wrong.
+    /// [`FormatError::Corrupt`] when the bytes are wrong; [`FormatError::Invalid`] when it is above the
+    /// [limit](Self::with_limit).
     pub fn to_log(&self) -> Result<KvLog> {
+        let n_layers = self.row_group.shape.geometry.n_layers;
+        let numbers = (0..n_layers).try_fold(0_u64, |sum, layer| Ok(sum + self.layer_numbers(layer)? as u64))?;
+        self.check_limit(numbers.saturating_mul(2 * self.element().n_bytes() as u64))?;
         let layer = |layer| {
             let (keys, values) = (self.keys_raw(layer)?.into_owned(), self.values_raw(layer)?.into_owned());
             Ok(crate::KvLayer { keys, values })
         };
-        let layers = (0..self.row_group.shape.geometry.n_layers).map(layer).collect::<Result<_>>()?;
+        let layers = (0..n_layers).map(layer).collect::<Result<_>>()?;
         KvLog::of_view(self, layers)
     }
 
@@ -159,7 +198,10 @@ impl<'a> KvLogView<'a> {
 
     /// The bytes of the directory.
     pub(crate) fn directory_bytes(&self) -> &[u8] {
-        self.bytes().get(self.directory.range.clone()).unwrap_or_default()
+        match &self.directory_bytes {
+            Some(apart) => apart.as_slice(),
+            None => self.bytes().get(self.directory.range.clone()).unwrap_or_default(),
+        }
     }
 
     pub(crate) fn directory(&self) -> &Directory {
@@ -170,9 +212,14 @@ impl<'a> KvLogView<'a> {
         self.bytes.as_slice()
     }
 
+    /// Whether it is all of its tokens.
+    pub(crate) fn has_every_token(&self) -> bool {
+        self.n_tokens == self.directory.token_ids.len()
+    }
+
     /// Whether it is all of its row group.
     pub(crate) fn is_whole(&self) -> bool {
-        self.n_tokens == self.directory.token_ids.len()
+        self.has_every_token() && self.directory_bytes.is_none()
     }
 }
 

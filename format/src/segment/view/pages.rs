@@ -41,7 +41,7 @@ pub struct PageInfo {
 }
 
 impl KvLogView<'_> {
-    /// Every page, in file order, with its checksum tried.
+    /// Every page at hand, in file order, with its checksum tried.
     pub fn pages(&self) -> impl Iterator<Item = PageInfo> + '_ {
         self.all_pages().map(|page| PageInfo {
             level: page.place.level,
@@ -65,7 +65,7 @@ impl KvLogView<'_> {
         self.directory.pages.len()
     }
 
-    /// Checks the checksum of every page, without decoding any.
+    /// Checks the checksum of every page at hand, without decoding any.
     ///
     /// # Errors
     /// [`FormatError::Corrupt`] naming the first page that is damaged by its offset in the segment.
@@ -130,9 +130,10 @@ impl KvLogView<'_> {
         Ok(())
     }
 
-    /// The pages in file order.
+    /// The pages at hand in file order.
     pub(crate) fn all_pages(&self) -> impl Iterator<Item = Page<'_>> + '_ {
-        (0..self.directory.pages.len()).filter_map(|number| self.page(number))
+        let at_hand = |page: &Page<'_>| page.stored.range().end <= self.bytes().len();
+        (0..self.directory.pages.len()).filter_map(|number| self.page(number)).take_while(at_hand)
     }
 
     /// The page with this number.

@@ -5,7 +5,7 @@ use super::super::out::Out;
 use super::super::page::Page;
 use super::KvLogView;
 use crate::encoding::Decoder;
-use crate::{Encoding, FormatError, KvRead, Result};
+use crate::{FormatError, KvRead, Result};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -19,18 +19,76 @@ struct Work<'a> {
     out: Out<'a>,
 }
 
+/// The numbers of one page, or of the rows of it that a [prefix](KvLogView::prefix) has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageNumbers<'a> {
+    /// The KV head it holds; `None` when it holds all.
+    pub head: Option<u32>,
+    /// Number of its first row: of a token of the log, or of one that `head` keeps.
+    pub first_row: u32,
+    /// Rows in it.
+    pub n_rows: u32,
+    /// Numbers of the log's element type, little-endian, `[n_rows, n_kv_heads, head_dim]`, or `[n_rows, head_dim]` of
+    /// one head.
+    pub bytes: Cow<'a, [u8]>,
+}
+
 impl KvLogView<'_> {
+    /// The pages of the keys or values of `layer` one by one, each checked and decoded when it is asked for; the numbers of
+    /// plain pages are borrowed.
+    ///
+    /// # Errors
+    /// [`FormatError::Invalid`] when there is no such layer; of each page, [`FormatError::Corrupt`] when it is wrong.
+    pub fn layer_pages(&self, layer: u32, part: Part) -> Result<impl Iterator<Item = Result<PageNumbers<'_>>>> {
+        let mut decoder = Decoder::default();
+        let wanted = self.part(layer, part)?.filter_map(|number| Some((number, self.page(number)?)));
+        let wanted = wanted.filter(|(_, page)| self.rows_read(&page.place) > 0);
+        Ok(wanted.map(move |(number, page)| self.page_numbers(number, page, &mut decoder)))
+    }
+
+    fn page_numbers<'v>(&'v self, number: usize, page: Page<'v>, decoder: &mut Decoder) -> Result<PageNumbers<'v>> {
+        let n_rows = self.rows_read(&page.place);
+        let rows = 0..n_rows as usize;
+        let head = self.row_group.shape.is_ragged().then_some(page.place.head);
+        let bytes = match page.borrowed_rows(rows.clone())? {
+            Some(bytes) => Cow::Borrowed(bytes),
+            None => {
+                let mut raw = vec![0; rows.len() * self.row_group.shape.row_bytes()];
+                Page::read_levels(&self.levels(number), decoder, rows, Out::Bytes(&mut raw))?;
+                Cow::Owned(raw)
+            }
+        };
+        Ok(PageNumbers { head, first_row: page.place.first_token, n_rows, bytes })
+    }
+
     pub(super) fn raw(&self, layer: u32, part: Part) -> Result<Cow<'_, [u8]>> {
-        let mut pages = self.part(layer, part)?.filter_map(|number| self.page(number));
-        if let (Some(page), None) = (pages.next(), pages.next())
-            && page.stored.encoding == Encoding::Plain
-            && self.is_whole()
+        let pages = self.part(layer, part)?;
+        if pages.len() == 1
+            && let Some(page) = self.page(pages.start)
+            && let Some(borrowed) = page.borrowed_rows(0..self.rows_read(&page.place) as usize)?
         {
-            return page.encoded().map(Cow::Borrowed);
+            return Ok(Cow::Borrowed(borrowed));
         }
-        let mut raw = vec![0; self.layer_numbers(layer)? * self.element().n_bytes()];
+        let mut raw = self.room(self.layer_numbers(layer)? * self.element().n_bytes())?;
         self.copy(layer, part, &mut raw)?;
         Ok(Cow::Owned(raw))
+    }
+
+    /// Zeros for what a call returns, unless they are more than the [limit](KvLogView::with_limit).
+    pub(super) fn room(&self, n_bytes: usize) -> Result<Vec<u8>> {
+        self.check_limit(n_bytes as u64)?;
+        let mut room = Vec::new();
+        let none = |_| FormatError::invalid("limit", format!("there is no memory for {n_bytes} bytes"));
+        room.try_reserve_exact(n_bytes).map_err(none)?;
+        room.resize(n_bytes, 0);
+        Ok(room)
+    }
+
+    pub(super) fn check_limit(&self, n_bytes: u64) -> Result<()> {
+        if n_bytes <= self.limit {
+            return Ok(());
+        }
+        Err(FormatError::invalid("limit", format!("the log is {n_bytes} bytes decoded, {} are allowed", self.limit)))
     }
 
     pub(super) fn copy(&self, layer: u32, part: Part, out: &mut [u8]) -> Result<()> {
@@ -79,8 +137,15 @@ impl KvLogView<'_> {
         (0..self.n_levels).filter_map(|level| self.page(number + level * per_level)).collect()
     }
 
-    /// The numbers of the pages of one layer's keys or values.
+    /// The numbers of the pages of one layer's keys or values, which are at hand.
     pub(super) fn part(&self, layer: u32, part: Part) -> Result<Range<usize>> {
+        let pages = self.part_pages(layer, part)?;
+        self.check_at_hand(&pages)?;
+        Ok(pages)
+    }
+
+    /// As [`part`](Self::part), of a layer whose pages may not be at hand.
+    pub(super) fn part_pages(&self, layer: u32, part: Part) -> Result<Range<usize>> {
         let grid = &self.directory.grid;
         let n_layers = grid.shape.geometry.n_layers;
         grid.part_pages(layer, part).ok_or_else(|| FormatError::invalid("layer", format!("{layer} of {n_layers}")))

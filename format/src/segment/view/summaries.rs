@@ -50,7 +50,7 @@ impl KvLogView<'_> {
     /// # Errors
     /// [`FormatError::Invalid`] when there is no such layer, [`FormatError::Corrupt`] when the section is wrong.
     pub fn key_summaries(&self, layer: u32) -> Result<Option<Vec<PageSummary>>> {
-        let wanted = self.part(layer, Part::Keys)?;
+        let wanted = self.part_pages(layer, Part::Keys)?;
         let Some((bytes, offset)) = self.checked_summaries()? else { return Ok(None) };
         let (grid, shape) = (&self.directory.grid, self.row_group.shape);
         let head_dim = shape.geometry.head_dim;

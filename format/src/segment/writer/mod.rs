@@ -72,7 +72,7 @@ impl SegmentWriter {
     }
 
     /// Adds a KV log as the next row group, its pages in levels: [`Encoding::LAYERED`] or the first of it. One log then
-    /// serves a reader that is in a hurry and one that is not; see [`KvLogView::at`].
+    /// serves a reader that is in a hurry and one that is not; see [`KvLogView::with_precision`].
     ///
     /// # Errors
     /// As [`push`](Self::push); [`FormatError::Invalid`] for other levels.
