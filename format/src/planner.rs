@@ -1,33 +1,40 @@
 //! Chooses an encoding for the keys and for the values of every layer: the smallest whose measured error a budget allows.
 //!
-//! Nothing is assumed about encodings. Sample pages are encoded with each candidate ([`measure`]), and [`plan`] chooses
-//! among what came out. A budget of bytes is the least error whose plan fits; bytes that are left go to keys first, because
+//! Nothing is assumed about encodings. Samples are encoded with each candidate ([`measure`]), and [`plan`] chooses among
+//! what came out. A sample may be kinder than the rest of a log: the writer holds every page to a budget of error, and
+//! gives one that misses it the next encoding that comes nearer ([`Plan::ladder`]). A budget of bytes is the least error whose plan fits; bytes that are left go to keys first, because
 //! an error of keys changes which tokens are attended to, one of values only what they say
 //! (<https://github.com/ggml-org/llama.cpp/pull/7412> measures it).
 
 use crate::encoding::Encoder;
+use crate::segment::{ALIGNMENT, PAGE_ENTRY_BYTES, TARGET_PAGE_BYTES};
 use crate::{Encoding, FormatError, KvLog, KvRead, PageError, PageShape, Part, Result};
+use std::ops::Range;
 
-/// Tokens of a sample.
-const SAMPLE_TOKENS: usize = 256;
+/// Tokens of a sample: those that share a range in the keys of int8.
+const SAMPLE_TOKENS: usize = 128;
+
+/// Bytes of a page beside its numbers: its entry in the directory, and half of the alignment.
+const PAGE_BYTES: usize = PAGE_ENTRY_BYTES + ALIGNMENT / 2;
 
 /// What a KV log may cost.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Budget {
     /// Largest relative L2 error of the keys and of the values of any layer; 0 is lossless.
     RelativeL2(f32),
-    /// Bytes of all pages of a log for each of its tokens.
+    /// Bytes of all pages of a log, with their entries in its directory, for each of its tokens: what samples promise, which
+    /// the log itself may miss by a little.
     BytesPerToken(f64),
 }
 
-/// What one encoding made of sample pages.
+/// What one encoding made of the samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trial {
     /// How they were encoded.
     pub encoding: Encoding,
     /// Stored bytes for each token.
     pub bytes_per_token: f64,
-    /// Measured error.
+    /// Measured error, of the sample that fared worst.
     pub error: PageError,
 }
 
@@ -43,10 +50,11 @@ pub struct Column {
 }
 
 /// An encoding for the keys and for the values of every layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Keys, then values, of each layer.
-    encodings: Vec<[Encoding; 2]>,
+    ladders: Vec<[Vec<Encoding>; 2]>,
+    most_error: f32,
 }
 
 /// A budget that no candidate keeps.
@@ -79,28 +87,35 @@ pub enum OverBudget {
 impl Plan {
     /// The same encoding for everything.
     pub fn uniform(encoding: Encoding, n_layers: u32) -> Self {
-        Self { encodings: vec![[encoding; 2]; n_layers as usize] }
+        let ladders = (0..n_layers).map(|_| [vec![encoding], vec![encoding]]).collect();
+        Self { ladders, most_error: f32::INFINITY }
     }
 
     /// The encoding of a column; `None` when there is no such layer.
     pub fn encoding(&self, layer: u32, part: Part) -> Option<Encoding> {
-        self.levels(layer, part).and_then(|levels| levels.first().copied())
+        self.ladder(layer, part).and_then(|ladder| ladder.first().copied())
     }
 
-    /// The one level of a column.
-    pub(crate) fn levels(&self, layer: u32, part: Part) -> Option<&[Encoding]> {
-        let [keys, values] = self.encodings.get(layer as usize)?;
-        Some(std::slice::from_ref(if part == Part::Keys { keys } else { values }))
+    /// The encoding of a column, and behind it those that pages get which it would put too far off, or whose numbers it
+    /// cannot say; each comes nearer than the one before.
+    pub fn ladder(&self, layer: u32, part: Part) -> Option<&[Encoding]> {
+        let [keys, values] = self.ladders.get(layer as usize)?;
+        Some(if part == Part::Keys { keys } else { values })
+    }
+
+    /// Largest relative L2 error of any page.
+    pub fn most_error(&self) -> f32 {
+        self.most_error
     }
 
     /// Whether it is for as many layers.
     pub(crate) fn is_for(&self, n_layers: u32) -> bool {
-        self.encodings.len() == n_layers as usize
+        self.ladders.len() == n_layers as usize
     }
 }
 
-/// Encodes the first tokens of every column with every candidate. A candidate that cannot say the numbers, as int8 cannot
-/// say NaN, is left out for that column.
+/// Encodes two samples of every column, of its beginning and of its middle, with every candidate. A candidate that cannot
+/// say the numbers, as int8 cannot say NaN, is left out for that column.
 ///
 /// # Errors
 /// [`FormatError::Invalid`] for a log without tokens and for a residual as a candidate.
@@ -122,27 +137,46 @@ fn trials(encoder: &mut Encoder, log: &KvLog, part: Part, raw: &[u8], candidates
     let (geometry, element, head_dim) = (log.geometry(), log.element(), log.geometry().head_dim);
     // Where heads keep tokens of their own, a page is of one head.
     let n_kv_heads = if log.heads().is_some() { 1 } else { geometry.n_kv_heads };
-    let row_bytes = n_kv_heads as usize * head_dim as usize * element.n_bytes();
-    let n_tokens = (raw.len() / row_bytes.max(1)).min(SAMPLE_TOKENS);
-    let sample = raw.get(..n_tokens * row_bytes).unwrap_or(raw);
-    let shape = PageShape { element, part, n_tokens: n_tokens as u32, n_kv_heads, head_dim };
+    let row_bytes = (n_kv_heads as usize * head_dim as usize * element.n_bytes()).max(1);
+    let n_rows = raw.len() / row_bytes;
+    let n_chunks = (geometry.n_kv_heads / n_kv_heads).max(1) as usize;
+    let rows_per_page = (TARGET_PAGE_BYTES / row_bytes).max(1);
+    let n_pages = n_chunks * (n_rows / n_chunks).div_ceil(rows_per_page);
     let mut trials = Vec::with_capacity(candidates.len());
     for &encoding in candidates {
-        if sample.is_empty() {
-            trials.push(Trial { encoding, bytes_per_token: 0.0, error: PageError::NONE });
-            continue;
-        }
-        let mut stored = Vec::new();
-        match encoder.encode(encoding, shape, sample, &mut stored) {
-            Ok(error) => {
-                let column_bytes = stored.len() as f64 * raw.len() as f64 / sample.len() as f64;
-                trials.push(Trial { encoding, bytes_per_token: column_bytes / log.n_tokens() as f64, error });
+        let (mut stored_bytes, mut sample_bytes, mut error) = (0, 0, PageError::NONE);
+        let mut is_possible = true;
+        for sample in samples(n_rows).filter_map(|rows| raw.get(rows.start * row_bytes..rows.end * row_bytes)) {
+            let mut stored = Vec::new();
+            let n_tokens = (sample.len() / row_bytes) as u32;
+            let shape = PageShape { element, part, n_tokens, n_kv_heads, head_dim };
+            match encoder.encode(encoding, shape, sample, &mut stored) {
+                Ok(found) => {
+                    error = PageError {
+                        relative_l2: error.relative_l2.max(found.relative_l2),
+                        max: error.max.max(found.max),
+                    };
+                }
+                Err(FormatError::Invalid { what: "numbers", .. }) => is_possible = false,
+                Err(error) => return Err(error),
             }
-            Err(FormatError::Invalid { what: "numbers", .. }) => {}
-            Err(error) => return Err(error),
+            (stored_bytes, sample_bytes) = (stored_bytes + stored.len(), sample_bytes + sample.len());
+        }
+        let row_tables = if encoding == Encoding::Plain { 4 * n_rows } else { 0 };
+        let numbers = stored_bytes as f64 * raw.len() as f64 / sample_bytes.max(1) as f64;
+        let column_bytes = numbers + (row_tables + n_pages * PAGE_BYTES) as f64;
+        if is_possible {
+            trials.push(Trial { encoding, bytes_per_token: column_bytes / log.n_tokens() as f64, error });
         }
     }
     Ok(trials)
+}
+
+/// The rows that stand for a column.
+fn samples(n_rows: usize) -> impl Iterator<Item = Range<usize>> {
+    let middle = (n_rows / 2).max(SAMPLE_TOKENS);
+    let samples = [0..SAMPLE_TOKENS.min(n_rows), middle..(middle + SAMPLE_TOKENS).min(n_rows)];
+    samples.into_iter().filter(|rows| rows.start < rows.end)
 }
 
 /// The smallest plan that keeps the budget, of the trials in `columns`.
@@ -154,14 +188,18 @@ pub fn plan(columns: &[Column], budget: Budget) -> std::result::Result<Plan, Ove
         Budget::RelativeL2(most) => choose(columns, most)?,
         Budget::BytesPerToken(most) => choose_by_bytes(columns, most)?,
     };
+    let most_error = match budget {
+        Budget::RelativeL2(most) => most,
+        Budget::BytesPerToken(_) => f32::INFINITY,
+    };
     let n_layers = columns.iter().map(|column| column.layer as usize + 1).max().unwrap_or(0);
-    let mut encodings = vec![[Encoding::Plain; 2]; n_layers];
+    let mut ladders = vec![[vec![Encoding::Plain], vec![Encoding::Plain]]; n_layers];
     for (column, trial) in columns.iter().zip(chosen) {
-        if let Some(layer) = encodings.get_mut(column.layer as usize) {
-            layer[usize::from(column.part == Part::Values)] = trial.encoding;
+        if let Some(layer) = ladders.get_mut(column.layer as usize) {
+            layer[usize::from(column.part == Part::Values)] = column.ladder_from(&trial);
         }
     }
-    Ok(Plan { encodings })
+    Ok(Plan { ladders, most_error })
 }
 
 /// The smallest trial of each column that is at most `most` off.
@@ -205,6 +243,22 @@ fn choose_by_bytes(columns: &[Column], most: f64) -> std::result::Result<Vec<Tri
 }
 
 impl Column {
+    /// The encoding of `first`, then those that come nearer and nearer, in fewer bytes first.
+    fn ladder_from(&self, first: &Trial) -> Vec<Encoding> {
+        let mut larger: Vec<_> =
+            self.trials.iter().filter(|trial| trial.bytes_per_token >= first.bytes_per_token).collect();
+        larger.sort_by(|a, b| a.bytes_per_token.total_cmp(&b.bytes_per_token));
+        let mut ladder = vec![first.encoding];
+        let mut least = first.error.relative_l2;
+        for trial in larger {
+            if trial.error.relative_l2 < least {
+                least = trial.error.relative_l2;
+                ladder.push(trial.encoding);
+            }
+        }
+        ladder
+    }
+
     fn least_error(&self) -> f32 {
         self.trials.iter().map(|trial| trial.error.relative_l2).fold(f32::INFINITY, f32::min)
     }

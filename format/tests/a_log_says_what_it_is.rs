@@ -2,8 +2,8 @@
 
 use crate::support::{Shape, fingerprint, noise, ragged, segment};
 use lagdb_format::{
-    Digest, ElementType, Encoding, Fidelity, FormatError, KvLayer, KvLog, KvRead, Precision, RowGroupIndex, Segment,
-    SegmentWriter,
+    Digest, ElementType, Encoding, Fidelity, FormatError, KvLayer, KvLog, KvRead, ModelFingerprint, Precision,
+    RowGroupIndex, Segment, SegmentWriter,
 };
 
 /// Four tokens at these positions.
@@ -86,6 +86,17 @@ fn the_field_in_which_models_differ_is_named() {
     let mut two = changed[4];
     two.adapters = Some(Digest([8; 32]));
     assert_ne!(two.id(), changed[4].id());
+}
+
+/// In the file, zeros mean that there are no adapters: a model whose adapters had that digest would come back without.
+#[test]
+fn adapters_of_zeros_are_refused() {
+    let log = log_at(&[0, 1], ElementType::F32);
+    let model = ModelFingerprint { adapters: Some(Digest([0; 32])), ..*log.fingerprint() };
+    let (ids, positions) = (log.token_ids().into(), log.positions().into());
+    let log = KvLog::new(model, ElementType::F32, ids, positions, log.layers().into()).unwrap();
+    let pushed = SegmentWriter::new(1).push(&log, Encoding::Plain);
+    assert!(matches!(pushed, Err(FormatError::Invalid { what: "adapters", .. })), "{pushed:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! All levels of a page are encoded together and written apart: the higher ones are held until their turn comes, which is
 //! after the last page of the level below.
 
-use crate::encoding::{Decoder, Encoder, PageError};
+use crate::encoding::{Decoder, Encoder, PageError, PageShape};
 use crate::planner::Plan;
 use crate::segment::grid::{GridPage, GridShape, Part};
 use crate::segment::key_summary::{self, KeySummary};
@@ -18,20 +18,54 @@ pub(super) struct EncodedPage {
     pub(super) summaries: Vec<KeySummary>,
 }
 
+/// How a page is encoded at one level, the stored form, and its error with the levels below.
+type EncodedLevel = (Encoding, Vec<u8>, PageError);
+
 /// How the pages of a log are encoded.
 #[derive(Clone, Copy)]
 pub(super) enum Choice<'a> {
     /// All alike, in levels.
     Levels(&'a [Encoding]),
-    /// In one level, by layer and part.
+    /// In one level, by layer and part, and held to the error that is planned.
     Plan(&'a Plan),
 }
 
 impl<'a> Choice<'a> {
-    fn levels(self, page: &GridPage) -> Result<&'a [Encoding]> {
+    /// Encodes a page; how, its levels one by one with their errors.
+    ///
+    /// # Errors
+    /// Those of the encoding; [`FormatError::Invalid`] when nothing that is planned comes near enough.
+    fn encode(self, encoder: &mut Encoder, page: &GridPage, shape: PageShape, raw: &[u8]) -> Result<Vec<EncodedLevel>> {
         match self {
-            Self::Levels(levels) => Ok(levels),
-            Self::Plan(plan) => plan.levels(page.layer, page.part).ok_or_else(no_levels),
+            Self::Levels(levels) => {
+                let mut stored = vec![Vec::new(); levels.len()];
+                let errors = encoder.encode_levels(levels, shape, raw, &mut stored)?;
+                Ok(levels
+                    .iter()
+                    .copied()
+                    .zip(stored)
+                    .zip(errors)
+                    .map(|((e, stored), error)| (e, stored, error))
+                    .collect())
+            }
+            Self::Plan(plan) => {
+                let ladder = plan.ladder(page.layer, page.part).ok_or_else(no_levels)?;
+                let mut refused = no_levels();
+                for &encoding in ladder {
+                    let mut stored = Vec::new();
+                    match encoder.encode(encoding, shape, raw, &mut stored) {
+                        Ok(error) if error.relative_l2 <= plan.most_error() => {
+                            return Ok(vec![(encoding, stored, error)]);
+                        }
+                        Ok(error) => {
+                            refused = FormatError::invalid("plan", format!("a page is {} off", error.relative_l2))
+                        }
+                        Err(error @ FormatError::Invalid { what: "numbers", .. }) => refused = error,
+                        Err(error) => return Err(error),
+                    }
+                }
+                Err(refused)
+            }
         }
     }
 }
@@ -46,7 +80,7 @@ pub(super) struct LogPages<'a> {
     column: Option<(u32, Part)>,
     rest: &'a [u8],
     /// Stored pages of each higher level, from level 1.
-    held: Vec<VecDeque<(Vec<u8>, PageError)>>,
+    held: Vec<VecDeque<EncodedLevel>>,
     decoder: Decoder,
 }
 
@@ -65,31 +99,26 @@ impl<'a> LogPages<'a> {
         if page.level > 0 {
             return self.take_held(page, out);
         }
-        let levels = self.choice.levels(page)?;
         let shape = self.shape.page_shape(page);
-        let raw = self.raw(page)?;
-        let mut stored = vec![Vec::new(); levels.len()];
-        let errors = encoder.encode_levels(levels, shape, raw, &mut stored)?;
-        let is_summarized = self.summarizes_keys && page.part == Part::Keys;
+        let levels = self.choice.encode(encoder, page, shape, self.raw(page)?)?;
         let mut summaries = Vec::new();
-        if is_summarized {
-            let stored: Vec<_> = levels.iter().copied().zip(stored.iter().map(Vec::as_slice)).collect();
+        if self.summarizes_keys && page.part == Part::Keys {
+            let stored: Vec<_> = levels.iter().map(|(encoding, stored, _)| (*encoding, stored.as_slice())).collect();
+            let errors: Vec<_> = levels.iter().map(|(_, _, error)| *error).collect();
             summaries = key_summary::of_page(&mut self.decoder, shape, &stored, &errors)?;
         }
-        let mut pages = stored.into_iter().zip(errors);
-        let (base, error) = pages.next().ok_or_else(no_levels)?;
+        let mut levels = levels.into_iter();
+        let (encoding, base, error) = levels.next().ok_or_else(no_levels)?;
         out.extend_from_slice(&base);
-        self.held.iter_mut().zip(pages).for_each(|(held, page)| held.push_back(page));
-        let encoding = *levels.first().ok_or_else(no_levels)?;
+        self.held.iter_mut().zip(levels).for_each(|(held, level)| held.push_back(level));
         Ok(EncodedPage { encoding, error, summaries })
     }
 
     /// The next page of a higher level.
     fn take_held(&mut self, page: &GridPage, out: &mut Vec<u8>) -> Result<EncodedPage> {
         let held = usize::from(page.level).checked_sub(1).and_then(|held| self.held.get_mut(held));
-        let (stored, error) = held.and_then(VecDeque::pop_front).ok_or_else(no_levels)?;
+        let (encoding, stored, error) = held.and_then(VecDeque::pop_front).ok_or_else(no_levels)?;
         out.extend_from_slice(&stored);
-        let encoding = *self.choice.levels(page)?.get(usize::from(page.level)).ok_or_else(no_levels)?;
         Ok(EncodedPage { encoding, error, summaries: Vec::new() })
     }
 

@@ -15,7 +15,7 @@ use super::tail::FooterRange;
 use super::view::KvLogView;
 use crate::encoding::Encoder;
 use crate::planner::Plan;
-use crate::{Encoding, FormatError, KvLog, KvRead, ModelFingerprint, Result, crc};
+use crate::{Digest, Encoding, FormatError, KvLog, KvRead, ModelFingerprint, Result, crc};
 use log_pages::{Choice, EncodedPage, LogPages};
 
 /// A segment being written into memory.
@@ -98,6 +98,9 @@ impl SegmentWriter {
         let n_rows = log.heads().map(crate::HeadTokens::n_rows);
         let shape = GridShape::for_writing(log.geometry(), log.element(), n_tokens, n_levels, n_rows, self.page_bytes)
             .map_err(|detail| FormatError::invalid("log", detail))?;
+        if log.fingerprint().adapters == Some(Digest([0; 32])) {
+            return Err(FormatError::invalid("adapters", "the digest of zeros means that there are none"));
+        }
         if self.summarizes_keys && !log.geometry().head_dim.is_multiple_of(2) {
             return Err(FormatError::invalid("log", "key summaries are of pairs, its head width is odd"));
         }
