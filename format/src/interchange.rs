@@ -3,7 +3,8 @@
 //! Tensors: `layers.I.keys` and `layers.I.values` in the log's own type, `[n_tokens, n_kv_heads, head_dim]`, or head after
 //! head `[rows, head_dim]` where the heads keep tokens of their own; `token_ids` and `positions`, U32, `[n_tokens]`; and
 //! where the log has them `importance`, F32, `[n_tokens]`; `head_tokens`, U8, `[n_layers, n_kv_heads, n_tokens]`, 1 for a
-//! token that is kept; `probe_queries`, F32, `[n_layers, n_heads, n_queries, head_dim]`, and `probe_positions`, U32.
+//! token that is kept; `probe_queries`, F32, `[n_layers, n_heads, n_queries, head_dim]`, `probe_positions`, U32, and `probe_frequencies`, F64,
+//! `[head_dim / 2]`.
 //! The identity of the model is in `__metadata__`, its digests as hexadecimal numbers.
 
 use crate::{
@@ -48,6 +49,10 @@ pub fn to_safetensors(log: &KvLog) -> Result<Vec<u8>> {
         tensors.push(("probe_queries".into(), Dtype::F32, shape, floats(probes.numbers())));
         let n_queries = vec![probes.positions().len()];
         tensors.push(("probe_positions".into(), Dtype::U32, n_queries, numbers(probes.positions())));
+        if let Some(frequencies) = probes.frequencies() {
+            let bytes = frequencies.iter().flat_map(|frequency| frequency.to_le_bytes()).collect();
+            tensors.push(("probe_frequencies".into(), Dtype::F64, vec![frequencies.len()], bytes));
+        }
     }
     for (i, layer) in (0..).zip(log.layers()) {
         let shape = match log.heads() {
@@ -156,7 +161,11 @@ impl<'a> File<'a> {
                 let n_heads = queries.shape().get(1).and_then(|n| u32::try_from(*n).ok());
                 let n_heads = n_heads.ok_or_else(|| wrong("probe_queries", "has another shape"))?;
                 let (positions, numbers) = (self.u32s("probe_positions")?, self.f32s("probe_queries")?);
-                log.with_probes(ProbeQueries::new(n_heads, head_dim, positions, numbers)?)?
+                let probes = ProbeQueries::new(n_heads, head_dim, positions, numbers)?;
+                log.with_probes(match self.tensors.tensor("probe_frequencies") {
+                    Err(_) => probes,
+                    Ok(_) => probes.with_frequencies(self.f64s("probe_frequencies")?)?,
+                })?
             }
         };
         Ok(if self.entry("approximate")? == "true" { log.approximate() } else { log })
@@ -206,6 +215,11 @@ impl<'a> File<'a> {
     fn u32s(&self, name: &str) -> Result<Vec<u32>> {
         let tensor = self.tensor(name, Dtype::U32)?;
         Ok(tensor.data().as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
+    }
+
+    fn f64s(&self, name: &str) -> Result<Vec<f64>> {
+        let tensor = self.tensor(name, Dtype::F64)?;
+        Ok(tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect())
     }
 
     fn f32s(&self, name: &str) -> Result<Vec<f32>> {

@@ -9,6 +9,7 @@ fn with_everything() -> KvLog {
     let log = ragged(Shape { n_tokens: 9, ..Shape::TINY }, ElementType::F16, 0x1234_5678_9abc);
     let importance = importance(&log);
     let probes = ProbeQueries::new(4, 4, vec![3, 9], (0..64).map(|i| i as f32).collect()).unwrap();
+    let probes = probes.with_frequencies(vec![1.0, 0.1]).unwrap();
     log.with_importance(&importance).unwrap().with_probes(probes).unwrap()
 }
 

@@ -120,6 +120,7 @@ fn with_everything() -> KvLog {
     let log = ragged(Shape { n_tokens: 5, ..Shape::TINY }, ElementType::F32, 0x1234_5678);
     let importance = importance(&log);
     let probes = ProbeQueries::new(2, 4, vec![3], (0..16).map(|i| i as f32).collect()).unwrap();
+    let probes = probes.with_frequencies(vec![1.0, 0.01]).unwrap();
     log.with_importance(&importance).unwrap().with_probes(probes).unwrap()
 }
 

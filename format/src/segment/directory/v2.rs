@@ -20,16 +20,18 @@ pub(crate) mod kind {
     pub(crate) const IMPORTANCE: u16 = 4;
     pub(crate) const KEY_SUMMARIES: u16 = 5;
     pub(crate) const PROBES: u16 = 6;
+    pub(crate) const FREQUENCIES: u16 = 7;
 }
 
 /// The sections of a directory by kind, with the names that FORMAT.md gives them.
-pub const DIRECTORY_SECTIONS: [(u16, &str); 6] = [
+pub const DIRECTORY_SECTIONS: [(u16, &str); 7] = [
     (kind::TOKENS, "tokens"),
     (kind::PAGES, "page entries"),
     (kind::HEAD_TOKENS, "head tokens"),
     (kind::IMPORTANCE, "importance"),
     (kind::KEY_SUMMARIES, "key summaries"),
     (kind::PROBES, "probe queries"),
+    (kind::FREQUENCIES, "probe frequencies"),
 ];
 
 /// Bytes of one page's entry.
@@ -119,6 +121,10 @@ pub(crate) fn sections_of(log: &KvLog) -> Vec<NewSection> {
     let mut sections = tokens_and_more(log);
     if let Some(probes) = log.probes() {
         sections.push(NewSection { kind: kind::PROBES, flags: 0, bytes: write_probes(probes, log.element()) });
+        if let Some(frequencies) = probes.frequencies() {
+            let bytes = frequencies.iter().flat_map(|frequency| frequency.to_le_bytes()).collect();
+            sections.push(NewSection { kind: kind::FREQUENCIES, flags: 0, bytes });
+        }
     }
     sections
 }
@@ -181,7 +187,13 @@ pub(crate) fn read_probes(row_group: &RowGroup, sections: &Sections, bytes: &[u8
     let mut numbers = vec![0.0; fields.n_left() / element.n_bytes()];
     let wrong = |_| FormatError::corrupt(offset, "probe queries", "do not have their numbers");
     element.decode_f32(fields.take(fields.n_left(), "probe queries")?, &mut numbers).map_err(wrong)?;
-    let probes = ProbeQueries::new(n_heads, head_dim, positions, numbers).map_err(wrong)?;
+    let mut probes = ProbeQueries::new(n_heads, head_dim, positions, numbers).map_err(wrong)?;
+    if let Some((found, offset)) = sections.get(bytes, kind::FREQUENCIES)? {
+        let (frequencies, rest) = found.as_chunks();
+        let frequencies = frequencies.iter().map(|b| f64::from_le_bytes(*b)).collect();
+        let wrong = || FormatError::corrupt(offset, "probe frequencies", "are not one finite number per pair");
+        probes = probes.with_frequencies(frequencies).ok().filter(|_| rest.is_empty()).ok_or_else(wrong)?;
+    }
     if !probes.fits(n_layers, head_dim) {
         return Err(FormatError::corrupt(offset, "probe queries", "are not of as many layers"));
     }
