@@ -31,6 +31,7 @@ pub struct Options {
     pub(crate) space: Option<EmbeddingSpace>,
     encoding: Option<Encoding>,
     budget: Option<Budget>,
+    is_layered: bool,
     pub(crate) owner: String,
     pub(crate) check_pages: bool,
     pub(crate) read_only: bool,
@@ -68,6 +69,7 @@ impl Default for Options {
             space: None,
             encoding: None,
             budget: None,
+            is_layered: false,
             owner: this_process(),
             check_pages: false,
             read_only: false,
@@ -112,11 +114,23 @@ impl Options {
         self
     }
 
+    /// Writes new KV logs in levels, a base of four bits a number first, so that
+    /// [`kv_log_at`](crate::Snapshot::kv_log_at) reads only as much of one as it wants. All levels together are exact, and
+    /// take about as many bytes as a lossless log. It comes before the other two.
+    #[must_use]
+    pub fn kv_layered(mut self, is_layered: bool) -> Self {
+        self.is_layered = is_layered;
+        self
+    }
+
     /// How `log` is written.
     ///
     /// # Errors
     /// [`Error::Invalid`] when nothing keeps the budget; it says the least that is possible.
     pub(crate) fn plan_of(&self, log: &KvLog) -> Result<Plan> {
+        if self.is_layered {
+            return Ok(Plan::layered(log.geometry().n_layers));
+        }
         if let Some(budget) = self.budget.filter(|_| log.n_tokens() > 0) {
             let columns = planner::measure(log, &CANDIDATES).map_err(|error| Error::invalid("KV log", error))?;
             return planner::plan(&columns, budget).map_err(|error| Error::invalid("KV budget", error));

@@ -1,8 +1,8 @@
 //! What is committed is there after closing and opening again: records, judgments, embeddings, KV logs.
 
 use crate::kit::{self, embed, kv_log, model};
-use lagdb::format::Encoding;
 use lagdb::format::planner::Budget;
+use lagdb::format::{Encoding, KvRead, Precision};
 use lagdb::{Database, Outcome, Polarity, Query, Strategy, StrategyKind, Trajectory};
 
 #[test]
@@ -142,6 +142,38 @@ fn small_kv_logs_are_plain_and_large_ones_are_compressed() {
         let id = kit::remember(&scope, &format!("{n_tokens} tokens"), Some(&log));
         let view = scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().unwrap();
         assert!(view.pages().all(|page| page.encoding == encoding), "{n_tokens} tokens");
+    }
+}
+
+/// One log serves a reader in a hurry and an exact one, also after a compaction; and what was not read is not guessed.
+#[test]
+fn a_log_in_levels_is_read_as_precisely_as_wanted() {
+    let log = kv_log(&model(1), 300, 7);
+    let database = Database::options().kv_layered(true).in_memory().unwrap();
+    let scope = database.scope("a").unwrap();
+    let id = kit::remember(&scope, "t", Some(&log));
+    let doomed = kit::remember(&scope, "another", Some(&log));
+    let read = |precision| scope.snapshot().unwrap().kv_log_at(id, &model(1), precision).unwrap().unwrap();
+    let error = |precision| {
+        let view = read(precision);
+        assert_eq!(view.is_approximate(), precision != Precision::Exact);
+        let read_keys = |log: &dyn KvRead| {
+            let mut keys = vec![0.0; log.layer_numbers(1).unwrap()];
+            log.read_keys(1, &mut keys).unwrap();
+            keys
+        };
+        let differences = read_keys(&log).into_iter().zip(read_keys(&view)).map(|(a, b)| (a - b).abs());
+        differences.fold(0.0, f32::max)
+    };
+    for _ in 0..2 {
+        let errors = [Precision::Base, Precision::Int8, Precision::Exact].map(error);
+        assert!(errors[0] > 4.0 * errors[1] && errors[1] > 0.0 && errors[2] == 0.0, "{errors:?}");
+        assert_eq!(scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().unwrap().to_log().unwrap(), log);
+        assert!(read(Precision::Base).with_precision(Precision::Exact).to_log().is_err(), "it was not read");
+        let mut tx = scope.begin().unwrap();
+        tx.delete(doomed).unwrap();
+        tx.commit().unwrap();
+        database.compact(&mut |_| {}).unwrap();
     }
 }
 

@@ -55,6 +55,7 @@ pub struct Plan {
     /// Keys, then values, of each layer.
     ladders: Vec<[Vec<Encoding>; 2]>,
     most_error: f32,
+    is_layered: bool,
 }
 
 /// A budget that no candidate keeps.
@@ -88,7 +89,18 @@ impl Plan {
     /// The same encoding for everything.
     pub fn uniform(encoding: Encoding, n_layers: u32) -> Self {
         let ladders = (0..n_layers).map(|_| [vec![encoding], vec![encoding]]).collect();
-        Self { ladders, most_error: f32::INFINITY }
+        Self { ladders, most_error: f32::INFINITY, is_layered: false }
+    }
+
+    /// Everything in the levels of [`Encoding::LAYERED`].
+    pub fn layered(n_layers: u32) -> Self {
+        let [base, ..] = Encoding::LAYERED;
+        Self { is_layered: true, ..Self::uniform(base, n_layers) }
+    }
+
+    /// The levels of every page; one is the first of its [`ladder`](Self::ladder).
+    pub(crate) fn n_levels(&self) -> u8 {
+        if self.is_layered { Encoding::LAYERED.len() as u8 } else { 1 }
     }
 
     /// The encoding of a column; `None` when there is no such layer.
@@ -199,7 +211,7 @@ pub fn plan(columns: &[Column], budget: Budget) -> std::result::Result<Plan, Ove
             layer[usize::from(column.part == Part::Values)] = column.ladder_from(&trial);
         }
     }
-    Ok(Plan { ladders, most_error })
+    Ok(Plan { ladders, most_error, is_layered: false })
 }
 
 /// The smallest trial of each column that is at most `most` off.

@@ -8,8 +8,9 @@ use super::{SEGMENTS, file_name, id_of};
 use crate::catalog::row::SegmentRow;
 use crate::medium::{Medium, MediumFile};
 use crate::{Error, Result, SegmentId};
-use lagdb_format::{Footer, KvLogView, RowGroupIndex};
+use lagdb_format::{Footer, KvLogView, Precision, RowGroupIndex};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The segments under [`SEGMENTS`].
@@ -46,9 +47,9 @@ impl SegmentSet {
         Self { is_beside: true, ..Self::new(medium) }
     }
 
-    /// Reads a KV log and checks every page of it: what is found later, through the view, has no file to name.
-    pub(crate) fn read(&self, located: Located) -> Result<KvLogView<'static>> {
-        match self.read_living(located) {
+    /// Reads a KV log, as much of it as the precision needs, and checks every page that was read: what is found later, through the view, has no file to name.
+    pub(crate) fn read(&self, located: Located, precision: Precision) -> Result<KvLogView<'static>> {
+        match self.read_living(located, precision) {
             Err(Error::Corrupt { .. }) if self.is_beside && self.is_gone(located.segment) => {
                 Err(Error::Outdated { what: format!("{} was given up", file_name(located.segment)) })
             }
@@ -61,15 +62,20 @@ impl SegmentSet {
         opened.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
     }
 
-    fn read_living(&self, located: Located) -> Result<KvLogView<'static>> {
+    fn read_living(&self, located: Located, precision: Precision) -> Result<KvLogView<'static>> {
         let name = file_name(located.segment);
         let segment = self.open(located.segment, &located.row)?;
         let missing = |error| corrupt(&name, None, format!("the catalog names a row group that is not there: {error}"));
         let row_group = segment.footer.row_group(located.row_group).map_err(missing)?;
-        let range = row_group.range();
-        let bytes = read_range(&*segment.file, &name, range.start, range.end - range.start)?;
+        let read = |range: Range<u64>| read_range(&*segment.file, &name, range.start, range.end - range.start);
         let in_file = |error| Error::from_format(error, &name);
-        let view = KvLogView::new(row_group, bytes).map_err(in_file)?;
+        let view = if precision == Precision::Exact || row_group.n_levels() == 1 {
+            KvLogView::new(row_group, read(row_group.range())?).map_err(in_file)?
+        } else {
+            let view = KvLogView::of_directory(row_group, read(row_group.directory_range())?).map_err(in_file)?;
+            let front = read(view.front_range(precision))?;
+            view.with_front(precision, front).map_err(in_file)?
+        };
         view.check_pages().map_err(in_file)?;
         Ok(view)
     }

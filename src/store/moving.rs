@@ -10,7 +10,7 @@ use crate::catalog::row::{KvLogRow, KvLogRows, SegmentRow};
 use crate::catalog::{Key, Rows, Table, row, value};
 use crate::segment::{Located, PendingSegment};
 use crate::{CommitId, Result, SegmentId};
-use lagdb_format::RowGroupIndex;
+use lagdb_format::{Precision, RowGroupIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
@@ -131,7 +131,7 @@ impl Copies<'_> {
 
     fn copy(&mut self, from: &KvLogRow, row: SegmentRow) -> Result<KvLogRow> {
         let (segment, row_group) = (SegmentId::from_u64(from.segment), RowGroupIndex(from.row_group));
-        let view = self.store.segments.read(Located { segment, row, row_group })?;
+        let view = self.store.segments.read(Located { segment, row, row_group }, Precision::Exact)?;
         let mut pending = match self.pending.take() {
             Some(pending) => pending,
             None => PendingSegment::create(self.store.medium.clone(), self.store.take_segment())?,

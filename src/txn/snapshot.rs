@@ -8,7 +8,7 @@ use crate::record::{Embedding, EmbeddingSpace, Judgment, Outcome, Record, Strate
 use crate::segment::Located;
 use crate::store::{Pin, Store, read_space};
 use crate::{CommitId, Error, Id, Result, SegmentId};
-use lagdb_format::{Digest, KvLogView, ModelFingerprint, RowGroupIndex};
+use lagdb_format::{Digest, KvLogView, ModelFingerprint, Precision, RowGroupIndex};
 use std::sync::Arc;
 
 /// What a scope holds at one commit. Never blocks, never changes; old segments stay while it lives.
@@ -222,10 +222,24 @@ impl Snapshot {
     /// one that was written, or is damaged;
     /// [`Error::Invalid`] for a log put in this very transaction, which can be read once it is committed.
     pub fn kv_log(&self, id: Id<Trajectory>, model: &ModelFingerprint) -> Result<Option<KvLogView<'static>>> {
+        self.kv_log_at(id, model, Precision::Exact)
+    }
+
+    /// As [`kv_log`](Self::kv_log), with less precision of a log that was written
+    /// [in levels](crate::Options::kv_layered): the levels above it are not read from the file. Any other log is as it is.
+    ///
+    /// # Errors
+    /// As [`kv_log`](Self::kv_log).
+    pub fn kv_log_at(
+        &self,
+        id: Id<Trajectory>,
+        model: &ModelFingerprint,
+        precision: Precision,
+    ) -> Result<Option<KvLogView<'static>>> {
         let fingerprint = model.id().0;
         let rows = self.kv_log_rows(id)?;
         match rows.logs.iter().find(|log| log.fingerprint == fingerprint) {
-            Some(log) => self.read_kv_log(log).map(Some),
+            Some(log) => self.read_kv_log(log, precision).map(Some),
             None => Ok(None),
         }
     }
@@ -238,7 +252,7 @@ impl Snapshot {
     pub fn kv_log_mismatch(&self, id: Id<Trajectory>, model: &ModelFingerprint) -> Result<Option<&'static str>> {
         let mut mismatch = None;
         for log in &self.kv_log_rows(id)?.logs {
-            match lagdb_format::KvRead::fingerprint(&self.read_kv_log(log)?).mismatch(model) {
+            match lagdb_format::KvRead::fingerprint(&self.read_kv_log(log, Precision::Base)?).mismatch(model) {
                 None => return Ok(None),
                 field => mismatch = field,
             }
@@ -246,13 +260,14 @@ impl Snapshot {
         Ok(mismatch)
     }
 
-    pub(crate) fn read_kv_log(&self, log: &KvLogRow) -> Result<KvLogView<'static>> {
+    pub(crate) fn read_kv_log(&self, log: &KvLogRow, precision: Precision) -> Result<KvLogView<'static>> {
         let segment = SegmentId::from_u64(log.segment);
         if self.pending == Some(segment) {
             return Err(Error::invalid("KV log", "was put in this transaction; commit before reading it"));
         }
         let row = self.segment_row(segment)?;
-        let view = self.store.segments.read(Located { segment, row, row_group: RowGroupIndex(log.row_group) })?;
+        let located = Located { segment, row, row_group: RowGroupIndex(log.row_group) };
+        let view = self.store.segments.read(located, precision)?;
         if lagdb_format::KvRead::fingerprint(&view).id().0 != log.fingerprint {
             let what = "the row group is of another model than the catalog says".to_owned();
             return Err(Error::Corrupt { file: crate::segment::file_name(segment).into(), offset: None, what });

@@ -26,7 +26,7 @@ type EncodedLevel = (Encoding, Vec<u8>, PageError);
 pub(super) enum Choice<'a> {
     /// All alike, in levels.
     Levels(&'a [Encoding]),
-    /// In one level, by layer and part, and held to the error that is planned.
+    /// By layer and part, and held to the error that is planned.
     Plan(&'a Plan),
 }
 
@@ -47,6 +47,9 @@ impl<'a> Choice<'a> {
                     .zip(errors)
                     .map(|((e, stored), error)| (e, stored, error))
                     .collect())
+            }
+            Self::Plan(plan) if plan.n_levels() > 1 => {
+                Self::Levels(&Encoding::LAYERED).encode(encoder, page, shape, raw)
             }
             Self::Plan(plan) => {
                 let ladder = plan.ladder(page.layer, page.part).ok_or_else(no_levels)?;

@@ -89,7 +89,7 @@ impl SegmentWriter {
         if !plan.is_for(log.geometry().n_layers) {
             return Err(FormatError::invalid("plan", "is for another number of layers"));
         }
-        self.push_log(log, 1, Choice::Plan(plan))
+        self.push_log(log, plan.n_levels(), Choice::Plan(plan))
     }
 
     fn push_log(&mut self, log: &KvLog, n_levels: u8, choice: Choice<'_>) -> Result<RowGroupIndex> {
