@@ -8,7 +8,7 @@ use super::{SEGMENTS, file_name, id_of};
 use crate::catalog::row::SegmentRow;
 use crate::medium::{Medium, MediumFile};
 use crate::{Error, Result, SegmentId};
-use lagdb_format::{Footer, KvLogView, Precision, RowGroupIndex};
+use lagdb_format::{Footer, KvLogView, ModelFingerprint, Precision, RowGroup, RowGroupIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +37,14 @@ struct OpenSegment {
     footer: Arc<Footer>,
 }
 
+impl OpenSegment {
+    fn row_group(&self, located: Located) -> Result<&RowGroup> {
+        let name = file_name(located.segment);
+        let missing = |error| corrupt(&name, None, format!("the catalog names a row group that is not there: {error}"));
+        self.footer.row_group(located.row_group).map_err(missing)
+    }
+}
+
 impl SegmentSet {
     pub(crate) fn new(medium: Arc<dyn Medium>) -> Self {
         Self { medium, footers: Mutex::default(), is_beside: false }
@@ -47,9 +55,24 @@ impl SegmentSet {
         Self { is_beside: true, ..Self::new(medium) }
     }
 
-    /// Reads a KV log, as much of it as the precision needs, and checks every page that was read: what is found later, through the view, has no file to name.
+    /// Reads a KV log, as much of it as the precision needs, and checks every page that was read: what is found later,
+    /// through the view, has no file to name.
     pub(crate) fn read(&self, located: Located, precision: Precision) -> Result<KvLogView<'static>> {
-        match self.read_living(located, precision) {
+        self.or_outdated(located, self.read_living(located, precision))
+    }
+
+    /// The model that made a KV log, as its segment's footer says: nothing else of the log is read.
+    pub(crate) fn fingerprint(&self, located: Located) -> Result<ModelFingerprint> {
+        let segment = self.open(located.segment, &located.row);
+        self.or_outdated(
+            located,
+            segment.and_then(|segment| segment.row_group(located).map(RowGroup::fingerprint).copied()),
+        )
+    }
+
+    /// What was read, or that another process gave the segment up meanwhile.
+    fn or_outdated<T>(&self, located: Located, read: Result<T>) -> Result<T> {
+        match read {
             Err(Error::Corrupt { .. }) if self.is_beside && self.is_gone(located.segment) => {
                 Err(Error::Outdated { what: format!("{} was given up", file_name(located.segment)) })
             }
@@ -65,8 +88,7 @@ impl SegmentSet {
     fn read_living(&self, located: Located, precision: Precision) -> Result<KvLogView<'static>> {
         let name = file_name(located.segment);
         let segment = self.open(located.segment, &located.row)?;
-        let missing = |error| corrupt(&name, None, format!("the catalog names a row group that is not there: {error}"));
-        let row_group = segment.footer.row_group(located.row_group).map_err(missing)?;
+        let row_group = segment.row_group(located)?;
         let read = |range: Range<u64>| read_range(&*segment.file, &name, range.start, range.end - range.start);
         let in_file = |error| Error::from_format(error, &name);
         let view = if precision == Precision::Exact || row_group.n_levels() == 1 {

@@ -252,7 +252,7 @@ impl Snapshot {
     pub fn kv_log_mismatch(&self, id: Id<Trajectory>, model: &ModelFingerprint) -> Result<Option<&'static str>> {
         let mut mismatch = None;
         for log in &self.kv_log_rows(id)?.logs {
-            match lagdb_format::KvRead::fingerprint(&self.read_kv_log(log, Precision::Base)?).mismatch(model) {
+            match self.store.segments.fingerprint(self.located(log)?)?.mismatch(model) {
                 None => return Ok(None),
                 field => mismatch = field,
             }
@@ -261,18 +261,21 @@ impl Snapshot {
     }
 
     pub(crate) fn read_kv_log(&self, log: &KvLogRow, precision: Precision) -> Result<KvLogView<'static>> {
+        let located = self.located(log)?;
+        let view = self.store.segments.read(located, precision)?;
+        if lagdb_format::KvRead::fingerprint(&view).id().0 != log.fingerprint {
+            let what = "the row group is of another model than the catalog says".to_owned();
+            return Err(Error::Corrupt { file: crate::segment::file_name(located.segment).into(), offset: None, what });
+        }
+        Ok(view)
+    }
+
+    fn located(&self, log: &KvLogRow) -> Result<Located> {
         let segment = SegmentId::from_u64(log.segment);
         if self.pending == Some(segment) {
             return Err(Error::invalid("KV log", "was put in this transaction; commit before reading it"));
         }
-        let row = self.segment_row(segment)?;
-        let located = Located { segment, row, row_group: RowGroupIndex(log.row_group) };
-        let view = self.store.segments.read(located, precision)?;
-        if lagdb_format::KvRead::fingerprint(&view).id().0 != log.fingerprint {
-            let what = "the row group is of another model than the catalog says".to_owned();
-            return Err(Error::Corrupt { file: crate::segment::file_name(segment).into(), offset: None, what });
-        }
-        Ok(view)
+        Ok(Located { segment, row: self.segment_row(segment)?, row_group: RowGroupIndex(log.row_group) })
     }
 
     pub(crate) fn segment_row(&self, segment: SegmentId) -> Result<SegmentRow> {
