@@ -119,6 +119,7 @@ impl Options {
     /// Opens the database in the directory `path`.
     ///
     /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) for an option that makes no sense;
     /// [`Error::Locked`](crate::Error::Locked) when it is open already, here or in another process;
     /// [`Error::SpaceMismatch`](crate::Error::SpaceMismatch) when it has embeddings of another space than was chosen;
     /// [`Error::Corrupt`](crate::Error::Corrupt), [`Error::Unsupported`](crate::Error::Unsupported) and
@@ -140,6 +141,7 @@ impl Options {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_on(self, medium: Arc<dyn Medium>) -> Result<Database> {
+        self.check()?;
         if self.read_only {
             let store = Store::open_to_read(medium, self)?;
             txn::refuse_older(&store)?;

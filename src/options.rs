@@ -21,6 +21,10 @@ const GRAPH_FROM: usize = 10_000;
 /// A million vectors of 768 numbers.
 const INDEX_MEMORY_BYTES: usize = 1 << 30;
 
+/// Bytes of the catalog that may be in memory, and the fewest with which it works.
+const CATALOG_CACHE_BYTES: usize = 128 << 20;
+const LEAST_CATALOG_CACHE_BYTES: usize = 1 << 20;
+
 /// Longest owner text.
 const OWNER_BYTES: usize = 256;
 
@@ -39,6 +43,7 @@ pub struct Options {
     pub(crate) graph_from: usize,
     pub(crate) index_memory_bytes: usize,
     pub(crate) clock: Clock,
+    pub(crate) catalog_cache_bytes: usize,
 }
 
 /// Says what time it is, in ms since 1970.
@@ -77,6 +82,7 @@ impl Default for Options {
             graph_from: GRAPH_FROM,
             index_memory_bytes: INDEX_MEMORY_BYTES,
             clock: Clock::of_the_system(),
+            catalog_cache_bytes: CATALOG_CACHE_BYTES,
         }
     }
 }
@@ -187,6 +193,26 @@ impl Options {
     pub fn index_memory_bytes(mut self, n_bytes: usize) -> Self {
         self.index_memory_bytes = n_bytes;
         self
+    }
+
+    /// Bytes of the catalog that may be in memory, for reading and writing together; 128 MiB unless said otherwise, 1 MiB
+    /// at least. While a compaction writes the catalog anew, 32 MiB more.
+    #[must_use]
+    pub fn catalog_cache_bytes(mut self, n_bytes: usize) -> Self {
+        self.catalog_cache_bytes = n_bytes;
+        self
+    }
+
+    /// Whether a database can be opened so.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the option that makes no sense.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.catalog_cache_bytes < LEAST_CATALOG_CACHE_BYTES {
+            let detail = format!("{}; {LEAST_CATALOG_CACHE_BYTES} are needed", self.catalog_cache_bytes);
+            return Err(Error::invalid("catalog_cache_bytes", detail));
+        }
+        Ok(())
     }
 
     /// What time it is, in ms since 1970; the system's clock unless said otherwise. Every snapshot asks once, when it is

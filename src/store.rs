@@ -89,7 +89,7 @@ impl Store {
             let what = "a page does not have the checksum that redb keeps of it".to_owned();
             return Err(Error::Corrupt { file: CATALOG.into(), offset: None, what });
         }
-        let catalog = Catalog::open(&*medium)?;
+        let catalog = Catalog::open(&*medium, options.catalog_cache_bytes)?;
         let rows = catalog.begin_read()?;
         let mut numbers = read_state(&rows)?;
         check_space(&rows, &options)?;
@@ -110,7 +110,7 @@ impl Store {
         if !has_catalog(&*medium)? {
             return Err(Error::io("open", medium.root().join(CATALOG), io::ErrorKind::NotFound.into()));
         }
-        let catalog = Catalog::open(&copy_catalog(&*medium)?)?;
+        let catalog = Catalog::open(&copy_catalog(&*medium)?, options.catalog_cache_bytes)?;
         let rows = catalog.begin_read()?;
         check_space(&rows, &options)?;
         let numbers = read_state(&rows)?;

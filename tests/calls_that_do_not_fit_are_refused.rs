@@ -147,8 +147,24 @@ fn a_refused_call_writes_nothing() {
         tx.commit().unwrap();
     }
     let after = database.stats().unwrap();
-    assert_eq!(lagdb::Stats { commit: before.0.commit, catalog_bytes: before.0.catalog_bytes, ..after }, before.0);
+    let lagdb::Stats { commit, catalog_bytes, checksum_bytes, .. } = before.0;
+    assert_eq!(lagdb::Stats { commit, catalog_bytes, checksum_bytes, ..after }, before.0);
     assert_eq!(medium.dump().into_keys().collect::<Vec<_>>(), before.1);
     assert!(database.verify(&mut |_| {}).unwrap().is_sound());
     assert_eq!(scope.snapshot().unwrap().len::<Trajectory>().unwrap(), 1);
+}
+
+#[test]
+fn options_that_make_no_sense() {
+    let refused = Database::options().catalog_cache_bytes(4096).in_memory();
+    assert!(matches!(refused, Err(Error::Invalid { what: "catalog_cache_bytes", .. })));
+    let database = Database::options().catalog_cache_bytes(1 << 20).in_memory().unwrap();
+    assert_eq!(database.stats().unwrap().catalog_cache_bytes, 1 << 20);
+    let scope = database.scope("s").unwrap();
+    for i in 0..40 {
+        let mut tx = scope.begin().unwrap();
+        tx.put(&Trajectory::new(format!("task {i} {}", "x".repeat(100_000)))).unwrap();
+        tx.commit().unwrap();
+    }
+    assert_eq!(scope.snapshot().unwrap().search::<Trajectory>(&Query::newest().limit(50)).unwrap().len(), 40);
 }

@@ -38,8 +38,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) const CATALOG: &str = "catalog.redb";
 /// The file while it is being made; a start that finds it throws it away.
 pub(crate) const NEW_CATALOG: &str = "catalog.new";
-/// What redb may keep of the file in memory.
-pub(crate) const CACHE_BYTES: usize = 128 << 20;
+/// What redb may keep in memory of a file that is made, or checked over a copy.
+pub(crate) const PASSING_CACHE_BYTES: usize = 32 << 20;
 
 /// The open redb database.
 #[derive(Debug)]
@@ -73,15 +73,15 @@ impl Catalog {
     /// Puts what [`write_beside`](Self::write_beside) wrote in place of the present catalog and opens it.
     ///
     /// Whoever still reads the one before goes on reading it. After an error nobody may write to that one any more.
-    pub(crate) fn take_place(medium: &dyn Medium) -> Result<Arc<Self>> {
+    pub(crate) fn take_place(medium: &dyn Medium, cache_bytes: usize) -> Result<Arc<Self>> {
         name_durably(medium)?;
-        Self::open(medium)
+        Self::open(medium, cache_bytes)
     }
 
-    /// Opens [`CATALOG`].
-    pub(crate) fn open(medium: &dyn Medium) -> Result<Arc<Self>> {
+    /// Opens [`CATALOG`], of which redb may keep `cache_bytes` in memory.
+    pub(crate) fn open(medium: &dyn Medium, cache_bytes: usize) -> Result<Arc<Self>> {
         let file = medium.open(CATALOG).map_err(|source| Error::io("open", CATALOG, source))?;
-        Self::open_on(CatalogFile::open(file, Strictness::Fail)?, Arc::default()).map(Arc::new)
+        Self::open_on(CatalogFile::open(file, Strictness::Fail)?, cache_bytes, Arc::default()).map(Arc::new)
     }
 
     /// Opens a copy in memory of [`CATALOG`] that takes all writes; reading goes to the file.
@@ -92,7 +92,7 @@ impl Catalog {
         let damaged = Arc::default();
         let file = CatalogFile::open(file, Strictness::Note(Arc::clone(&damaged)))?;
         let overlay = guarded("measure", || Overlay::new(file).map_err(redb::Error::from))?;
-        Self::open_on(overlay, damaged.clone()).map_err(|error| {
+        Self::open_on(overlay, PASSING_CACHE_BYTES, damaged.clone()).map_err(|error| {
             let first = damaged.lock().unwrap_or_else(PoisonError::into_inner).first().copied();
             let Some(offset) = first else { return error };
             let what = format!("the block does not have its checksum; {error}");
@@ -101,10 +101,10 @@ impl Catalog {
     }
 
     /// Opens a catalog on another storage.
-    fn open_on(backend: impl StorageBackend, damaged: Arc<Mutex<BTreeSet<u64>>>) -> Result<Self> {
+    fn open_on(backend: impl StorageBackend, cache_bytes: usize, damaged: Arc<Mutex<BTreeSet<u64>>>) -> Result<Self> {
         let database = guarded("open", || {
             let mut builder = Database::builder();
-            builder.set_cache_size(CACHE_BYTES);
+            builder.set_cache_size(cache_bytes);
             builder.create_with_backend(backend).map_err(redb::Error::from)
         })?;
         Ok(Self { database: Some(database), damaged })
@@ -176,7 +176,7 @@ impl Catalog {
 fn write_new(medium: &dyn Medium, fill: impl FnOnce(&Rows) -> Result<()>) -> Result<u64> {
     let io = |action| move |source| Error::io(action, NEW_CATALOG, source);
     let file = medium.create(NEW_CATALOG).map_err(io("create"))?;
-    let catalog = Arc::new(Catalog::open_on(Checked::create(file.clone()), Arc::default())?);
+    let catalog = Arc::new(Catalog::open_on(Checked::create(file.clone()), PASSING_CACHE_BYTES, Arc::default())?);
     let rows = catalog.begin_write()?;
     rows.create_tables()?;
     fill(&rows)?;

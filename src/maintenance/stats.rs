@@ -1,8 +1,9 @@
 //! How much a database holds, and how much of it is dead.
 
 use crate::catalog::row::EvictedRow;
-use crate::catalog::{CACHE_BYTES, Key, Rows, Table};
+use crate::catalog::{Key, Rows, Table};
 use crate::index::vector::IndexStats;
+use crate::segment::FOOTER_CACHE_BYTES;
 use crate::store::{SegmentUse, Store, segment_uses};
 use crate::{CommitId, Database, Result};
 
@@ -37,8 +38,13 @@ pub struct Stats {
     pub evicted_kv_logs: u64,
     /// Their bytes.
     pub evicted_bytes: u64,
-    /// What redb may keep of the catalog in memory, in bytes.
+    /// Bytes of the catalog that may be in memory ([`Options::catalog_cache_bytes`](crate::Options::catalog_cache_bytes)); of
+    /// one that is only read, all of its file.
     pub catalog_cache_bytes: u64,
+    /// Bytes of checksums of the catalog's blocks that may be in memory: four for each block of 4 KiB.
+    pub checksum_bytes: u64,
+    /// Bytes of footers of segments that may be in memory.
+    pub footer_cache_bytes: u64,
     /// Vectors in memory and the graphs over them.
     pub index: IndexStats,
 }
@@ -62,6 +68,7 @@ impl Database {
 
 fn count(store: &Store, rows: &Rows, commit: CommitId) -> Result<Stats> {
     let uses = segment_uses(rows)?;
+    let catalog_bytes = store.catalog_bytes()?;
     let evicted = rows.get_row::<EvictedRow>(Table::Meta, &Key::evicted())?.unwrap_or_default();
     Ok(Stats {
         commit,
@@ -72,13 +79,15 @@ fn count(store: &Store, rows: &Rows, commit: CommitId) -> Result<Stats> {
         embeddings: rows.count(Table::Embeddings)?,
         kv_logs: uses.values().map(|of| u64::from(of.n_living)).sum(),
         segments: uses.len() as u64,
-        catalog_bytes: store.catalog_bytes()?,
+        catalog_bytes,
         segment_bytes: uses.values().map(|of| of.row.len).sum(),
         live_bytes: uses.values().map(|of| of.living_bytes).sum(),
         dead_bytes: uses.values().map(SegmentUse::dead_bytes).sum(),
         evicted_kv_logs: evicted.kv_logs,
         evicted_bytes: evicted.bytes,
-        catalog_cache_bytes: CACHE_BYTES as u64,
+        catalog_cache_bytes: store.catalog_cache_bytes(catalog_bytes),
+        checksum_bytes: catalog_bytes.div_ceil(1024),
+        footer_cache_bytes: FOOTER_CACHE_BYTES,
         index: store.vectors.stats(),
     })
 }

@@ -11,7 +11,7 @@
 mod set;
 mod writing;
 
-pub(crate) use set::{Located, SegmentSet, read_file, read_whole};
+pub(crate) use set::{FOOTER_CACHE_BYTES, Located, SegmentSet, read_file, read_whole};
 pub(crate) use writing::{FinishedSegment, PendingSegment};
 
 use crate::SegmentId;

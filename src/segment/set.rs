@@ -17,10 +17,44 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct SegmentSet {
     medium: Arc<dyn Medium>,
-    /// A few hundred bytes per row group, of segments that were read.
-    footers: Mutex<BTreeMap<SegmentId, Arc<Footer>>>,
+    /// Of segments that were read.
+    footers: Mutex<Footers>,
     /// Whether another process may give segments up.
     is_beside: bool,
+}
+
+/// Bytes of footers that may be in memory, counted as they are on disk.
+pub(crate) const FOOTER_CACHE_BYTES: u64 = 32 << 20;
+
+/// Footers that are kept: a few hundred bytes a row group.
+#[derive(Debug, Default)]
+struct Footers {
+    kept: BTreeMap<SegmentId, (Arc<Footer>, u64)>,
+    n_bytes: u64,
+}
+
+impl Footers {
+    fn get(&self, id: SegmentId) -> Option<Arc<Footer>> {
+        self.kept.get(&id).map(|(footer, _)| footer.clone())
+    }
+
+    /// Keeps one more. When there is no room all others go: they are read again when they are needed.
+    fn keep(&mut self, id: SegmentId, footer: Arc<Footer>, n_bytes: u64) {
+        if self.kept.contains_key(&id) {
+            return;
+        }
+        if self.n_bytes + n_bytes > FOOTER_CACHE_BYTES {
+            *self = Self::default();
+        }
+        if n_bytes <= FOOTER_CACHE_BYTES {
+            self.kept.insert(id, (footer, n_bytes));
+            self.n_bytes += n_bytes;
+        }
+    }
+
+    fn forget(&mut self, id: SegmentId) {
+        self.n_bytes -= self.kept.remove(&id).map_or(0, |(_, n_bytes)| n_bytes);
+    }
 }
 
 /// Which KV log, and what the catalog says of its segment.
@@ -103,12 +137,12 @@ impl SegmentSet {
     }
 
     fn open(&self, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
-        let known = self.footers().get(&id).cloned();
+        let known = self.footers().get(id);
         if let Some(footer) = known {
             return Ok(OpenSegment { file: open_named(&*self.medium, id)?, footer });
         }
         let segment = open_file(&*self.medium, id, row)?;
-        self.footers().insert(id, segment.footer.clone());
+        self.footers().keep(id, segment.footer.clone(), row.footer_bytes);
         Ok(segment)
     }
 
@@ -116,7 +150,7 @@ impl SegmentSet {
     pub(crate) fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
         let mut any = false;
         for id in ids {
-            self.footers().remove(&id);
+            self.footers().forget(id);
             match self.medium.unlink(&file_name(id)) {
                 Ok(()) => any = true,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -151,7 +185,7 @@ impl SegmentSet {
         Ok(names.iter().filter_map(|name| id_of(name)).max())
     }
 
-    fn footers(&self) -> MutexGuard<'_, BTreeMap<SegmentId, Arc<Footer>>> {
+    fn footers(&self) -> MutexGuard<'_, Footers> {
         self.footers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -218,4 +252,29 @@ fn read_range(file: &dyn MediumFile, name: &str, offset: u64, n_bytes: u64) -> R
 
 fn corrupt(name: &str, offset: Option<u64>, what: String) -> Error {
     Error::Corrupt { file: name.into(), offset, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn footers_stay_within_their_bytes() {
+        let mut writer = lagdb_format::SegmentWriter::new(7);
+        let before = writer.take().len();
+        let end = writer.finish().unwrap();
+        let footer = Arc::new(parse_footer(&end, (before + end.len()) as u64, SegmentId::from_u64(7)).unwrap());
+        let mut footers = Footers::default();
+        for n in 0..40 {
+            footers.keep(SegmentId::from_u64(n), footer.clone(), 1 << 20);
+            footers.keep(SegmentId::from_u64(n), footer.clone(), 1 << 20);
+            assert_eq!(footers.n_bytes, (footers.kept.len() as u64) << 20);
+            assert!(footers.n_bytes <= FOOTER_CACHE_BYTES && footers.get(SegmentId::from_u64(n)).is_some());
+        }
+        footers.forget(SegmentId::from_u64(39));
+        footers.forget(SegmentId::from_u64(39));
+        assert_eq!((footers.kept.len(), footers.n_bytes), (7, 7 << 20));
+        footers.keep(SegmentId::from_u64(1), footer, FOOTER_CACHE_BYTES + 1);
+        assert_eq!((footers.kept.len(), footers.n_bytes), (0, 0), "too large to keep");
+    }
 }

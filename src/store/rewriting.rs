@@ -13,6 +13,13 @@ impl Store {
         measured.map_err(|source| Error::io("measure", CATALOG, source))
     }
 
+    /// How much of a catalog of `catalog_bytes` may be in memory.
+    pub(crate) fn catalog_cache_bytes(&self, catalog_bytes: u64) -> u64 {
+        let cache_bytes = self.options.catalog_cache_bytes as u64;
+        // One that is only read is a copy in memory, and redb keeps some of it once more.
+        if self.options.read_only { catalog_bytes + cache_bytes } else { cache_bytes }
+    }
+
     /// Writes the catalog anew, if it becomes smaller by that or `always`. Writing waits meanwhile. When always, the mark
     /// of something to erase goes with it, for then nothing of it is left.
     ///
@@ -47,7 +54,8 @@ impl Store {
                 return Err(error);
             }
         }
-        let catalog = Catalog::take_place(&*self.medium).inspect_err(|error| self.stop(error))?;
+        let placed = Catalog::take_place(&*self.medium, self.options.catalog_cache_bytes);
+        let catalog = placed.inspect_err(|error| self.stop(error))?;
         self.replace_catalog(catalog);
         Ok(())
     }

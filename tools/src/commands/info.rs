@@ -49,8 +49,10 @@ fn text(stats: &Stats, debt: &Debt, scopes: &[String]) -> String {
             bytes(stats.index.file_bytes)
         ),
         format!(
-            "memory        at most {} of the catalog, {} of vectors",
+            "memory        at most {} of the catalog, {} of its checksums, {} of footers, {} of vectors",
             bytes(stats.catalog_cache_bytes),
+            bytes(stats.checksum_bytes),
+            bytes(stats.footer_cache_bytes),
             bytes(stats.index.limit_bytes)
         ),
         format!("scopes        {}", scopes.len()),
@@ -71,7 +73,8 @@ fn json(stats: &Stats, debt: &Debt, scopes: &[String]) -> serde_json::Value {
         "kv_logs": stats.kv_logs, "segments": stats.segments, "catalog_bytes": stats.catalog_bytes,
         "segment_bytes": stats.segment_bytes, "live_bytes": stats.live_bytes, "dead_bytes": stats.dead_bytes,
         "evicted_kv_logs": stats.evicted_kv_logs, "evicted_bytes": stats.evicted_bytes,
-        "catalog_cache_bytes": stats.catalog_cache_bytes, "debt": debts, "scopes": scopes,
+        "catalog_cache_bytes": stats.catalog_cache_bytes, "checksum_bytes": stats.checksum_bytes,
+        "footer_cache_bytes": stats.footer_cache_bytes, "debt": debts, "scopes": scopes,
         "index": {
             "vectors": stats.index.vectors, "in_graphs": stats.index.in_graphs, "bytes": stats.index.bytes,
             "file_bytes": stats.index.file_bytes, "limit_bytes": stats.index.limit_bytes,
