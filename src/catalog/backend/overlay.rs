@@ -39,8 +39,9 @@ impl<B: StorageBackend> Overlay<B> {
         let start = number * BLOCK_BYTES;
         let n_bytes = visible.saturating_sub(start).min(BLOCK_BYTES) as usize;
         let mut block = vec![0; BLOCK_BYTES as usize];
-        if let Some(head) = block.get_mut(..n_bytes) {
-            self.below.read(start, head)?;
+        match block.get_mut(..n_bytes) {
+            Some(head) if n_bytes > 0 => self.below.read(start, head)?,
+            _ => {}
         }
         Ok(block)
     }
@@ -90,7 +91,7 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut changed = self.changed();
-        if len < changed.visible {
+        if len < changed.len {
             let number = len / BLOCK_BYTES;
             let mut edge = match changed.blocks.remove(&number) {
                 Some(block) => block,
@@ -99,7 +100,7 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
             if let Some(beyond) = edge.get_mut((len % BLOCK_BYTES) as usize..) {
                 beyond.fill(0);
             }
-            changed.visible = len;
+            changed.visible = changed.visible.min(len);
             changed.blocks.retain(|block, _| *block < number);
             changed.blocks.insert(number, edge);
         }
@@ -129,5 +130,46 @@ impl<B: StorageBackend> StorageBackend for Overlay<B> {
         })?;
         changed.len = changed.len.max(offset + data.len() as u64);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CatalogFile, Checked, Strictness};
+    use super::*;
+    use crate::medium::{Medium, MemoryMedium};
+
+    const BLOCK: usize = BLOCK_BYTES as usize;
+
+    /// A copy in memory of a plain file could not grow: nothing of the file shows beyond its end, and the read of that
+    /// nothing failed with "the file is shorter than it says". And what was written beyond the end and cut off came back
+    /// when the copy grew again.
+    #[test]
+    fn a_copy_grows_beyond_what_it_is_a_copy_of() {
+        let medium = MemoryMedium::new();
+        let plain = medium.create("plain").unwrap();
+        plain.write_at(0, &[7; 2 * BLOCK]).unwrap();
+        let checked = Checked::create(medium.create("checked").unwrap());
+        checked.set_len(2 * BLOCK_BYTES).unwrap();
+        checked.write(0, &[7; 320]).unwrap();
+        checked.write(BLOCK_BYTES, &[7; BLOCK]).unwrap();
+        checked.sync_data().unwrap();
+        let reopened = Checked::open(medium.open("checked").unwrap(), Strictness::Fail).unwrap();
+        for below in [CatalogFile::Plain(plain), CatalogFile::Checked(reopened)] {
+            let copy = Overlay::new(below).unwrap();
+            copy.set_len(6 * BLOCK_BYTES).unwrap();
+            copy.write(4 * BLOCK_BYTES, &[9; BLOCK]).unwrap();
+            copy.write(7 * BLOCK_BYTES, &[8; BLOCK]).unwrap();
+            assert_eq!(copy.len().unwrap(), 8 * BLOCK_BYTES);
+            let block = |n: u64| {
+                let mut out = vec![1; BLOCK];
+                copy.read(n * BLOCK_BYTES, &mut out).unwrap();
+                out[BLOCK - 1]
+            };
+            assert_eq!([1, 2, 3, 4, 5, 6, 7].map(block), [7, 0, 0, 9, 0, 0, 8]);
+            copy.set_len(5 * BLOCK_BYTES).unwrap();
+            copy.set_len(8 * BLOCK_BYTES).unwrap();
+            assert_eq!([1, 4, 7].map(block), [7, 9, 0]);
+        }
     }
 }
