@@ -23,7 +23,8 @@ pub struct PurgeReceipt {
     pub kv_logs: Vec<(Digest, u64)>,
     /// Strategies that had no other evidence; they are gone too.
     pub strategies: Vec<Id<Strategy>>,
-    /// Strategies that had other evidence; they are stale until they are distilled again.
+    /// Strategies that had other evidence, or whose place was taken by one of those that are gone; they are stale until
+    /// they are distilled again.
     pub stale: Vec<Id<Strategy>>,
     /// Files that were given up or written anew.
     pub files: Vec<PathBuf>,
@@ -37,7 +38,8 @@ pub struct PurgeReceipt {
 
 impl Scope {
     /// Removes a trajectory for good: its steps, judgments, exposures, embedding and KV logs, and the strategies whose only
-    /// evidence it was. Strategies with other evidence lose this one and become stale. No file of the database holds
+    /// evidence it was. Strategies with other evidence lose this one and become stale. What other trajectories were offered
+    /// of what is gone is forgotten. No file of the database holds
     /// a byte of it afterwards, nor of anything else that was deleted: segments with dead KV logs and the catalog are
     /// written anew.
     ///

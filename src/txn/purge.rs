@@ -1,7 +1,8 @@
 //! Taking a trajectory away with all that was derived from it, as one change of rows.
 //!
 //! A strategy whose only evidence it was goes too. One with other evidence keeps its words, loses that evidence and what
-//! it inherited of it, and is marked: it has to be distilled again.
+//! it inherited of it, and is marked: it has to be distilled again. So is one whose place was taken by a strategy that goes.
+//! What other trajectories were offered of all this is forgotten with it: no path returns a purged id.
 
 use super::records::{lineage, own_fields, table_of};
 use super::transaction::archived;
@@ -9,7 +10,7 @@ use super::{Snapshot, Transaction};
 use crate::catalog::row::KvLogRow;
 use crate::catalog::{Key, ScopeId, Table};
 use crate::index::bitmaps::{self, Field};
-use crate::record::{Record, Status, Strategy, Trajectory};
+use crate::record::{Offered, Record, Status, Strategy, Trajectory, codec};
 use crate::store::mark_erasing;
 use crate::{Id, Result};
 
@@ -38,7 +39,12 @@ impl Transaction {
                 for strategy in citing {
                     tx.purge_evidence(scope, strategy, id, &trajectory, &mut purged)?;
                 }
-                tx.forget_evidence(scope, id)?;
+                tx.forget_rows(&Field::Evidence(id).key(scope))?;
+                tx.forget_offers(scope, Offered::KvLog(id))?;
+                for strategy in purged.strategies.clone() {
+                    tx.forget_offers(scope, Offered::Strategy(strategy))?;
+                    tx.forget_successor(scope, strategy, &mut purged)?;
+                }
             }
             mark_erasing(&tx.rows)?;
             Ok(purged)
@@ -94,10 +100,43 @@ impl Transaction {
         self.file_outcomes(scope, id.as_u64(), after)
     }
 
-    /// Strategies that were deleted before may have left their ids under the trajectory.
-    fn forget_evidence(&self, scope: ScopeId, id: Id<Trajectory>) -> Result<()> {
+    /// Takes what was offered out of the exposures of whoever it was offered to.
+    fn forget_offers(&self, scope: ScopeId, offered: Offered) -> Result<()> {
+        for id in self.exposed_to(offered)? {
+            let mut exposures = self.exposures(id)?;
+            exposures.retain(|exposure| exposure.offered.number() != offered.number());
+            let key = Key::record(scope, id.as_u64());
+            if exposures.is_empty() {
+                self.rows.remove(Table::Exposures, &key)?;
+                bitmaps::remove(&self.rows, scope, Field::Exposed, id.as_u64())?;
+            } else {
+                let (schema, bytes) = archived(codec::encode_exposures(&exposures))?;
+                self.rows.put(Table::Exposures, &key, schema, &bytes)?;
+            }
+        }
+        self.forget_rows(&Field::ExposedTo(offered.number()).key(scope))
+    }
+
+    /// Marks the strategies whose place was taken by one that is gone.
+    fn forget_successor(&self, scope: ScopeId, gone: Id<Strategy>, purged: &mut Purged) -> Result<()> {
+        for number in bitmaps::load(&self.rows, scope, Field::Status(Status::Superseded))? {
+            let id = Id::from_u64(u64::from(number));
+            let Some(before) = self.get(id)?.filter(|strategy: &Strategy| strategy.superseded_by == Some(gone)) else {
+                continue;
+            };
+            let after = Strategy { status: Status::Stale, superseded_by: None, ..before.clone() };
+            self.replace_strategy(scope, id, &before, &after)?;
+            if !purged.stale.contains(&id) {
+                purged.stale.push(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away the rows of a bitmap; what was deleted before may have left its id there.
+    fn forget_rows(&self, bitmap: &Key) -> Result<()> {
         let mut keys = Vec::new();
-        self.rows.scan_raw(Table::Bitmaps, &Field::Evidence(id).key(scope), &mut |key, _| {
+        self.rows.scan_raw(Table::Bitmaps, bitmap, &mut |key, _| {
             keys.push(Key::of(key));
             Ok(())
         })?;
