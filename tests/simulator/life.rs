@@ -1,7 +1,7 @@
 //! Lives of one database: each begins with an open and ends with a power cut, and the next begins with what is left.
 
 use super::dice::Dice;
-use super::step::{self, Step};
+use super::step::{self, Step, Written};
 use super::world::{Contents, World};
 use crate::kit;
 use lagdb::medium::{Damage, FailingMedium, Fault, MemoryMedium};
@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) unacknowledged_kept: u64,
     pub(crate) commits: u64,
     pub(crate) compactions: u64,
+    pub(crate) purges: u64,
+    pub(crate) backups: u64,
     pub(crate) kv_logs_read: u64,
 }
 
@@ -68,6 +70,10 @@ pub(crate) struct Simulation {
     commit: u64,
     /// A commit that was begun and not acknowledged.
     maybe: Option<World>,
+    /// What several writers wrote at once without being told that it is durable: each is there whole or not at all.
+    unsure: Vec<Written>,
+    /// Whether several write at once; then a seed is not always the same life.
+    has_writers: bool,
     n_steps: u64,
     /// Every so many syncs one lies; 0 when none does.
     lies_every: u64,
@@ -94,6 +100,8 @@ impl Simulation {
             history,
             commit: 0,
             maybe: None,
+            unsure: Vec::new(),
+            has_writers: false,
             n_steps: 0,
             lies_every: 0,
             is_bad_disk: false,
@@ -104,6 +112,11 @@ impl Simulation {
 
     pub(crate) fn with_lies(mut self, every: u64) -> Self {
         self.lies_every = every;
+        self
+    }
+
+    pub(crate) fn with_writers(mut self) -> Self {
+        self.has_writers = true;
         self
     }
 
@@ -137,7 +150,10 @@ impl Simulation {
 
     pub(crate) fn roll(&mut self) -> Step {
         self.n_steps += 1;
-        Step::roll(&mut self.dice, self.n_steps)
+        match self.has_writers && self.dice.once_in(3) {
+            true => Step::Writers(2 + self.dice.below(5) as u8, self.n_steps),
+            false => Step::roll(&mut self.dice, self.n_steps),
+        }
     }
 
     /// Opens the database and does one step after the other, up to the first that fails.
@@ -147,6 +163,10 @@ impl Simulation {
         };
         let mut opened = open()?;
         for step in steps {
+            if disk.is_dead() {
+                // It went while the commit that is durable was noted, which nobody is told.
+                break;
+            }
             self.log.add(step);
             match step {
                 Step::Reopen => {
@@ -183,6 +203,19 @@ impl Simulation {
                 database.compact(&mut |_| {})?;
                 self.report.compactions += 1;
             }
+            Step::Purge(scope, which) => {
+                let before = self.latest().clone();
+                if let Some((commit, after)) = step::purge(database, scope, *which, &before, &mut self.maybe)? {
+                    self.commit = commit;
+                    self.history.push(after);
+                    self.report.purges += 1;
+                }
+            }
+            Step::Backup => {
+                assert_eq!(step::backed_up(database)?, *self.latest(), "what was backed up and restored");
+                self.report.backups += 1;
+            }
+            Step::Writers(n, number) => self.write_at_once(database, *n, *number)?,
             Step::Pin(scope) => {
                 let snapshot = database.scope(scope)?.snapshot()?;
                 let contents = self.latest().scopes.get(*scope).cloned().unwrap_or_default();
@@ -208,6 +241,28 @@ impl Simulation {
         Ok(())
     }
 
+    fn write_at_once(&mut self, database: &Database, n: u8, number: u64) -> lagdb::Result<()> {
+        let (sure, unsure): (Vec<_>, Vec<_>) =
+            step::write_at_once(database, n, number).into_iter().partition(|written| written.is_acknowledged);
+        let mut after = self.latest().clone();
+        sure.iter().for_each(|written| written.add_to(&mut after));
+        self.report.commits += sure.len() as u64;
+        self.history.push(after);
+        self.unsure = unsure;
+        // If one of them was not told, neither will the next one be.
+        database.scope("a")?.begin().map(drop)
+    }
+
+    /// Whether the world is one that the database may be in, for all that was acknowledged and begun.
+    fn may_be(&self, world: &World) -> bool {
+        let mut latest = self.latest().clone();
+        let is_there = |written: &&Written| {
+            world.scopes.get(&written.scope).is_some_and(|contents| contents.trajectories.contains_key(&written.id))
+        };
+        self.unsure.iter().filter(is_there).for_each(|written| written.add_to(&mut latest));
+        latest == *world || self.maybe.as_ref() == Some(world)
+    }
+
     /// Looks at what several kinds of damage leave, and returns one of them to live on.
     fn look_at_what_is_left(&mut self, disk: &FailingMedium) -> Result<Files, Broken> {
         let seed = self.dice.roll();
@@ -231,6 +286,7 @@ impl Simulation {
         let (world, commit) = self.examine(files.clone())?;
         self.commit = commit;
         self.maybe = None;
+        self.unsure.clear();
         if world != *self.latest() {
             self.history.push(world);
         }
@@ -269,7 +325,7 @@ impl Simulation {
             }
         };
         let is_latest = world == *self.latest();
-        if !is_latest && self.maybe.as_ref() != Some(&world) {
+        if !self.may_be(&world) {
             let line = format!("there is {world:?} where there was {:?}", self.latest());
             self.log.lines.push(line);
             return Err(if self.history.contains(&world) { Broken::Lost } else { Broken::Partial });

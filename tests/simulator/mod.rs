@@ -1,8 +1,9 @@
 //! The power may go at any moment: what was acknowledged is there afterwards, what was not is there whole or not at all.
 //!
 //! A simulation lives through whole lives of a database on a disk that loses power (see
-//! [`FailingMedium`](lagdb::medium::FailingMedium)): transactions in several scopes, KV logs, deletions, compactions,
-//! snapshots that stay, closing and opening, with cuts in all of them and in recovery. Everything follows from a seed.
+//! [`FailingMedium`](lagdb::medium::FailingMedium)): transactions in several scopes, KV logs, deletions, purges,
+//! compactions, backups, snapshots that stay, closing and opening, with cuts in all of them and in recovery. Everything
+//! follows from a seed, but for how several writers take turns.
 //!
 //! `SEEDS=17 cargo test --test promises simulator -- --nocapture` does seed 17 again, `SEEDS=0..20000` does many.
 
@@ -31,10 +32,19 @@ fn seeds() -> Range<u64> {
 
 #[test]
 fn a_power_cut_anywhere_leaves_one_point_of_history() {
-    let seeds = seeds();
+    live_through(seeds(), Simulation::new);
+}
+
+/// The same with two to six writers at once: what one was told is durable stays, each other one is there whole or not.
+#[test]
+fn a_power_cut_among_several_writers() {
+    live_through(seeds(), |seed| Simulation::new(seed).with_writers());
+}
+
+fn live_through(seeds: Range<u64>, simulation: impl Fn(u64) -> Simulation) {
     let mut total = Report::default();
     for seed in seeds.clone() {
-        let mut simulation = Simulation::new(seed);
+        let mut simulation = simulation(seed);
         let done = simulation.run();
         assert_eq!(done, Ok(()), "seed {seed}; again: SEEDS={seed} cargo test --test promises simulator");
         total = total + simulation.report;
@@ -82,6 +92,8 @@ impl std::ops::Add for Report {
             unacknowledged_kept: self.unacknowledged_kept + other.unacknowledged_kept,
             commits: self.commits + other.commits,
             compactions: self.compactions + other.compactions,
+            purges: self.purges + other.purges,
+            backups: self.backups + other.backups,
             kv_logs_read: self.kv_logs_read + other.kv_logs_read,
         }
     }

@@ -3,7 +3,9 @@
 use super::dice::Dice;
 use super::world::{Learned, Lived, World};
 use crate::kit::{self, kv_log, model};
-use lagdb::{Database, Embedding, Id, Judgment, Outcome, Polarity, Result, Strategy, Transaction};
+use lagdb::maintenance::restore_on;
+use lagdb::medium::MemoryMedium;
+use lagdb::{Database, Embedding, Id, Judgment, Outcome, Polarity, Result, Strategy, Trajectory, Transaction};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +19,12 @@ pub(crate) enum Step {
     /// A transaction that is dropped.
     Drop(&'static str, Vec<Change>),
     Compact,
+    /// A trajectory goes for good, with what was learned from it.
+    Purge(&'static str, u8),
+    /// Backed up, and restored elsewhere.
+    Backup,
+    /// So many transactions at once, each in a scope of its own; the number makes them like no other.
+    Writers(u8, u64),
     /// A snapshot is taken and kept, in place of the one that was kept.
     Pin(&'static str),
     Unpin,
@@ -58,7 +66,9 @@ impl Step {
     pub(crate) fn roll(dice: &mut Dice, number: u64) -> Self {
         let scope = SCOPES[dice.below(3) as usize];
         let changes = |dice: &mut Dice| (0..1 + dice.below(5)).map(|i| Change::roll(dice, number * 8 + i)).collect();
-        match dice.below(20) {
+        match dice.below(23) {
+            20 | 21 => Self::Purge(scope, dice.below(256) as u8),
+            22 => Self::Backup,
             0..12 => Self::Commit(scope, changes(dice)),
             12 => Self::Drop(scope, changes(dice)),
             13 | 14 => Self::Compact,
@@ -139,6 +149,75 @@ impl Change {
         }
         Ok(())
     }
+}
+
+/// Purges in the database and in the world; the commit, or nothing where there is nothing to purge.
+pub(crate) fn purge(
+    database: &Database,
+    scope: &str,
+    which: u8,
+    before: &World,
+    maybe: &mut Option<World>,
+) -> Result<Option<(u64, World)>> {
+    let mut after = before.clone();
+    let contents = after.scope(scope);
+    let Some((id, _)) = chosen(&mut contents.trajectories, which) else { return Ok(None) };
+    contents.trajectories.remove(&id);
+    // Each has one piece of evidence.
+    contents.strategies.retain(|_, learned| learned.record.provenance.evidence.iter().all(|of| of.trajectory != id));
+    let after = after.tidied();
+    *maybe = Some(after.clone());
+    let receipt = database.scope(scope)?.purge(id)?;
+    *maybe = None;
+    Ok(Some((receipt.commit.as_u64(), after)))
+}
+
+/// What one of several writers wrote: where, and whether it was told that it is durable.
+pub(crate) struct Written {
+    pub(crate) scope: String,
+    pub(crate) id: Id<Trajectory>,
+    pub(crate) lived: Lived,
+    pub(crate) is_acknowledged: bool,
+}
+
+impl Written {
+    pub(crate) fn add_to(&self, world: &mut World) {
+        world.scope(&self.scope).trajectories.insert(self.id, self.lived.clone());
+    }
+
+    /// One transaction: a trajectory, its judgment and, from every other writer, its KV log.
+    fn write(database: &Database, writer: u8, number: u64) -> Result<Self> {
+        let scope = format!("writer {writer}");
+        let record = kit::trajectory(&format!("task {number} of writer {writer}"));
+        let mut lived = Lived { record, judgments: vec![kit::success()], embedding: None, kv_logs: BTreeMap::new() };
+        let mut tx = database.scope(&scope)?.begin()?;
+        let id = tx.put(&lived.record)?;
+        tx.judge(id, &kit::success())?;
+        if writer % 2 == 0 {
+            let log = kv_log(&model(1), u32::from(writer), number as u32 % 1000);
+            tx.put_kv_log(id, &log)?;
+            lived.kv_logs.insert(1, Arc::new(log));
+        }
+        let is_acknowledged = tx.commit().is_ok();
+        Ok(Self { scope, id, lived, is_acknowledged })
+    }
+}
+
+/// What `n` writers wrote at once, as far as they came to a commit.
+pub(crate) fn write_at_once(database: &Database, n: u8, number: u64) -> Vec<Written> {
+    std::thread::scope(|threads| {
+        let writer = |writer| threads.spawn(move || Written::write(database, writer, number));
+        let writers: Vec<_> = (0..n).map(writer).collect();
+        writers.into_iter().filter_map(|writer| writer.join().unwrap().ok()).collect()
+    })
+}
+
+/// Backs up and restores; what the restored database holds.
+pub(crate) fn backed_up(database: &Database) -> Result<World> {
+    let (backup, restored) = (MemoryMedium::new(), MemoryMedium::new());
+    database.backup_on(&backup, &mut |_| {})?;
+    restore_on(&backup, &restored, &mut |_| {})?;
+    World::read(&Database::options().open_on(Arc::new(restored))?)
 }
 
 fn chosen<R, T>(among: &mut BTreeMap<Id<R>, T>, which: u8) -> Option<(Id<R>, &mut T)> {
