@@ -28,7 +28,7 @@
 //! ```
 //!
 //! On disk a database is one directory: `catalog.redb`, `segments/*.kv` (immutable), `index/` (derived, may be deleted at
-//! any time) and `lock`. Four sentences the design rests on:
+//! any time), `lock`, and `latest`, which notes a commit that was durable. Four sentences the design rests on:
 //!
 //! 1. A segment exists if and only if a living commit names it: the latest one, or one that a snapshot pins.
 //! 2. The index may return too much, never too little; the snapshot decides what is visible.

@@ -11,6 +11,7 @@
 mod beside;
 mod erasing;
 mod group;
+mod latest;
 mod moving;
 mod pins;
 mod retention;
@@ -20,6 +21,7 @@ mod writer;
 pub(crate) use beside::copy_catalog;
 pub(crate) use erasing::mark_erasing;
 pub(crate) use group::Ticket;
+pub(crate) use latest::{LATEST, check_latest, read_latest};
 pub(crate) use moving::{SegmentUse, scan_kv_logs, segment_uses};
 pub(crate) use pins::Pin;
 pub(crate) use writer::WriterTurn;
@@ -33,6 +35,7 @@ use crate::record::EmbeddingSpace;
 use crate::segment::{FinishedSegment, SEGMENTS, SegmentSet};
 use crate::{CommitId, Error, Result, SegmentId};
 use group::Group;
+use latest::Latest;
 use pins::Pins;
 use retention::Retained;
 use std::collections::BTreeSet;
@@ -56,6 +59,7 @@ pub(crate) struct Store {
     pins: Arc<Pins>,
     gate: Arc<WriterGate>,
     group: Group,
+    latest: Latest,
     /// Commits that stay readable.
     retained: Mutex<Retained>,
     /// Held by whoever moves KV logs between segments.
@@ -80,6 +84,7 @@ impl Store {
         }
         medium.create_dirs(&[SEGMENTS, INDEX]).map_err(|source| Error::io("create", medium.root(), source))?;
         let lock = lock(&*medium, &options.owner)?;
+        let noted = read_latest(&*medium);
         forget_unfinished_catalog(&*medium)?;
         if !has_catalog(&*medium)? {
             check_empty(&*medium)?;
@@ -92,6 +97,7 @@ impl Store {
         let catalog = Catalog::open(&*medium, options.catalog_cache_bytes)?;
         let rows = catalog.begin_read()?;
         let mut numbers = read_state(&rows)?;
+        check_latest(noted, Some(numbers.commit))?;
         check_space(&rows, &options)?;
         let segments = SegmentSet::new(medium.clone());
         let vectors = VectorIndex::new(medium.clone(), bounds(&options));
@@ -110,10 +116,13 @@ impl Store {
         if !has_catalog(&*medium)? {
             return Err(Error::io("open", medium.root().join(CATALOG), io::ErrorKind::NotFound.into()));
         }
+        // Before the copy, which then cannot be older.
+        let noted = read_latest(&*medium);
         let catalog = Catalog::open(&copy_catalog(&*medium)?, options.catalog_cache_bytes)?;
         let rows = catalog.begin_read()?;
         check_space(&rows, &options)?;
         let numbers = read_state(&rows)?;
+        check_latest(noted, Some(numbers.commit))?;
         drop(rows);
         let segments = SegmentSet::beside(medium.clone());
         let vectors = VectorIndex::new(medium.clone(), bounds(&options));
@@ -137,6 +146,7 @@ impl Store {
             pins: Arc::default(),
             gate: Arc::default(),
             group: Group::default(),
+            latest: Latest::default(),
             retained: Mutex::default(),
             moving: Mutex::default(),
             numbers: Mutex::new(numbers),
@@ -196,6 +206,7 @@ impl Store {
                     self.segments.sync_names()?;
                 }
                 self.catalog().commit(&flush.layers)?;
+                self.note_latest(&flush.layers);
                 self.retain()
             })
         });
@@ -355,7 +366,7 @@ fn check_space(rows: &Rows, options: &Options) -> Result<()> {
 pub(crate) const MANIFEST: &str = "manifest";
 
 /// What a database may have in its directory while it is being made.
-const OWN_FILES: [&str; 3] = [LOCK, CATALOG, NEW_CATALOG];
+const OWN_FILES: [&str; 4] = [LOCK, CATALOG, NEW_CATALOG, LATEST];
 
 /// A database is made in an empty directory only: not among other people's files, and not over segments whose catalog
 /// was lost, which would be unlinked as orphans.
@@ -367,6 +378,7 @@ fn check_empty(medium: &dyn Medium) -> Result<()> {
     if exists(medium, MANIFEST)? {
         return Err(Error::invalid("path", format!("{} is a backup; restore it elsewhere", medium.root().display())));
     }
+    check_latest(read_latest(medium), None)?;
     if let Some(name) = found(SEGMENTS, medium.list(SEGMENTS))?.iter().find(|name| name.ends_with(".kv")) {
         let what = format!("is missing, while {SEGMENTS}/{name} is there");
         return Err(Error::Corrupt { file: CATALOG.into(), offset: None, what });

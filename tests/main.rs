@@ -7,6 +7,7 @@ mod a_crash_leaves_before_or_after;
 mod a_full_disk_harms_nothing;
 mod a_killed_process_loses_nothing;
 mod a_lost_or_foreign_file_is_named;
+mod a_rolled_back_catalog_is_noticed;
 mod a_snapshot_never_changes;
 mod a_transaction_happens_or_not;
 mod an_older_catalog_opens;

@@ -94,10 +94,10 @@ pub fn verify_on(medium: &dyn Medium, progress: &mut OnProgress<'_>) -> Result<V
         Err(Error::Locked { .. }) => return verify_beside(medium, progress),
         lock => lock?,
     };
-    let mut report = VerifyReport::default();
+    let (noted, mut report) = (store::read_latest(medium), VerifyReport::default());
     let catalog = check_pages(medium, &mut report, progress);
     match catalog.and_then(|catalog| report.note(CATALOG, catalog.begin_read())) {
-        Some(rows) => check(medium, &rows, &mut report, progress),
+        Some(rows) => check(medium, &rows, noted, &mut report, progress),
         None => segments::check_alone(medium, &mut report, progress),
     }
     Ok(report)
@@ -110,13 +110,13 @@ const TRIES: usize = 8;
 /// latest: the segments of others may have gone meanwhile.
 fn verify_beside(medium: &dyn Medium, progress: &mut OnProgress<'_>) -> Result<VerifyReport> {
     for _ in 0..TRIES {
-        let copy = store::copy_catalog(medium)?;
+        let (noted, copy) = (store::read_latest(medium), store::copy_catalog(medium)?);
         let mut report = VerifyReport::default();
         let catalog = check_pages(&copy, &mut report, progress);
         let Some(rows) = catalog.and_then(|catalog| report.note(CATALOG, catalog.begin_read())) else {
             return Ok(report);
         };
-        check(medium, &rows, &mut report, progress);
+        check(medium, &rows, noted, &mut report, progress);
         // A writer may be writing files that no commit names yet.
         report.orphans.clear();
         let latest = Catalog::open_copy(&store::copy_catalog(medium)?).map(Arc::new)?.begin_read()?;
@@ -140,16 +140,27 @@ impl Database {
         let turn = store.writer_turn()?;
         store.settle()?;
         drop(check_pages(&*store.medium, &mut report, progress));
+        let noted = store::read_latest(&*store.medium);
         let (rows, _, mut pin) = store.read()?;
         drop(turn);
-        check(&*store.medium, &rows, &mut report, progress);
+        check(&*store.medium, &rows, noted, &mut report, progress);
         drop(rows);
         store.unpin(&mut pin);
         Ok(report)
     }
 }
 
-fn check(medium: &dyn Medium, rows: &Rows, report: &mut VerifyReport, progress: &mut OnProgress<'_>) {
+/// `noted` is what the file beside the catalog said before the rows were read.
+fn check(
+    medium: &dyn Medium,
+    rows: &Rows,
+    noted: Option<u64>,
+    report: &mut VerifyReport,
+    progress: &mut OnProgress<'_>,
+) {
+    if let Ok(state) = store::read_state(rows) {
+        report.note(CATALOG, store::check_latest(noted, Some(state.commit)));
+    }
     rows::check(rows, report, progress);
     derived::check(rows, report, progress);
     segments::check(medium, rows, report, progress);
