@@ -52,9 +52,9 @@ impl Snapshot {
         limit: usize,
         floor: f32,
     ) -> Result<Found> {
-        let Among { kind, live, candidates, .. } = among;
+        let (live, candidates) = (&among.live, among.candidates());
         let search = Search { near, as_of: self.commit, live, candidates, limit, floor };
-        let key = VectorKey { scope: scope.0, kind: *kind as u32 + 1, space: 1, dim: near.len() as u32 };
+        let key = VectorKey { scope: scope.0, kind: among.kind as u32 + 1, space: 1, dim: near.len() as u32 };
         let stored = Stored { rows: &self.rows, scope };
         self.store.vectors.nearest(key, &search, &stored, !self.rows.is_writing())
     }

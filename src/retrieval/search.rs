@@ -8,9 +8,11 @@ use super::rank::{self, Signals};
 use super::{Filter, Query};
 use crate::catalog::{ScopeId, Table, value};
 use crate::index::bitmaps::{self, Field};
+use crate::index::vector::Embedded;
 use crate::record::{Record, RecordKind, Status};
 use crate::{Id, Result, Snapshot};
 use roaring::RoaringBitmap;
+use std::sync::Arc;
 
 /// A record that was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,18 +76,38 @@ impl Snapshot {
         filters: &[Filter],
         kept: &mut Vec<Kept>,
     ) -> Result<Among> {
-        let mut left = bitmaps::load(&self.rows, scope, Field::Live(R::KIND))?;
-        let n_records = left.len();
-        if let Some(near) = &query.near {
-            left &= bitmaps::load(&self.rows, scope, Field::Embedded)?;
-            kept.push(Kept { filter: Filter::embedded_in(near.space()), n_left: left.len() });
-        }
-        let live = left.clone();
+        let Embedded { n_records, live } = match &query.near {
+            Some(near) => {
+                let embedded = self.embedded(scope, R::KIND)?;
+                kept.push(Kept { filter: Filter::embedded_in(near.space()), n_left: embedded.live.len() });
+                embedded
+            }
+            None => {
+                let live = bitmaps::load(&self.rows, scope, Field::Live(R::KIND))?;
+                Embedded { n_records: live.len(), live: Arc::new(live) }
+            }
+        };
+        let mut left: Option<RoaringBitmap> = None;
         for filter in filters {
-            left = filter.select(&left, |property| property.bitmap(self, scope, &left, R::KIND))?;
-            kept.push(Kept { filter: filter.clone(), n_left: left.len() });
+            let among = left.as_ref().unwrap_or(&live);
+            let let_through = filter.select(among, |property| property.bitmap(self, scope, among, R::KIND))?;
+            kept.push(Kept { filter: filter.clone(), n_left: let_through.len() });
+            left = Some(let_through);
         }
-        Ok(Among { kind: R::KIND, n_records, live, candidates: left })
+        Ok(Among { kind: R::KIND, n_records, live, left })
+    }
+
+    /// All records of a kind with an embedding. A transaction asks its own rows, others may have asked before.
+    fn embedded(&self, scope: ScopeId, kind: RecordKind) -> Result<Embedded> {
+        let load = || {
+            let live = bitmaps::load(&self.rows, scope, Field::Live(kind))?;
+            let (n_records, embedded) = (live.len(), bitmaps::load(&self.rows, scope, Field::Embedded)?);
+            Ok(Embedded { n_records, live: Arc::new(live & embedded) })
+        };
+        if self.rows.is_writing() {
+            return load();
+        }
+        self.store.vectors.embedded((scope.0, kind as u32), self.commit, load)
     }
 
     /// The candidates that are looked at one by one: the most similar, or else the newest.
@@ -99,7 +121,7 @@ impl Snapshot {
         let n = query.n_candidates();
         let Some(near) = &query.near else {
             explanation.path = Path::Newest;
-            return Ok(among.candidates.iter().rev().take(n).map(|number| (number, None)).collect());
+            return Ok(among.candidates().iter().rev().take(n).map(|number| (number, None)).collect());
         };
         let found = self.nearest_among(scope, among, near.as_slice(), n, -1.0)?;
         explanation.path = Path::Nearest(found.plan);
@@ -167,9 +189,16 @@ pub(super) struct Among {
     /// Records of the kind in the scope.
     pub(super) n_records: u64,
     /// Of these, those with an embedding where one is needed.
-    pub(super) live: RoaringBitmap,
-    /// Of these, those that every filter lets through.
-    pub(super) candidates: RoaringBitmap,
+    pub(super) live: Arc<RoaringBitmap>,
+    /// Of these, those that every filter lets through, where there is a filter.
+    pub(super) left: Option<RoaringBitmap>,
+}
+
+impl Among {
+    /// Those that may answer.
+    pub(super) fn candidates(&self) -> &RoaringBitmap {
+        self.left.as_ref().unwrap_or(&self.live)
+    }
 }
 
 /// The filters of a query; unless they ask for it, also that a record is not over, and that a strategy is active.

@@ -18,6 +18,7 @@ mod memories;
 mod reads;
 mod redb_engine;
 mod sqlite;
+mod vectors;
 
 use lagdb_peers::BenchResult;
 use report::Row;
@@ -32,7 +33,13 @@ fn main() -> BenchResult<()> {
     for (_, part) in PARTS.iter().filter(|(name, _)| report::is_wanted(name)) {
         rows.extend(part()?);
     }
+    let mut absent = Vec::new();
+    if report::is_wanted("vectors") {
+        let (more, missing) = vectors::rows()?;
+        rows.extend(more);
+        absent.extend(missing);
+    }
     rows.push(report::memory());
-    report::print(&rows);
+    report::print_with(&rows, &absent);
     Ok(())
 }

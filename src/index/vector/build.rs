@@ -9,19 +9,22 @@
 //! reference-counted one by one, and what was visited is a hash map. With 100,000, hnswlib took 108 CPU s, this file 49,
 //! and the check of every node 15. Layers of plain arrays are what is searched and stored anyway.
 
-use super::code::{Codes, QueryCode, Scores, ZERO, bias_of};
-use super::graph::{BASE_WIDTH, Graph, Layer, NONE, Scratch, UPPER_WIDTH, descend};
+use super::code::{Codes, Precision, QueryCode, Scores};
+use super::graph::{Aim, BASE_WIDTH, Graph, Layer, NONE, Scratch, UPPER_WIDTH, descend};
 
 /// A layer has about one in so many of the nodes of the one below.
 const THINNING: u64 = 16;
 /// No layer is made of fewer nodes.
 const FEWEST: usize = 8;
 /// How many of the nearest the links of a node are chosen from.
-const BREADTH: usize = 160;
+const BREADTH: usize = 300;
 /// How many nodes of the layer above are asked for one that is linked already.
 const SEEDS: usize = 32;
 /// How many links a new node asks for; others may add to them.
-const ASKED: usize = 16;
+const ASKED: usize = 24;
+/// By how much nearer a chosen node must be to a candidate than the new node is, for the candidate to be covered by it.
+/// (Vamana's alpha: Subramanya et al., *DiskANN*, 2019.)
+const SLACK: f32 = 1.1;
 /// The breadth with which each node is looked for, once all are linked.
 const CHECK_BREADTH: usize = 48;
 
@@ -55,16 +58,17 @@ pub(super) fn build(codes: &Codes, documents: &[u32], stop: &dyn Fn() -> bool) -
 
 /// The nodes that a walk for their own vector does not find.
 pub(super) fn unreachable(codes: &Codes, graph: &Graph, stop: &dyn Fn() -> bool) -> Result<Vec<u32>, Stopped> {
-    let mut scratch = Scratch::default();
+    let (mut scratch, mut query) = (Scratch::default(), QueryCode::default());
     let Some(base) = graph.layers.first() else { return Ok((0..codes.len() as u32).collect()) };
     let mut lost = Vec::new();
     for node in 0..codes.len() as u32 {
         if node % 1024 == 0 && stop() {
             return Err(Stopped);
         }
-        let query = row_as_query(codes, node);
-        let seed = graph.entry(codes, &query, &mut scratch);
-        base.walk(codes, &query, &[seed], CHECK_BREADTH, None, &mut scratch);
+        codes.row_as_query(node, &mut query);
+        let aim = Aim { codes, query: &query, precision: Precision::Coarse, breadth: CHECK_BREADTH };
+        let seed = graph.entry(aim, &mut scratch);
+        base.walk(aim, &[seed], None, &mut scratch);
         if scratch.pool.iter().all(|reached| reached.place != node) {
             lost.push(node);
         }
@@ -81,12 +85,6 @@ fn level_of(document: u32) -> u32 {
     (x ^ (x >> 31)).trailing_zeros() / THINNING.trailing_zeros()
 }
 
-fn row_as_query(codes: &Codes, node: u32) -> QueryCode {
-    let numbers: Vec<i8> = codes.rows().row(node).iter().map(|byte| (byte ^ ZERO) as i8).collect();
-    let bias = bias_of(&numbers);
-    QueryCode { numbers, scale: codes.scales.get(node as usize).copied().unwrap_or_default(), bias, error: 0.0 }
-}
-
 struct Builder<'a> {
     codes: &'a Codes,
     scratch: Scratch,
@@ -94,7 +92,6 @@ struct Builder<'a> {
     /// For the pairs of the rule.
     pairs: Scores,
     query: QueryCode,
-    biases: Vec<i32>,
 }
 
 /// A node that may be linked to: where it is, and how near.
@@ -106,10 +103,8 @@ struct Candidate {
 
 impl<'a> Builder<'a> {
     fn new(codes: &'a Codes) -> Self {
-        let biases = (0..codes.len() as u32).map(|node| row_as_query(codes, node).bias).collect();
-        let query = QueryCode { numbers: Vec::new(), scale: 1.0, bias: 0, error: 0.0 };
         let (scratch, scores, pairs) = (Scratch::default(), Scores::default(), Scores::default());
-        Self { codes, scratch, scores, pairs, query, biases }
+        Self { codes, scratch, scores, pairs, query: QueryCode::default() }
     }
 
     fn layer(
@@ -138,9 +133,12 @@ impl<'a> Builder<'a> {
 
     fn insert(&mut self, layer: &mut Layer, node: u32, entry: u32, above: &[Layer]) {
         let Some(place) = layer.place(node) else { return };
-        let query = row_as_query(self.codes, node);
-        let seeds = self.seeds(layer, node, entry, &query, above);
-        layer.walk(self.codes, &query, &seeds, BREADTH, None, &mut self.scratch);
+        let mut query = QueryCode::default();
+        self.codes.row_as_query(node, &mut query);
+        let aim = Aim { codes: self.codes, query: &query, precision: Precision::Coarse, breadth: BREADTH };
+        let seeds = self.seeds(layer, node, entry, aim, above);
+        layer.walk(aim, &seeds, None, &mut self.scratch);
+        self.scratch.refine(layer, self.codes, &query);
         let found = self.scratch.pool.iter().filter(|reached| reached.place != place);
         let candidates: Vec<Candidate> = found.map(|r| Candidate { place: r.place, score: r.score }).collect();
         let chosen = self.choose(layer, &candidates, ASKED);
@@ -153,16 +151,16 @@ impl<'a> Builder<'a> {
     /// Places from which the walk for a new node begins: nodes near to it that are linked already.
     ///
     /// Nodes of the layer above are linked first, in their order: those before it in the order are.
-    fn seeds(&mut self, layer: &Layer, node: u32, entry: u32, query: &QueryCode, above: &[Layer]) -> Vec<u32> {
+    fn seeds(&mut self, layer: &Layer, node: u32, entry: u32, aim: Aim<'_>, above: &[Layer]) -> Vec<u32> {
         let mut seeds = Vec::new();
         match above.first().and_then(|next| Some((next, next.place(node)?))) {
             Some((next, place)) => {
-                next.walk(self.codes, query, &[place], SEEDS, None, &mut self.scratch);
+                next.walk(Aim { breadth: SEEDS, ..aim }, &[place], None, &mut self.scratch);
                 let near = self.scratch.pool.iter().map(|reached| next.node(reached.place));
                 seeds.extend(near.filter(|near| *near < node).filter_map(|near| layer.place(near)));
             }
             None if above.is_empty() => {}
-            None => seeds.extend(layer.place(descend(above, self.codes, query, &mut self.scratch))),
+            None => seeds.extend(layer.place(descend(above, aim, &mut self.scratch))),
         }
         if seeds.is_empty() {
             seeds.extend(layer.place(entry));
@@ -181,7 +179,7 @@ impl<'a> Builder<'a> {
         let places: Vec<u32> = links.to_vec();
         let nodes: Vec<u32> = places.iter().map(|place| layer.node(*place)).collect();
         self.set_query(layer.node(to.place));
-        self.codes.score(&self.query, &nodes, &mut self.scores);
+        self.codes.score(&self.query, &nodes, Precision::Full, &mut self.scores);
         let known =
             places.iter().zip(&self.scores.cosines).map(|(place, score)| Candidate { place: *place, score: *score });
         let mut candidates: Vec<Candidate> =
@@ -201,8 +199,8 @@ impl<'a> Builder<'a> {
             let node = layer.node(candidate.place);
             self.set_query(node);
             let is_covered = nodes.chunks(8).any(|nodes| {
-                self.codes.score(&self.query, nodes, &mut self.pairs);
-                self.pairs.cosines.iter().any(|score| *score > candidate.score)
+                self.codes.score(&self.query, nodes, Precision::Full, &mut self.pairs);
+                self.pairs.cosines.iter().any(|score| (1.0 - score) * SLACK < 1.0 - candidate.score)
             });
             if !is_covered {
                 chosen.push(*candidate);
@@ -213,10 +211,7 @@ impl<'a> Builder<'a> {
     }
 
     fn set_query(&mut self, node: u32) {
-        self.query.numbers.clear();
-        self.query.numbers.extend(self.codes.rows().row(node).iter().map(|byte| (byte ^ ZERO) as i8));
-        self.query.scale = self.codes.scales.get(node as usize).copied().unwrap_or_default();
-        self.query.bias = self.biases.get(node as usize).copied().unwrap_or_default();
+        self.codes.row_as_query(node, &mut self.query);
     }
 }
 

@@ -1,51 +1,66 @@
 //! Vectors as int8: a quarter of their bytes, and a bound on what that costs.
 //!
 //! A unit vector `x` is kept as `round(x / scale) + 128` in unsigned bytes, `scale` being its largest number by 127, so
-//! that no number is cut off. Rows are padded to a multiple of [`LANES`]; padding counts nothing, for a query has zeros
+//! that no number is cut off. Rows are padded to a multiple of [`BLOCK`]; padding counts nothing, for a query has zeros
 //! there. With `x̂` for what a code stands for, the score of two codes differs from that of the vectors by at most
 //! `‖x − x̂‖ + ‖q − q̂‖` and a little more (Cauchy and Schwarz): whoever needs exact answers looks at all that lie
-//! within the bound.
+//! within the bound. The upper halves of the bytes alone tell a score to about 0.006 at 384 numbers, enough for a walk to
+//! know which way to go.
 
-use super::simd::{LANES, Rows, dot_rows};
+use super::simd::{BLOCK, Plane, dot_rows};
 
 /// The byte that stands for zero.
-pub(super) const ZERO: u8 = 128;
+const ZERO: u8 = 128;
+/// `Σ query` times this is what all bytes add that stand for zero, less what lower halves add on the average.
+const COARSE_ZERO: f32 = ZERO as f32 - 7.5;
 
-/// Codes side by side, `[n, stride]`.
+/// Codes side by side, in two planes of `[n, stride]`.
 #[derive(Clone, Debug)]
 pub(super) struct Codes {
     dim: usize,
-    pub(super) bytes: Vec<u8>,
+    /// The upper halves of all bytes, and the lower ones.
+    pub(super) upper: Vec<u8>,
+    pub(super) lower: Vec<u8>,
     pub(super) scales: Vec<f32>,
     /// The largest `‖x − x̂‖` of all.
     pub(super) error: f32,
 }
 
 /// A query as a code.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct QueryCode {
-    pub(super) numbers: Vec<i8>,
-    pub(super) scale: f32,
-    /// `128 · Σ numbers`.
-    pub(super) bias: i32,
+    numbers: Vec<i8>,
+    scale: f32,
+    /// `Σ numbers`.
+    sum: i32,
     /// `‖q − q̂‖`.
-    pub(super) error: f32,
+    error: f32,
 }
 
-/// Bytes per row of `dim` numbers.
+/// How much of a code a score is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Precision {
+    /// The upper halves of its bytes.
+    Coarse,
+    /// All of it.
+    Full,
+}
+
+/// Bytes per row of `dim` numbers in each of the two planes.
 pub(super) fn stride(dim: usize) -> usize {
-    dim.next_multiple_of(LANES)
+    dim.next_multiple_of(BLOCK) / 2
 }
 
 impl Codes {
     pub(super) fn new(dim: usize) -> Self {
-        Self { dim, bytes: Vec::new(), scales: Vec::new(), error: 0.0 }
+        Self { dim, upper: Vec::new(), lower: Vec::new(), scales: Vec::new(), error: 0.0 }
     }
 
     /// Codes that were read; as many rows as scales.
-    pub(super) fn from_parts(dim: usize, bytes: Vec<u8>, scales: Vec<f32>, error: f32) -> Self {
-        debug_assert_eq!(bytes.len(), scales.len() * stride(dim), "checked by the reader");
-        Self { dim, bytes, scales, error }
+    pub(super) fn from_parts(dim: usize, [upper, lower]: [Vec<u8>; 2], scales: Vec<f32>, error: f32) -> Self {
+        debug_assert_eq!(upper.len(), scales.len() * stride(dim), "checked by the reader");
+        debug_assert_eq!(upper.len(), lower.len(), "checked by the reader");
+        Self { dim, upper, lower, scales, error }
     }
 
     pub(super) fn dim(&self) -> usize {
@@ -56,81 +71,127 @@ impl Codes {
         self.scales.len()
     }
 
-    pub(super) fn rows(&self) -> Rows<'_> {
-        Rows { bytes: &self.bytes, stride: stride(self.dim) }
+    pub(super) fn upper(&self) -> Plane<'_> {
+        Plane { bytes: &self.upper, stride: stride(self.dim) }
+    }
+
+    pub(super) fn lower(&self) -> Plane<'_> {
+        Plane { bytes: &self.lower, stride: stride(self.dim) }
+    }
+
+    /// Whether the row `node` is the row `other_node` of `other`.
+    pub(super) fn is_same_row(&self, node: u32, other: &Self, other_node: u32) -> bool {
+        self.upper().row(node) == other.upper().row(other_node)
+            && self.lower().row(node) == other.lower().row(other_node)
+            && self.scales.get(node as usize) == other.scales.get(other_node as usize)
     }
 
     /// Adds a vector of `dim` numbers.
     pub(super) fn push(&mut self, vector: &[f32]) {
-        let scale = scale_of(vector);
-        let mut error = 0.0f32;
-        for x in vector {
-            let code = (x / scale).round();
-            error += (x - code * scale).powi(2);
-            self.bytes.push((code as i16 + i16::from(ZERO)) as u8);
+        let (scale, mut numbers) = (scale_of(vector), Vec::with_capacity(vector.len()));
+        let error = quantize(vector, scale, &mut numbers);
+        for block in numbers.chunks(BLOCK) {
+            let byte = |at: usize| block.get(at).map_or(ZERO, |number| (*number as u8) ^ ZERO);
+            for (first, second) in (0..BLOCK / 2).map(|j| (byte(j), byte(j + BLOCK / 2))) {
+                self.upper.push(first >> 4 | second & 0xf0);
+                self.lower.push(first & 15 | second << 4);
+            }
         }
-        self.bytes.resize((self.scales.len() + 1) * stride(self.dim), ZERO);
         self.scales.push(scale);
-        self.error = self.error.max(error.sqrt());
+        self.error = self.error.max(error);
     }
 
     /// Adds a row of codes of the same dimension.
     pub(super) fn push_row(&mut self, from: &Self, node: u32) {
         debug_assert_eq!(self.dim, from.dim, "codes are kept by space");
-        self.bytes.extend_from_slice(from.rows().row(node));
+        self.upper.extend_from_slice(from.upper().row(node));
+        self.lower.extend_from_slice(from.lower().row(node));
         self.scales.extend(from.scales.get(node as usize));
         self.error = self.error.max(from.error);
     }
 
-    /// Sets `scores` to the cosines of `query` and the rows `nodes`, as far as codes tell.
-    pub(super) fn score(&self, query: &QueryCode, nodes: &[u32], scores: &mut Scores) {
-        dot_rows(&query.numbers, self.rows(), nodes, &mut scores.dots);
-        scores.cosines.clear();
-        let cosine = |(dot, node): (&i32, &u32)| {
-            let scale = self.scales.get(*node as usize).copied().unwrap_or_default();
-            (dot - query.bias) as f32 * scale * query.scale
-        };
-        scores.cosines.extend(scores.dots.iter().zip(nodes).map(cosine));
+    /// The row `node` as a query, put into `query`.
+    pub(super) fn row_as_query(&self, node: u32, query: &mut QueryCode) {
+        query.numbers.clear();
+        let (upper, lower) = (self.upper().row(node).as_chunks::<{ BLOCK / 2 }>(), self.lower().row(node));
+        for (upper, lower) in upper.0.iter().zip(lower.as_chunks::<{ BLOCK / 2 }>().0) {
+            let pairs = || upper.iter().zip(lower);
+            query.numbers.extend(pairs().map(|(upper, lower)| ((upper << 4 | lower & 15) ^ ZERO) as i8));
+            query.numbers.extend(pairs().map(|(upper, lower)| ((upper & 0xf0 | lower >> 4) ^ ZERO) as i8));
+        }
+        query.scale = self.scales.get(node as usize).copied().unwrap_or_default();
+        query.sum = sum(&query.numbers);
     }
 
-    /// How far a score may be from that of the vectors, to be on the safe side.
+    /// Sets `scores` to the cosines of `query` and the rows `nodes`, as far as codes tell.
+    pub(super) fn score(&self, query: &QueryCode, nodes: &[u32], precision: Precision, scores: &mut Scores) {
+        dot_rows(&query.numbers, self.upper(), nodes, &mut scores.dots);
+        scores.cosines.clear();
+        let scale = |node: &u32| self.scales.get(*node as usize).copied().unwrap_or_default() * query.scale;
+        if precision == Precision::Coarse {
+            let zero = COARSE_ZERO * query.sum as f32;
+            let cosine = |(dot, node): (&i32, &u32)| (16.0 * *dot as f32 - zero) * scale(node);
+            scores.cosines.extend(scores.dots.iter().zip(nodes).map(cosine));
+            return;
+        }
+        dot_rows(&query.numbers, self.lower(), nodes, &mut scores.low_dots);
+        let zero = i32::from(ZERO) * query.sum;
+        let cosine = |((dot, low), node): ((&i32, &i32), &u32)| (16 * dot + low - zero) as f32 * scale(node);
+        scores.cosines.extend(scores.dots.iter().zip(&scores.low_dots).zip(nodes).map(cosine));
+    }
+
+    /// How far a full score may be from that of the vectors, to be on the safe side.
     pub(super) fn bound(&self, query: &QueryCode) -> f32 {
         // ‖x̂‖ ≤ 1 + ‖x − x̂‖; the last term is for the rounding of f32.
         self.error + query.error * (1.0 + self.error) + 1e-5
     }
 
-    /// How far a score hardly ever is from that of the vectors: the errors point in all directions, so that one number
-    /// of `dim` counts, not their sum; four times its usual size.
+    /// How far a full score hardly ever is from that of the vectors: the errors point in all directions, so that one
+    /// number of `dim` counts, not their sum; four times its usual size.
     pub(super) fn usual_bound(&self, query: &QueryCode) -> f32 {
         4.0 * (self.error.powi(2) + query.error.powi(2)).sqrt() / (self.dim as f32).sqrt()
     }
 
     /// Bytes held.
     pub(super) fn n_bytes(&self) -> usize {
-        self.bytes.capacity() + self.scales.capacity() * 4
+        self.upper.capacity() + self.lower.capacity() + self.scales.capacity() * 4
     }
 }
 
 impl QueryCode {
     pub(super) fn new(vector: &[f32]) -> Self {
         let scale = scale_of(vector);
-        let mut numbers: Vec<i8> = vector.iter().map(|x| (x / scale).round() as i8).collect();
-        let error = vector.iter().zip(&numbers).map(|(x, code)| (x - f32::from(*code) * scale).powi(2)).sum::<f32>();
-        numbers.resize(stride(vector.len()), 0);
-        let bias = bias_of(&numbers);
-        Self { numbers, scale, bias, error: error.sqrt() }
+        let mut numbers = Vec::with_capacity(vector.len().next_multiple_of(BLOCK));
+        let error = quantize(vector, scale, &mut numbers);
+        numbers.resize(vector.len().next_multiple_of(BLOCK), 0);
+        let sum = sum(&numbers);
+        Self { numbers, scale, sum, error }
     }
 }
 
-/// `128 · Σ numbers`.
-pub(super) fn bias_of(numbers: &[i8]) -> i32 {
-    i32::from(ZERO) * numbers.iter().map(|x| i32::from(*x)).sum::<i32>()
+/// Adds `round(x / scale)` for each number; how far these are from the vector.
+fn quantize(vector: &[f32], scale: f32, numbers: &mut Vec<i8>) -> f32 {
+    let inverse = scale.recip();
+    // Half away from zero, without a call of a library for each.
+    numbers.extend(vector.iter().map(|x| (x * inverse + 0.5f32.copysign(*x)) as i32 as i8));
+    let mut squares = [0.0f32; 8];
+    for (xs, codes) in vector.chunks(8).zip(numbers.chunks(8)) {
+        for (square, (x, code)) in squares.iter_mut().zip(xs.iter().zip(codes)) {
+            *square += (x - f32::from(*code) * scale).powi(2);
+        }
+    }
+    squares.iter().sum::<f32>().sqrt()
+}
+
+fn sum(numbers: &[i8]) -> i32 {
+    numbers.iter().map(|number| i32::from(*number)).sum()
 }
 
 /// Kept from one call to the next, so that none allocates.
 #[derive(Debug, Default)]
 pub(super) struct Scores {
     dots: Vec<i32>,
+    low_dots: Vec<i32>,
     pub(super) cosines: Vec<f32>,
 }
 
@@ -164,8 +225,17 @@ mod tests {
             codes.push(&a);
             let query = QueryCode::new(&b);
             let mut scores = Scores::default();
-            codes.score(&query, &[0], &mut scores);
+            codes.score(&query, &[0], Precision::Full, &mut scores);
             prop_assert!((scores.cosines[0] - dot(&a, &b)).abs() <= codes.bound(&query));
+            // A row is the query that it was made of.
+            let (mut row, again) = (QueryCode::default(), QueryCode::new(&a));
+            codes.row_as_query(0, &mut row);
+            prop_assert_eq!((&row.numbers, row.sum, row.scale), (&again.numbers, again.sum, again.scale));
+            // Half of the bytes tell it roughly: within half a step of them, 8 of 127, in each number.
+            let full = scores.cosines[0];
+            codes.score(&query, &[0], Precision::Coarse, &mut scores);
+            let rough = 8.0 * codes.scales[0] * b.iter().map(|x| x.abs()).sum::<f32>() + 2.0 * query.error;
+            prop_assert!((scores.cosines[0] - full).abs() <= rough);
         }
     }
 }

@@ -10,7 +10,8 @@
 //!                   n_places u32, width u32
 //!                   nodes [n_places] u32, ascending (not in the lowest layer)
 //!                   links [n_places, width] u32, places of this layer; 0xffffffff after the last
-//!               codes     [n, dim rounded up to 64] u8: round(x / scale) + 128
+//!               upper     [n, stride] u8, stride being dim rounded up to 128, by 2: upper halves of round(x / scale) + 128
+//!               lower     [n, stride] u8: lower halves; which number lies where is said in `simd.rs`
 //! end - 32      BLAKE3 of all before
 //! ```
 //!
@@ -24,7 +25,7 @@ use super::scan::ExactScan;
 use std::fmt;
 
 const MAGIC: [u8; 8] = *b"\x89LGX\r\n\x1a\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 44;
 const DIGEST_BYTES: usize = 32;
 /// Layers thin out sixteenfold.
@@ -78,7 +79,8 @@ impl Generation {
             put(&mut bytes, &layer.nodes);
             put(&mut bytes, &layer.links);
         }
-        bytes.extend_from_slice(&codes.bytes);
+        bytes.extend_from_slice(&codes.upper);
+        bytes.extend_from_slice(&codes.lower);
         let digest = blake3::hash(&bytes);
         bytes.extend_from_slice(digest.as_bytes());
         bytes
@@ -129,7 +131,8 @@ impl Generation {
         let layers = (0..n_layers).map(|level| parse_layer(rest, level, n)).collect::<Result<Vec<_>, _>>()?;
         let dim = key.dim as usize;
         let n_bytes = n.checked_mul(stride(dim)).ok_or_else(|| damaged("n: too many"))?;
-        let codes = Codes::from_parts(dim, take(rest, n_bytes, "codes")?.to_vec(), scales, error);
+        let planes = [take(rest, n_bytes, "upper")?.to_vec(), take(rest, n_bytes, "lower")?.to_vec()];
+        let codes = Codes::from_parts(dim, planes, scales, error);
         if !rest.is_empty() {
             return Err(damaged(format!("{} bytes too many", rest.len())));
         }

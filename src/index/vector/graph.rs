@@ -5,7 +5,8 @@
 //! link. A **node** is the number of a row of the codes; inside a layer a node has a **place**, and links are places.
 //! The lowest layer has all nodes, each at the place of its number.
 
-use super::code::{Codes, QueryCode, Scores};
+use super::code::{Codes, Precision, QueryCode, Scores};
+use super::simd::prefetch;
 
 /// Stands after the last link of a place.
 pub(super) const NONE: u32 = u32::MAX;
@@ -47,9 +48,9 @@ pub(super) type Wanted<'a> = dyn Fn(u32) -> bool + 'a;
 /// What a walk needs beside the graph; kept from one to the next.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// By place, the number of the walk that came by last.
-    seen: Vec<u32>,
-    walk: u32,
+    /// By place, the number of the walk that came by last. One byte: it is looked up at random.
+    seen: Vec<u8>,
+    walk: u8,
     fresh: Vec<u32>,
     nodes: Vec<u32>,
     scores: Scores,
@@ -57,6 +58,16 @@ pub(super) struct Scratch {
     pub(super) pool: Vec<Reached>,
     /// Codes that were compared with, since it was set to 0.
     pub(super) n_scored: usize,
+}
+
+/// Where a walk goes.
+#[derive(Clone, Copy)]
+pub(super) struct Aim<'a> {
+    pub(super) codes: &'a Codes,
+    pub(super) query: &'a QueryCode,
+    pub(super) precision: Precision,
+    /// How many of the nearest are kept in sight.
+    pub(super) breadth: usize,
 }
 
 impl Scratch {
@@ -82,7 +93,7 @@ impl Scratch {
     }
 
     /// Puts what is fresh in the pool; the best rank that was taken.
-    fn take_fresh(&mut self, layer: &Layer, codes: &Codes, query: &QueryCode, breadth: usize) -> usize {
+    fn take_fresh(&mut self, layer: &Layer, aim: Aim<'_>) -> usize {
         let nodes = if layer.nodes.is_empty() {
             &self.fresh
         } else {
@@ -90,26 +101,37 @@ impl Scratch {
             self.nodes.extend(self.fresh.iter().map(|place| layer.node(*place)));
             &self.nodes
         };
-        codes.score(query, nodes, &mut self.scores);
+        aim.codes.score(aim.query, nodes, aim.precision, &mut self.scores);
         self.n_scored += self.fresh.len();
         let mut best = usize::MAX;
         for (place, score) in self.fresh.iter().zip(&self.scores.cosines) {
-            if self.pool.len() >= breadth {
+            if self.pool.len() >= aim.breadth {
                 if self.pool.last().is_some_and(|worst| *score <= worst.score) {
                     continue;
                 }
                 self.pool.pop();
             }
-            let rank = self.pool.partition_point(|reached| reached.score >= *score);
+            // Most of what is met is far down.
+            let above = self.pool.iter().rposition(|reached| reached.score >= *score);
+            let rank = above.map_or(0, |rank| rank + 1);
             self.pool.insert(rank, Reached { place: *place, score: *score, is_done: false });
             best = best.min(rank);
         }
         best
     }
 
+    /// Scores what is in the pool anew, with all of its codes.
+    pub(super) fn refine(&mut self, layer: &Layer, codes: &Codes, query: &QueryCode) {
+        self.nodes.clear();
+        self.nodes.extend(self.pool.iter().map(|reached| layer.node(reached.place)));
+        codes.score(query, &self.nodes, Precision::Full, &mut self.scores);
+        self.pool.iter_mut().zip(&self.scores.cosines).for_each(|(reached, score)| reached.score = *score);
+        self.pool.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.place.cmp(&b.place)));
+    }
+
     /// Bytes held.
     pub(super) fn n_bytes(&self) -> usize {
-        self.seen.capacity() * 4
+        self.seen.capacity()
     }
 }
 
@@ -130,25 +152,20 @@ impl Layer {
         self.nodes.binary_search(&node).ok().map(|place| place as u32)
     }
 
-    pub(super) fn links(&self, place: u32) -> impl Iterator<Item = u32> + '_ {
+    fn row(&self, place: u32) -> &[u32] {
         let start = place as usize * self.width;
-        let links = self.links.get(start..start + self.width).unwrap_or_default();
-        links.iter().copied().take_while(|link| *link != NONE)
+        self.links.get(start..start + self.width).unwrap_or_default()
     }
 
-    /// Leaves in the pool the `breadth` nearest that can be reached from `seeds` over ever nearer ones.
+    pub(super) fn links(&self, place: u32) -> impl Iterator<Item = u32> + '_ {
+        self.row(place).iter().copied().take_while(|link| *link != NONE)
+    }
+
+    /// Leaves in the pool the nearest that can be reached from `seeds` over ever nearer ones.
     ///
     /// With `wanted`, only nodes that are wanted come into the pool; from one to the next the walk may step over one
     /// that is not.
-    pub(super) fn walk(
-        &self,
-        codes: &Codes,
-        query: &QueryCode,
-        seeds: &[u32],
-        breadth: usize,
-        wanted: Option<&Wanted<'_>>,
-        scratch: &mut Scratch,
-    ) {
+    pub(super) fn walk(&self, aim: Aim<'_>, seeds: &[u32], wanted: Option<&Wanted<'_>>, scratch: &mut Scratch) {
         scratch.begin(self.len());
         scratch.fresh.clear();
         for seed in seeds {
@@ -156,7 +173,7 @@ impl Layer {
                 scratch.fresh.push(*seed);
             }
         }
-        scratch.take_fresh(self, codes, query, breadth);
+        scratch.take_fresh(self, aim);
         let mut at = 0;
         while let Some(reached) = scratch.pool.get_mut(at) {
             if reached.is_done {
@@ -169,7 +186,12 @@ impl Layer {
                 None => self.step(place, scratch),
                 Some(wanted) => self.step_among(place, wanted, scratch),
             }
-            at = at.min(scratch.take_fresh(self, codes, query, breadth));
+            // Most likely the next.
+            if let Some(next) = scratch.pool.get(at + 1..).and_then(|rest| rest.iter().find(|reached| !reached.is_done))
+            {
+                prefetch(self.row(next.place));
+            }
+            at = at.min(scratch.take_fresh(self, aim));
         }
     }
 
@@ -215,8 +237,8 @@ impl Layer {
 
 impl Graph {
     /// The node from which a walk in the lowest layer begins: the nearest found on the way down.
-    pub(super) fn entry(&self, codes: &Codes, query: &QueryCode, scratch: &mut Scratch) -> u32 {
-        descend(self.layers.get(1..).unwrap_or_default(), codes, query, scratch)
+    pub(super) fn entry(&self, aim: Aim<'_>, scratch: &mut Scratch) -> u32 {
+        descend(self.layers.get(1..).unwrap_or_default(), aim, scratch)
     }
 
     /// Bytes held.
@@ -226,11 +248,12 @@ impl Graph {
 }
 
 /// The nearest node that is found walking down through `layers`, node 0 when there is none.
-pub(super) fn descend(layers: &[Layer], codes: &Codes, query: &QueryCode, scratch: &mut Scratch) -> u32 {
+pub(super) fn descend(layers: &[Layer], aim: Aim<'_>, scratch: &mut Scratch) -> u32 {
+    let aim = Aim { breadth: 1, ..aim };
     let mut node = layers.last().map_or(0, |top| top.node(0));
     for layer in layers.iter().rev() {
         let seed = layer.place(node).unwrap_or(0);
-        layer.walk(codes, query, &[seed], 1, None, scratch);
+        layer.walk(aim, &[seed], None, scratch);
         node = scratch.pool.first().map_or(node, |nearest| layer.node(nearest.place));
     }
     node

@@ -173,7 +173,7 @@ impl Keeper {
         self.one_less.notify_all();
     }
 
-    fn is_worth_it(&self, space: &SpaceIndex, live: &RoaringBitmap) -> bool {
+    fn is_worth_it(&self, space: &SpaceIndex, live: &Arc<RoaringBitmap>) -> bool {
         let state = space.read();
         if state.is_building {
             return false;
@@ -310,8 +310,7 @@ fn is_of_this_database(generation: &Generation, source: &dyn Source) -> Result<b
             let mut codes = Codes::new(scan.codes.dim());
             codes.push(&numbers(stored));
             let node = scan.node(document).unwrap_or_default();
-            is_same = codes.bytes == scan.codes.rows().row(node)
-                && codes.scales.first() == scan.codes.scales.get(node as usize);
+            is_same = codes.is_same_row(0, &scan.codes, node);
         }
         is_same
     })?;

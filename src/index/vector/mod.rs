@@ -37,7 +37,7 @@ use keeper::Keeper;
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Where generations are, relative to the database directory.
 pub(crate) const INDEX: &str = "index";
@@ -48,8 +48,19 @@ pub(crate) struct VectorIndex {
     /// By scope, kind, space and dimension: a transaction may settle on a space and then never happen.
     spaces: Mutex<BTreeMap<VectorKey, Arc<SpaceIndex>>>,
     keeper: Arc<Keeper>,
+    /// By scope and kind, all records that have an embedding, at the commit that was searched last.
+    embedded: Mutex<BTreeMap<(u32, u32), (CommitId, Embedded)>>,
     /// Counts searches, to know what was used last.
     clock: AtomicU64,
+}
+
+/// Records of a kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Embedded {
+    /// How many there are, with or without an embedding.
+    pub(crate) n_records: u64,
+    /// Those with an embedding.
+    pub(crate) live: Arc<RoaringBitmap>,
 }
 
 /// The vectors of one kind of records of one scope in one embedding space.
@@ -70,6 +81,8 @@ struct State {
     base: Option<Arc<Generation>>,
     /// What came after it.
     tail: ExactScan,
+    /// All of these are in memory, so many of them in the base: what was found out last.
+    covered: OnceLock<(Arc<RoaringBitmap>, usize)>,
     /// Whether a file was looked for.
     is_loaded: bool,
     is_building: bool,
@@ -80,12 +93,36 @@ struct State {
 }
 
 impl State {
-    /// Those of `candidates` that are not in memory.
-    fn missing(&self, candidates: &RoaringBitmap) -> RoaringBitmap {
-        match &self.base {
-            Some(base) => candidates - &base.scan.members - &self.tail.members,
-            None => candidates - &self.tail.members,
+    /// Those of the candidates that are not in memory.
+    fn missing(&self, search: &Search<'_>) -> RoaringBitmap {
+        if search.is_of_all() && self.covers(search) {
+            return RoaringBitmap::new();
         }
+        let missing = match &self.base {
+            Some(base) => search.candidates - &base.scan.members - &self.tail.members,
+            None => search.candidates - &self.tail.members,
+        };
+        if search.is_of_all() && missing.is_empty() {
+            // Another thread may have found out the same.
+            let _ = self.covered.set((search.live.clone(), self.n_indexed_of(search.candidates)));
+        }
+        missing
+    }
+
+    fn covers(&self, search: &Search<'_>) -> bool {
+        self.covered.get().is_some_and(|(covered, _)| Arc::ptr_eq(covered, search.live))
+    }
+
+    /// How many of the candidates are in the base.
+    fn n_indexed(&self, search: &Search<'_>) -> usize {
+        match self.covered.get() {
+            Some((_, n_indexed)) if search.is_of_all() && self.covers(search) => *n_indexed,
+            _ => self.n_indexed_of(search.candidates),
+        }
+    }
+
+    fn n_indexed_of(&self, candidates: &RoaringBitmap) -> usize {
+        self.base.as_ref().map_or(0, |base| candidates.intersection_len(&base.scan.members) as usize)
     }
 
     fn n_bytes(&self) -> usize {
@@ -96,8 +133,15 @@ impl State {
 impl SpaceIndex {
     fn new(key: VectorKey, compared_bytes: usize) -> Self {
         let tail = ExactScan::new(key.dim as usize);
-        let state =
-            State { base: None, tail, is_loaded: false, is_building: false, failed_with: 0, is_forgotten: false };
+        let state = State {
+            base: None,
+            tail,
+            covered: OnceLock::new(),
+            is_loaded: false,
+            is_building: false,
+            failed_with: 0,
+            is_forgotten: false,
+        };
         Self {
             key,
             state: RwLock::new(state),
@@ -113,7 +157,9 @@ impl SpaceIndex {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.covered.take();
+        state
     }
 
     fn with_scratch<T>(&self, walk: impl FnOnce(&mut Scratch) -> T) -> T {
@@ -136,7 +182,25 @@ impl VectorIndex {
     /// The index of the database on `medium`.
     pub(crate) fn new(medium: Arc<dyn Medium>, bounds: Bounds) -> Self {
         let keeper = Arc::new(Keeper::new(medium, bounds));
-        Self { spaces: Mutex::default(), keeper, clock: AtomicU64::new(1) }
+        Self { spaces: Mutex::default(), keeper, embedded: Mutex::default(), clock: AtomicU64::new(1) }
+    }
+
+    /// All records of a kind in a scope that have an embedding, at a commit: as `load` says, or as it said for the search
+    /// before.
+    pub(crate) fn embedded(
+        &self,
+        (scope, kind): (u32, u32),
+        commit: CommitId,
+        load: impl FnOnce() -> Result<Embedded>,
+    ) -> Result<Embedded> {
+        if let Some((at, embedded)) = locked(&self.embedded).get(&(scope, kind))
+            && *at == commit
+        {
+            return Ok(embedded.clone());
+        }
+        let embedded = load()?;
+        locked(&self.embedded).insert((scope, kind), (commit, embedded.clone()));
+        Ok(embedded)
     }
 
     /// The best of the candidates, best first, and how they were found.
@@ -157,7 +221,7 @@ impl VectorIndex {
         let mut fetched = ExactScan::new(key.dim as usize);
         loop {
             let state = space.read();
-            let missing = state.missing(search.candidates);
+            let missing = state.missing(search);
             let unknown = &missing - &fetched.members;
             if unknown.is_empty() {
                 let found = search::search(&space, &state, &fetched, &missing, search, source)?;
@@ -180,6 +244,7 @@ impl VectorIndex {
 
     /// Forgets what is in memory; it is read again when it is needed.
     pub(crate) fn forget(&self) {
+        locked(&self.embedded).clear();
         let forgotten = std::mem::take(&mut *locked(&self.spaces));
         forgotten.values().for_each(|space| space.write().is_forgotten = true);
     }

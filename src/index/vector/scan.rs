@@ -1,7 +1,7 @@
 //! Vectors side by side that are compared one by one: the reference, and the way for few candidates and fresh rows.
 
 use super::best::{Best, Scored};
-use super::code::{Codes, QueryCode, Scores};
+use super::code::{Codes, Precision, QueryCode, Scores};
 use crate::catalog::{Table, value};
 use crate::{Error, Result};
 use roaring::RoaringBitmap;
@@ -91,7 +91,7 @@ impl ExactScan {
         let margin = self.codes.bound(query);
         let (mut scores, mut nodes) = (Scores::default(), Vec::with_capacity(BATCH));
         let mut compare = |nodes: &mut Vec<u32>| {
-            self.codes.score(query, nodes, &mut scores);
+            self.codes.score(query, nodes, Precision::Full, &mut scores);
             for (node, score) in nodes.iter().zip(&scores.cosines) {
                 if let Some(document) = self.documents.get(*node as usize) {
                     shortlist.offer(*document, *score, margin);

@@ -1,9 +1,9 @@
 //! One search: along the planned way to a shortlist, and from there to exact answers.
 
 use super::best::{Best, Scored};
-use super::code::{QueryCode, Scores};
+use super::code::{Precision, QueryCode, Scores};
 use super::generation::Generation;
-use super::graph::Scratch;
+use super::graph::{Aim, Scratch};
 use super::plan::{Plan, Route, Situation, Why};
 use super::scan::{ExactScan, Shortlist, numbers};
 use super::{SpaceIndex, State};
@@ -11,9 +11,10 @@ use crate::catalog::{Table, value};
 use crate::record::embedding::dot;
 use crate::{CommitId, Result};
 use roaring::RoaringBitmap;
+use std::sync::Arc;
 
 /// How many of the nearest a walk keeps in sight, when few hits are wanted.
-const BREADTH: usize = 56;
+const BREADTH: usize = 48;
 /// The same, where only some may be answers.
 const FILTERED_BREADTH: usize = 72;
 /// How many nodes a filtered walk begins at.
@@ -29,13 +30,20 @@ pub(crate) struct Search<'a> {
     /// The commit that is read.
     pub(crate) as_of: CommitId,
     /// All records of the kind that have an embedding, for whoever keeps the index.
-    pub(crate) live: &'a RoaringBitmap,
+    pub(crate) live: &'a Arc<RoaringBitmap>,
     /// Which records count; some of those.
     pub(crate) candidates: &'a RoaringBitmap,
     /// How many are wanted at most.
     pub(crate) limit: usize,
     /// The least score.
     pub(crate) floor: f32,
+}
+
+impl Search<'_> {
+    /// Whether every record with an embedding counts.
+    pub(super) fn is_of_all(&self) -> bool {
+        std::ptr::eq(self.candidates, &raw const **self.live)
+    }
 }
 
 /// What was found, and how.
@@ -66,12 +74,12 @@ pub(super) fn search(
 ) -> Result<Found> {
     let query = QueryCode::new(search.near);
     let mut way = Way { search, query: &query, n_compared: 0 };
-    let n_indexed = state.base.as_ref().map_or(0, |base| search.candidates.intersection_len(&base.scan.members));
+    let n_indexed = state.n_indexed(search);
     let mut plan = Plan::choose(Situation {
         n_candidates: search.candidates.len() as usize,
-        n_indexed: n_indexed as usize,
+        n_indexed,
         n_graph: state.base.as_ref().map_or(0, |base| base.scan.documents.len()),
-        row_bytes: super::code::stride(space.key.dim as usize),
+        row_bytes: 2 * super::code::stride(space.key.dim as usize),
         compared_bytes: space.compared_bytes,
         limit: search.limit,
     });
@@ -80,7 +88,7 @@ pub(super) fn search(
         let walked = space.with_scratch(|scratch| match plan.route {
             Route::Scan => Err(plan.why),
             Route::Walk => way.walk(base, scratch, &mut shortlist),
-            Route::FilteredWalk => way.filtered_walk(base, scratch, &mut shortlist, n_indexed as usize),
+            Route::FilteredWalk => way.filtered_walk(base, scratch, &mut shortlist, n_indexed),
         });
         if let Err(why) = walked {
             (plan.route, plan.why) = (Route::Scan, why);
@@ -138,11 +146,11 @@ impl Way<'_> {
     /// Puts on the shortlist what a walk over all finds.
     fn walk(&mut self, base: &Generation, scratch: &mut Scratch, shortlist: &mut Shortlist) -> Walked<()> {
         scratch.n_scored = 0;
-        let codes = &base.scan.codes;
-        let entry = base.graph.entry(codes, self.query, scratch);
-        let breadth = BREADTH.max(self.search.limit.saturating_mul(3));
+        let aim = self.aim(base, BREADTH);
+        let entry = base.graph.entry(aim, scratch);
         if let Some(layer) = base.graph.layers.first() {
-            layer.walk(codes, self.query, &[entry], breadth, None, scratch);
+            layer.walk(aim, &[entry], None, scratch);
+            scratch.refine(layer, aim.codes, aim.query);
         }
         self.take(base, scratch, shortlist)
     }
@@ -159,15 +167,15 @@ impl Way<'_> {
         n_indexed: usize,
     ) -> Walked<()> {
         scratch.n_scored = 0;
-        let codes = &base.scan.codes;
         let wanted = |node: u32| {
             let document = base.scan.documents.get(node as usize);
             document.is_some_and(|document| self.search.candidates.contains(*document))
         };
         let seeds = self.seeds(base, &wanted, scratch)?;
-        let breadth = FILTERED_BREADTH.max(self.search.limit.saturating_mul(3));
+        let aim = self.aim(base, FILTERED_BREADTH);
         if let Some(layer) = base.graph.layers.first() {
-            layer.walk(codes, self.query, &seeds, breadth, Some(&wanted), scratch);
+            layer.walk(aim, &seeds, Some(&wanted), scratch);
+            scratch.refine(layer, aim.codes, aim.query);
         }
         let nearest = scratch.pool.first().map_or(f32::NEG_INFINITY, |reached| reached.score);
         self.take(base, scratch, shortlist)?;
@@ -177,6 +185,12 @@ impl Way<'_> {
         Ok(())
     }
 
+    /// Towards the query, with at least so many in sight.
+    fn aim<'b>(&'b self, base: &'b Generation, breadth: usize) -> Aim<'b> {
+        let breadth = breadth.max(self.search.limit.saturating_mul(3));
+        Aim { codes: &base.scan.codes, query: self.query, precision: Precision::Coarse, breadth }
+    }
+
     fn seeds(&mut self, base: &Generation, wanted: &dyn Fn(u32) -> bool, scratch: &mut Scratch) -> Walked<Vec<u32>> {
         let above = base.graph.layers.get(1..).unwrap_or_default();
         let Some(layer) = above.iter().find(|layer| layer.len() <= SEED_PLACES) else {
@@ -184,7 +198,7 @@ impl Way<'_> {
         };
         let nodes: Vec<u32> = layer.nodes.iter().copied().filter(|node| wanted(*node)).collect();
         let mut scores = Scores::default();
-        base.scan.codes.score(self.query, &nodes, &mut scores);
+        base.scan.codes.score(self.query, &nodes, Precision::Full, &mut scores);
         scratch.n_scored += nodes.len();
         let mut best = Best::new(SEEDS);
         nodes
@@ -198,9 +212,9 @@ impl Way<'_> {
     fn nearest_of_sample(&mut self, base: &Generation, scratch: &mut Scratch, n_places: usize) -> f32 {
         let layers = &base.graph.layers;
         let from = layers.iter().position(|layer| layer.len() <= n_places).unwrap_or(layers.len());
-        let node = super::graph::descend(layers.get(from..).unwrap_or_default(), &base.scan.codes, self.query, scratch);
+        let node = super::graph::descend(layers.get(from..).unwrap_or_default(), self.aim(base, 1), scratch);
         let mut scores = Scores::default();
-        base.scan.codes.score(self.query, &[node], &mut scores);
+        base.scan.codes.score(self.query, &[node], Precision::Full, &mut scores);
         scores.cosines.first().copied().unwrap_or(f32::NEG_INFINITY)
     }
 
@@ -220,7 +234,7 @@ impl Way<'_> {
         let mut scores = Scores::default();
         let is_new = |node: &&u32| scratch.pool.iter().all(|reached| reached.place != **node);
         let strays: Vec<u32> = base.strays.iter().filter(is_new).copied().collect();
-        codes.score(self.query, &strays, &mut scores);
+        codes.score(self.query, &strays, Precision::Full, &mut scores);
         strays.iter().zip(&scores.cosines).for_each(|(node, score)| offer(*node, *score));
         self.n_compared += scratch.n_scored + strays.len();
         if n < self.search.limit { Err(Why::WalkFoundTooFew) } else { Ok(()) }
