@@ -95,7 +95,8 @@ impl Options {
         self
     }
 
-    /// The one embedding space of the database. Otherwise the first embedding decides.
+    /// The main embedding space of the database: opening one that has another is refused. Otherwise the first embedding
+    /// decides.
     #[must_use]
     pub fn embedding_space(mut self, space: EmbeddingSpace) -> Self {
         self.space = Some(space);

@@ -26,12 +26,12 @@ pub(crate) use moving::{SegmentUse, scan_kv_logs, segment_uses};
 pub(crate) use pins::Pin;
 pub(crate) use writer::WriterTurn;
 
-use crate::catalog::row::{ScopeRow, SegmentRow, SpaceRow, State};
+use crate::catalog::row::{ScopeRow, SegmentRow, State};
+use crate::catalog::spaces::Spaces;
 use crate::catalog::{CATALOG, Catalog, Key, NEW_CATALOG, Rows, ScopeId, Table};
 use crate::index::vector::{Bounds, INDEX, VectorIndex};
 use crate::medium::{LOCK, Lock, LockError, Medium};
 use crate::options::Options;
-use crate::record::EmbeddingSpace;
 use crate::segment::{FinishedSegment, SEGMENTS, SegmentSet};
 use crate::{CommitId, Error, Result, SegmentId};
 use group::Group;
@@ -318,12 +318,6 @@ pub(crate) fn read_state(rows: &Rows) -> Result<State> {
     rows.get_row(Table::Meta, &key)?.ok_or_else(missing)
 }
 
-/// The embedding space of the database, once there is one.
-pub(crate) fn read_space(rows: &Rows) -> Result<Option<EmbeddingSpace>> {
-    let row = rows.get_row::<SpaceRow>(Table::Meta, &Key::space())?;
-    row.map(|row| EmbeddingSpace::new(row.name, row.dim as usize)).transpose()
-}
-
 /// All segments that the catalog names.
 pub(crate) fn segment_rows(rows: &Rows) -> Result<Vec<(SegmentId, SegmentRow)>> {
     let mut segments = Vec::new();
@@ -356,8 +350,8 @@ fn expect_rows(table: Table, found: usize, expected: u32) -> Result<()> {
 }
 
 fn check_space(rows: &Rows, options: &Options) -> Result<()> {
-    match (read_space(rows)?, &options.space) {
-        (Some(stored), Some(wanted)) => wanted.require(&stored),
+    match (Spaces::read(rows)?.main(), &options.space) {
+        (Some(main), Some(wanted)) => wanted.require(&main.space),
         _ => Ok(()),
     }
 }

@@ -27,6 +27,11 @@ impl Key {
         Self(b"space".to_vec())
     }
 
+    /// Row of all embedding spaces, where there is or was more than one.
+    pub(crate) fn spaces() -> Self {
+        Self(b"spaces".to_vec())
+    }
+
     /// Row that is there while bytes of something purged may still be on disk.
     pub(crate) fn erasing() -> Self {
         Self(b"erasing".to_vec())
@@ -51,9 +56,25 @@ impl Key {
         Self(scope.0.to_be_bytes().to_vec())
     }
 
-    /// Row of a record, of its embedding, of its KV logs; the beginning of the keys of its judgments.
+    /// Row of a record, of its KV logs; the beginning of the keys of its judgments.
     pub(crate) fn record(scope: ScopeId, id: u64) -> Self {
         Self::scope(scope).then(&id.to_be_bytes())
+    }
+
+    /// Row of a record's embedding in the space of this number.
+    pub(crate) fn embedding(scope: ScopeId, id: u64, space: u32) -> Self {
+        let key = Self::record(scope, id);
+        if space == 0 { key } else { key.then(&space.to_be_bytes()) }
+    }
+
+    /// The scope, the record and the number of the space that the key of an embedding is made of.
+    pub(crate) fn embedding_of(bytes: &[u8]) -> Option<(ScopeId, u64, u32)> {
+        let (scope, id) = Self::record_of(bytes)?;
+        match bytes.len() {
+            12 => Some((scope, id, 0)),
+            16 => Some((scope, id, Self::u32_at(bytes, 12)?)),
+            _ => None,
+        }
     }
 
     pub(crate) fn judgment(scope: ScopeId, trajectory: u64, number: u32) -> Self {

@@ -2,6 +2,7 @@
 //!
 //! - Which tables are there, and what are their keys? [`schema`], [`key`].
 //! - How does a row become bytes, and how is damage noticed? [`value`], [`row`].
+//! - Which embedding spaces are there? [`spaces`].
 //! - How are rows read and written inside a transaction? [`rows`]; and before redb has them? [`layer`].
 //! - How does redb reach the disk, and what if it panics? [`backend`], [`guard`].
 //!
@@ -18,6 +19,7 @@ pub(crate) mod layer;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod schema;
+pub(crate) mod spaces;
 pub(crate) mod value;
 
 pub(crate) use key::{Key, ScopeId};

@@ -29,7 +29,7 @@ macro_rules! rows {
     )*};
 }
 
-rows!(State, ScopeRow, SpaceRow, DerivedRow, SegmentRow, KvLogRows, EvictedRow);
+rows!(State, ScopeRow, SpaceRow, SpacesRow, DerivedRow, SegmentRow, KvLogRows, EvictedRow);
 
 /// The database as a whole.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,15 @@ pub(crate) struct SpaceRow {
     pub(crate) name: String,
     /// Numbers per vector.
     pub(crate) dim: u32,
+}
+
+/// All embedding spaces, where there is or was more than one.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SpacesRow {
+    /// The number, the [role](super::spaces::Role) and what it is.
+    pub(crate) spaces: Vec<(u32, u8, SpaceRow)>,
+    /// The next number.
+    pub(crate) next: u32,
 }
 
 /// Which bitmaps and counters a catalog has: those of the lagdb that made them.

@@ -3,7 +3,8 @@
 /// A table of the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Table {
-    /// `name` → [`State`](super::row::State) (one row), [`SpaceRow`](super::row::SpaceRow) (one row at most);
+    /// `name` → [`State`](super::row::State) (one row), [`SpaceRow`](super::row::SpaceRow) or
+    /// [`SpacesRow`](super::row::SpacesRow) (one row at most);
     /// an empty row while something purged is being erased; [`EvictedRow`](super::row::EvictedRow) (one row at most),
     /// [`DerivedRow`](super::row::DerivedRow) (one row, unless the catalog is an older one).
     Meta,
@@ -15,7 +16,7 @@ pub(crate) enum Table {
     Strategies,
     /// `scope, trajectory, number` → [`Judgment`](crate::Judgment), numbered from 0.
     Judgments,
-    /// `scope, id` → the numbers of a unit vector, f32.
+    /// `scope, id, number of the space unless it is 0` → the numbers of a unit vector, f32.
     Embeddings,
     /// `scope, field, value, upper half of the ids` → roaring bitmap of at most 65,536 ids.
     Bitmaps,

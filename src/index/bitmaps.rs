@@ -22,8 +22,8 @@ const HOUR_MS: u64 = 3_600_000;
 pub(crate) enum Field<'a> {
     /// All records of a kind.
     Live(RecordKind),
-    /// Records that have an embedding.
-    Embedded,
+    /// Records that have an embedding in the space of this number.
+    Embedded(u32),
     /// Trajectories by their latest judgment; strategies by those of the trajectories of their evidence.
     Outcome(Outcome),
     /// Records with a label.
@@ -70,7 +70,7 @@ impl Field<'_> {
         let (code, value) = match self {
             Self::Live(RecordKind::Trajectory) => (1, number(1)),
             Self::Live(RecordKind::Strategy) => (1, number(2)),
-            Self::Embedded => (2, number(0)),
+            Self::Embedded(space) => (2, number(u64::from(space))),
             Self::Outcome(outcome) => (3, number(outcome as u64)),
             Self::Label(label) => (4, digest(label)),
             Self::Kind(kind) => (5, number(kind as u64)),

@@ -10,6 +10,7 @@ mod debt;
 mod evict;
 mod expire;
 mod purge;
+mod reembed;
 mod reindex;
 mod stats;
 mod verify;
@@ -21,6 +22,7 @@ pub use debt::{Debt, SegmentDebt};
 pub use evict::{DiskBudget, Eviction};
 pub use expire::Expiry;
 pub use purge::PurgeReceipt;
+pub use reembed::{Content, Embed, Reembedding, ToEmbed};
 pub use stats::Stats;
 pub use verify::{Problem, VerifyReport, verify, verify_on};
 

@@ -22,12 +22,12 @@ impl Snapshot {
     /// # Errors
     /// As [`search`](Self::search); [`Error::Invalid`](crate::Error::Invalid) for a query that is near to nothing.
     pub fn contrast(&self, query: &Query) -> Result<Option<Contrast>> {
-        if query.near.is_none() {
+        let Some(near) = &query.near else {
             return Err(crate::Error::invalid("query", "a contrast needs an embedding to be near to"));
-        }
+        };
         let successes = query.clone().outcome(Outcome::Success).limit(1);
         let Some(success) = self.search::<Trajectory>(&successes)?.pop() else { return Ok(None) };
-        let Some(embedding) = self.embedding(success.id)? else { return Ok(None) };
+        let Some(embedding) = self.embedding_in(success.id, near.space())? else { return Ok(None) };
         let failures = Query { near: Some(embedding), ..query.clone() }.outcome(Outcome::Failure).limit(1);
         let Some(failure) = self.search::<Trajectory>(&failures)?.pop() else { return Ok(None) };
         let diverges_at = diverges_at(&success.record, &failure.record);

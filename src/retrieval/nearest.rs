@@ -35,9 +35,9 @@ impl Snapshot {
             return Err(Error::invalid("query", "weights and diversity need the records: search"));
         }
         let nothing = Nearest { hits: Vec::new(), plan: None };
-        let (Some(scope), Some(space)) = (self.scope, self.space()?) else { return Ok(nothing) };
-        near.space().require(&space)?;
-        let among = self.among::<R>(scope, query, &filters_of::<R>(query, self.now_ms()), &mut Vec::new())?;
+        let space = self.space_number(near.space())?;
+        let (Some(scope), Some(_)) = (self.scope, space) else { return Ok(nothing) };
+        let among = self.among::<R>(scope, space, query, &filters_of::<R>(query, self.now_ms()), &mut Vec::new())?;
         let found = self.nearest_among(scope, &among, near.as_slice(), query.limit, query.floor)?;
         let hits = found.best.into_iter().map(|scored| (Id::from_u64(u64::from(scored.document)), scored.score));
         Ok(Nearest { hits: hits.collect(), plan: Some(found.plan) })
@@ -54,8 +54,9 @@ impl Snapshot {
     ) -> Result<Found> {
         let (live, candidates) = (&among.live, among.candidates());
         let search = Search { near, as_of: self.commit, live, candidates, limit, floor };
-        let key = VectorKey { scope: scope.0, kind: among.kind as u32 + 1, space: 1, dim: near.len() as u32 };
-        let stored = Stored { rows: &self.rows, scope };
+        let key =
+            VectorKey { scope: scope.0, kind: among.kind as u32 + 1, space: among.space + 1, dim: near.len() as u32 };
+        let stored = Stored { rows: &self.rows, scope, space: among.space };
         self.store.vectors.nearest(key, &search, &stored, !self.rows.is_writing())
     }
 }
@@ -64,15 +65,18 @@ impl Snapshot {
 struct Stored<'a> {
     rows: &'a Rows,
     scope: ScopeId,
+    /// The number of the embedding space.
+    space: u32,
 }
 
 impl Source for Stored<'_> {
     /// Each of them must be there.
     fn fetch(&self, wanted: &RoaringBitmap, scan: &mut ExactScan) -> Result<()> {
-        let all = bitmaps::load(self.rows, self.scope, Field::Embedded)?.len();
+        let all = bitmaps::load(self.rows, self.scope, Field::Embedded(self.space))?.len();
         if wanted.len() * WALK_SHARE >= all {
             self.rows.scan(Table::Embeddings, &Key::scope(self.scope), &mut |key, opened| {
-                let id = Key::u64_at(key, 4).and_then(|id| document(id).ok());
+                let of_space = Key::embedding_of(key).filter(|(.., space)| *space == self.space);
+                let id = of_space.and_then(|(_, id, _)| document(id).ok());
                 match id.filter(|id| wanted.contains(*id)) {
                     Some(id) => scan.add(id, opened.payload),
                     None => Ok(()),
@@ -81,14 +85,14 @@ impl Source for Stored<'_> {
             return scan.require(wanted);
         }
         for id in wanted {
-            let key = Key::record(self.scope, u64::from(id));
+            let key = Key::embedding(self.scope, u64::from(id), self.space);
             self.rows.get(Table::Embeddings, &key, |opened| scan.add(id, opened.payload))?;
         }
         scan.require(wanted)
     }
 
     fn read(&self, documents: &[u32], visit: &mut dyn FnMut(u32, Option<&[u8]>) -> bool) -> Result<()> {
-        let mut keys = documents.iter().map(|id| Key::record(self.scope, u64::from(*id)));
+        let mut keys = documents.iter().map(|id| Key::embedding(self.scope, u64::from(*id), self.space));
         let mut ids = documents.iter();
         self.rows.get_each(Table::Embeddings, &mut keys, &mut |opened| {
             let Some(id) = ids.next() else { return Ok(false) };

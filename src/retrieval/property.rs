@@ -1,6 +1,7 @@
 //! One thing that a filter asks of a record: who has it by the bitmaps, and whether a record has it by its rows.
 
 use crate::catalog::ScopeId;
+use crate::catalog::spaces::Spaces;
 use crate::index::bitmaps::{self, Field, document};
 use crate::record::{
     EmbeddingSpace, Outcome, Record, RecordKind, Status, Strategy, StrategyKind, Trajectory, Trust, limits,
@@ -64,8 +65,10 @@ impl Property {
                 let named = if *of == kind { document(*id).ok() } else { None };
                 return Ok(named.into_iter().collect());
             }
-            Self::Embedded(space) if snapshot.space()?.as_ref() != Some(space) => return Ok(RoaringBitmap::new()),
-            Self::Embedded(_) => Field::Embedded,
+            Self::Embedded(space) => match Spaces::read(&snapshot.rows)?.require(space) {
+                Ok(number) => Field::Embedded(number),
+                Err(_) => return Ok(RoaringBitmap::new()),
+            },
             Self::Outcome(outcome) => Field::Outcome(*outcome),
             Self::Kind(kind) => Field::Kind(*kind),
             Self::Label(label) => Field::Label(label),
@@ -94,7 +97,10 @@ impl Property {
             Self::Time(first, last) => record.time_ms().is_some_and(|ms| (*first..=*last).contains(&ms)),
             Self::Expired(ms) => record.is_over(*ms),
             Self::Record(kind, of) => *kind == R::KIND && *of == id.as_u64(),
-            Self::Embedded(space) => snapshot.embedding(id)?.is_some_and(|embedding| embedding.space() == space),
+            Self::Embedded(space) => match Spaces::read(&snapshot.rows)?.find(space) {
+                Some(known) => snapshot.embedding_of(id, known)?.is_some(),
+                None => false,
+            },
             _ => {
                 if let Some(strategy) = record.as_strategy() {
                     return self.holds_of_strategy(snapshot, strategy);

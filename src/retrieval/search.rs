@@ -48,12 +48,15 @@ impl Snapshot {
         query.check()?;
         let mut explanation = Explanation::default();
         let Some(scope) = self.scope else { return Ok(explanation) };
-        if let Some(near) = &query.near {
-            let Some(space) = self.space()? else { return Ok(explanation) };
-            near.space().require(&space)?;
+        let space = match &query.near {
+            Some(near) => self.space_number(near.space())?,
+            None => None,
+        };
+        if query.near.is_some() && space.is_none() {
+            return Ok(explanation);
         }
         let filters = filters_of::<R>(query, self.now_ms());
-        let among = self.among::<R>(scope, query, &filters, &mut explanation.filters)?;
+        let among = self.among::<R>(scope, space, query, &filters, &mut explanation.filters)?;
         explanation.n_records = among.n_records;
         let pool = self.pool(scope, &among, query, &mut explanation)?;
         let mut ranked = Vec::with_capacity(pool.len());
@@ -72,13 +75,15 @@ impl Snapshot {
     pub(super) fn among<R: Record>(
         &self,
         scope: ScopeId,
+        space: Option<u32>,
         query: &Query,
         filters: &[Filter],
         kept: &mut Vec<Kept>,
     ) -> Result<Among> {
-        let Embedded { n_records, live } = match &query.near {
-            Some(near) => {
-                let embedded = self.embedded(scope, R::KIND)?;
+        let space = query.near.as_ref().zip(space);
+        let Embedded { n_records, live } = match space {
+            Some((near, space)) => {
+                let embedded = self.embedded(scope, R::KIND, space)?;
                 kept.push(Kept { filter: Filter::embedded_in(near.space()), n_left: embedded.live.len() });
                 embedded
             }
@@ -92,22 +97,24 @@ impl Snapshot {
             let among = left.as_ref().unwrap_or(&live);
             let let_through = filter.select(among, |property| property.bitmap(self, scope, among, R::KIND))?;
             kept.push(Kept { filter: filter.clone(), n_left: let_through.len() });
-            left = Some(let_through);
+            if let_through.len() < among.len() {
+                left = Some(let_through);
+            }
         }
-        Ok(Among { kind: R::KIND, n_records, live, left })
+        Ok(Among { kind: R::KIND, space: space.map_or(0, |(_, space)| space), n_records, live, left })
     }
 
     /// All records of a kind with an embedding. A transaction asks its own rows, others may have asked before.
-    fn embedded(&self, scope: ScopeId, kind: RecordKind) -> Result<Embedded> {
+    fn embedded(&self, scope: ScopeId, kind: RecordKind, space: u32) -> Result<Embedded> {
         let load = || {
             let live = bitmaps::load(&self.rows, scope, Field::Live(kind))?;
-            let (n_records, embedded) = (live.len(), bitmaps::load(&self.rows, scope, Field::Embedded)?);
+            let (n_records, embedded) = (live.len(), bitmaps::load(&self.rows, scope, Field::Embedded(space))?);
             Ok(Embedded { n_records, live: Arc::new(live & embedded) })
         };
         if self.rows.is_writing() {
             return load();
         }
-        self.store.vectors.embedded((scope.0, kind as u32), self.commit, load)
+        self.store.vectors.embedded((scope.0, kind as u32, space), self.commit, load)
     }
 
     /// The candidates that are looked at one by one: the most similar, or else the newest.
@@ -134,7 +141,7 @@ impl Snapshot {
         let (mut similar, too_far): (Vec<_>, Vec<_>) = ranked.into_iter().partition(similar);
         let fate = match query.diversity {
             Some(lambda) => {
-                similar = self.diversified(similar, lambda, query.limit)?;
+                similar = self.diversified(query, similar, lambda)?;
                 Fate::LikeOthers
             }
             None => Fate::BeyondLimit,
@@ -149,10 +156,14 @@ impl Snapshot {
     }
 
     /// The diverse ones first, then the others.
-    fn diversified<R: Record>(&self, hits: Vec<Hit<R>>, lambda: f32, limit: usize) -> Result<Vec<Hit<R>>> {
-        let embeddings = hits.iter().map(|hit| self.embedding(hit.id)).collect::<Result<Vec<_>>>()?;
+    fn diversified<R: Record>(&self, query: &Query, hits: Vec<Hit<R>>, lambda: f32) -> Result<Vec<Hit<R>>> {
+        let embedding = |hit: &Hit<R>| match &query.near {
+            Some(near) => self.embedding_in(hit.id, near.space()),
+            None => self.embedding(hit.id),
+        };
+        let embeddings = hits.iter().map(embedding).collect::<Result<Vec<_>>>()?;
         let scores: Vec<f32> = hits.iter().map(|hit| hit.score).collect();
-        let order = rank::diverse(&scores, &embeddings, lambda, limit)?;
+        let order = rank::diverse(&scores, &embeddings, lambda, query.limit)?;
         let mut hits: Vec<Option<Hit<R>>> = hits.into_iter().map(Some).collect();
         let mut chosen: Vec<Hit<R>> = order.iter().filter_map(|at| hits.get_mut(*at).and_then(Option::take)).collect();
         chosen.extend(hits.into_iter().flatten());
@@ -186,11 +197,13 @@ impl Snapshot {
 /// Who may answer.
 pub(super) struct Among {
     pub(super) kind: RecordKind,
+    /// Of the embedding space.
+    pub(super) space: u32,
     /// Records of the kind in the scope.
     pub(super) n_records: u64,
     /// Of these, those with an embedding where one is needed.
     pub(super) live: Arc<RoaringBitmap>,
-    /// Of these, those that every filter lets through, where there is a filter.
+    /// Of these, those that every filter lets through, where a filter keeps any out.
     pub(super) left: Option<RoaringBitmap>,
 }
 

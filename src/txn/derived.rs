@@ -52,13 +52,17 @@ impl Derived {
             }
             Ok(())
         })?;
-        for (table, field) in [(Table::Embeddings, Field::Embedded), (Table::KvLogs, Field::KvLog)] {
-            rows.scan_raw(table, &Key::all(), &mut |key, _| {
-                let (scope, id) = record_of(table, key)?;
-                derived.add(scope, field, id);
-                Ok(())
-            })?;
-        }
+        rows.scan_raw(Table::KvLogs, &Key::all(), &mut |key, _| {
+            let (scope, id) = record_of(Table::KvLogs, key)?;
+            derived.add(scope, Field::KvLog, id);
+            Ok(())
+        })?;
+        rows.scan_raw(Table::Embeddings, &Key::all(), &mut |key, _| {
+            let wrong = || value::corrupt(Table::Embeddings, key, "is no key of an embedding");
+            let (scope, id, space) = Key::embedding_of(key).ok_or_else(wrong)?;
+            derived.add(scope, Field::Embedded(space), id);
+            Ok(())
+        })?;
         rows.scan(Table::Exposures, &Key::all(), &mut |key, opened| {
             let (scope, id) = record_of(Table::Exposures, key)?;
             let exposures = codec::decode_exposures(opened.schema, opened.payload)

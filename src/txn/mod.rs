@@ -13,3 +13,4 @@ mod transaction;
 pub(crate) use derived::{Derived, rebuild, rebuild_if_older, refuse_older};
 pub use snapshot::{KvLogInfo, Snapshot};
 pub use transaction::Transaction;
+pub(crate) use transaction::{put_embedding, remove_embedding};

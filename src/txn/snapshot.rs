@@ -2,11 +2,12 @@
 
 use super::records::{latest_judgment, table_of};
 use crate::catalog::row::{KvLogRow, KvLogRows, SegmentRow};
+use crate::catalog::spaces::{KnownSpace, Role, Spaces};
 use crate::catalog::{Key, Rows, ScopeId, Table, row, value};
 use crate::index::bitmaps::{self, Field};
 use crate::record::{Embedding, EmbeddingSpace, Judgment, Outcome, Record, Strategy, Trajectory, codec};
 use crate::segment::Located;
-use crate::store::{Pin, Store, read_space};
+use crate::store::{Pin, Store};
 use crate::{CommitId, Error, Id, Result, SegmentId};
 use lagdb_format::{Digest, KvLogView, ModelFingerprint, Precision, RowGroupIndex};
 use std::sync::Arc;
@@ -168,33 +169,67 @@ impl Snapshot {
         Ok(from.into_iter().map(|id| Id::from_u64(u64::from(id))).collect())
     }
 
-    /// The embedding space of the database, once it has one.
+    /// The main embedding space of the database, once it has one.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the row is damaged.
     pub fn space(&self) -> Result<Option<EmbeddingSpace>> {
-        match read_space(&self.rows)? {
-            Some(space) => Ok(Some(space)),
+        match Spaces::read(&self.rows)?.main() {
+            Some(main) => Ok(Some(main.space.clone())),
             None => Ok(self.store.options.space.clone()),
         }
     }
 
-    /// The embedding of a record, if it has one.
+    /// The embedding spaces that can be searched, the main one first.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the row is damaged.
+    pub fn spaces(&self) -> Result<Vec<EmbeddingSpace>> {
+        Ok(Spaces::read(&self.rows)?.searchable().map(|known| known.space.clone()).collect())
+    }
+
+    /// The number of a space that can be searched; `None` while nothing has an embedding.
+    pub(crate) fn space_number(&self, space: &EmbeddingSpace) -> Result<Option<u32>> {
+        let spaces = Spaces::read(&self.rows)?;
+        if spaces.all().is_empty() {
+            self.store.options.space.as_ref().map_or(Ok(()), |chosen| space.require(chosen))?;
+            return Ok(None);
+        }
+        spaces.require(space).map(Some)
+    }
+
+    /// The embedding of a record in the main space, if it has one.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the row is damaged.
     pub fn embedding<R: Record>(&self, id: Id<R>) -> Result<Option<Embedding>> {
-        let (Some(scope), Some(space)) = (self.scope, self.space()?) else { return Ok(None) };
+        match Spaces::read(&self.rows)?.main() {
+            Some(main) => self.embedding_of(id, main),
+            None => Ok(None),
+        }
+    }
+
+    /// The embedding of a record in `space`, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::SpaceMismatch`] when the database does not have this space; [`Error::Corrupt`] when the row is damaged.
+    pub fn embedding_in<R: Record>(&self, id: Id<R>, space: &EmbeddingSpace) -> Result<Option<Embedding>> {
+        let Some(number) = self.space_number(space)? else { return Ok(None) };
+        self.embedding_of(id, &KnownSpace { number, space: space.clone(), role: Role::Beside })
+    }
+
+    pub(crate) fn embedding_of<R: Record>(&self, id: Id<R>, known: &KnownSpace) -> Result<Option<Embedding>> {
+        let Some(scope) = self.scope else { return Ok(None) };
         if !self.contains(id)? {
             return Ok(None);
         }
-        let key = Key::record(scope, id.as_u64());
+        let (space, key) = (&known.space, Key::embedding(scope, id.as_u64(), known.number));
         self.rows.get(Table::Embeddings, &key, |opened| {
             if opened.payload.len() != space.dim() * 4 {
                 return Err(value::corrupt(Table::Embeddings, key.as_bytes(), "has another length than its space"));
             }
             let numbers = opened.payload.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
-            Ok(Embedding::from_stored(&space, numbers.collect()))
+            Ok(Embedding::from_stored(space, numbers.collect()))
         })
     }
 

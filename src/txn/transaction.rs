@@ -5,10 +5,11 @@
 
 use super::Snapshot;
 use super::records::{latest_judgment, lineage, own_fields, table_of};
-use crate::catalog::row::{KvLogRow, ScopeRow, SpaceRow, State};
+use crate::catalog::row::{KvLogRow, ScopeRow, State};
+use crate::catalog::spaces::{Role, Spaces};
 use crate::catalog::{Key, Rows, ScopeId, Table};
 use crate::index::bitmaps::{self, Field};
-use crate::record::{Embedding, Judgment, Record, Trajectory, codec, codec::Versioned};
+use crate::record::{Embedding, EmbeddingSpace, Judgment, Record, Trajectory, codec, codec::Versioned};
 use crate::segment::{FinishedSegment, PendingSegment};
 use crate::store::{Store, WriterTurn, find_scope};
 use crate::{CommitId, Error, Id, Result};
@@ -125,27 +126,48 @@ impl Transaction {
         })
     }
 
-    /// Gives a record its embedding, once.
+    /// Makes another embedding space beside the main one, in which records can have an embedding too, and be searched by
+    /// it. Once it is known, there is nothing to do. The first space of all is the main one.
     ///
     /// # Errors
-    /// [`Error::SpaceMismatch`] when the database has embeddings of another space; [`Error::Invalid`] when there is no
-    /// such record or it has another embedding already.
+    /// [`Error::Invalid`] when there are too many, or embeddings of this space are being [made](crate::Database::reembed)
+    /// or removed.
+    pub fn add_space(&mut self, space: &EmbeddingSpace) -> Result<()> {
+        let mut spaces = Spaces::read(&self.rows)?;
+        if spaces.require(space).is_ok() {
+            return Ok(());
+        }
+        if spaces.find(space).is_some() {
+            return Err(Error::invalid("embedding space", format!("embeddings in {space} are being made or removed")));
+        }
+        let role = if spaces.main().is_none() { Role::Main } else { Role::Beside };
+        if let (Role::Main, Some(chosen)) = (role, &self.store.options.space) {
+            space.require(chosen)?;
+        }
+        spaces.add(space, role)?;
+        self.whole(|tx| spaces.write(&tx.rows))
+    }
+
+    /// Gives a record its embedding in a space, once.
+    ///
+    /// # Errors
+    /// [`Error::SpaceMismatch`] naming both when the database has embeddings, but not of this space: another model's, for
+    /// example, even where its vectors are as long ([`add_space`](Self::add_space) if that is meant);
+    /// [`Error::Invalid`] when there is no such record or it has another embedding in this space already.
     pub fn embed<R: Record>(&mut self, id: Id<R>, embedding: &Embedding) -> Result<()> {
         let scope = self.scope_of(id)?;
-        if let Some(space) = self.space()? {
-            embedding.space().require(&space)?;
-        }
-        let key = Key::record(scope, id.as_u64());
-        match self.embedding(id)? {
+        let number = self.space_number(embedding.space())?;
+        match self.embedding_in(id, embedding.space())? {
             Some(present) if present == *embedding => return Ok(()),
             Some(_) => return Err(Error::invalid("embedding", format!("record {id} has one already"))),
             None => {}
         }
-        let bytes: Vec<u8> = embedding.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
         self.whole(|tx| {
-            tx.settle_space(embedding)?;
-            tx.rows.put(Table::Embeddings, &key, EMBEDDING_SCHEMA, &bytes)?;
-            bitmaps::insert(&tx.rows, scope, Field::Embedded, id.as_u64())
+            let number = match number {
+                Some(number) => number,
+                None => tx.settle_space(embedding.space())?,
+            };
+            put_embedding(&tx.rows, scope, id.as_u64(), number, embedding)
         })
     }
 
@@ -208,8 +230,9 @@ impl Transaction {
         }
         self.forget_content(scope, id.as_u64(), record)?;
         self.rows.remove(table_of(R::KIND), &key)?;
-        self.rows.remove(Table::Embeddings, &key)?;
-        bitmaps::remove(&self.rows, scope, Field::Embedded, id.as_u64())?;
+        for known in Spaces::read(&self.rows)?.all() {
+            remove_embedding(&self.rows, scope, id.as_u64(), known.number)?;
+        }
         self.forget_outcomes(scope, id.as_u64())?;
         self.rows.remove(Table::Counters, &key)?;
         if record.as_trajectory().is_some() {
@@ -337,15 +360,12 @@ impl Transaction {
         Ok(())
     }
 
-    /// The first embedding decides on the space of the database.
-    fn settle_space(&self, embedding: &Embedding) -> Result<()> {
-        let key = Key::space();
-        if self.rows.get_row::<SpaceRow>(Table::Meta, &key)?.is_some() {
-            return Ok(());
-        }
-        let space = embedding.space();
-        let dim = u32::try_from(space.dim()).map_err(|_| Error::invalid("embedding dim", space.dim()))?;
-        self.rows.put_row(Table::Meta, &key, &SpaceRow { name: space.name().to_owned(), dim })
+    /// The first embedding decides on the main space of the database; its number.
+    fn settle_space(&self, space: &EmbeddingSpace) -> Result<u32> {
+        let mut spaces = Spaces::read(&self.rows)?;
+        let number = spaces.add(space, Role::Main)?;
+        spaces.write(&self.rows)?;
+        Ok(number)
     }
 
     fn delete_belongings(&self, scope: ScopeId, id: Id<Trajectory>) -> Result<()> {
@@ -360,6 +380,19 @@ impl Transaction {
         judgments.iter().try_for_each(|key| self.rows.remove(Table::Judgments, key).map(drop))?;
         self.file_strategies_from(scope, id)
     }
+}
+
+/// Writes the embedding of a record in the space of this number.
+pub(crate) fn put_embedding(rows: &Rows, scope: ScopeId, id: u64, space: u32, embedding: &Embedding) -> Result<()> {
+    let bytes: Vec<u8> = embedding.as_slice().iter().flat_map(|x| x.to_le_bytes()).collect();
+    rows.put(Table::Embeddings, &Key::embedding(scope, id, space), EMBEDDING_SCHEMA, &bytes)?;
+    bitmaps::insert(rows, scope, Field::Embedded(space), id)
+}
+
+/// Removes it, if there is one.
+pub(crate) fn remove_embedding(rows: &Rows, scope: ScopeId, id: u64, space: u32) -> Result<()> {
+    rows.remove(Table::Embeddings, &Key::embedding(scope, id, space))?;
+    bitmaps::remove(rows, scope, Field::Embedded(space), id)
 }
 
 impl std::fmt::Debug for Transaction {

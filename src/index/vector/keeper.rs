@@ -276,8 +276,9 @@ impl Keeper {
         }
     }
 
-    /// Unlinks every file; from now on nothing is built over what only a commit before `from` has.
-    pub(super) fn unlink_all(&self, from: CommitId) -> Result<()> {
+    /// Unlinks every file of these, and whatever is no file of a graph; from now on nothing is built over what only a
+    /// commit before `from` has.
+    pub(super) fn unlink(&self, is_chosen: &dyn Fn(VectorKey) -> bool, from: CommitId) -> Result<()> {
         let _nobody_writes = locked(&self.builders);
         self.erased_at.fetch_max(from.as_u64(), Ordering::Relaxed);
         let io = |action| move |source| Error::io(action, INDEX, source);
@@ -285,6 +286,7 @@ impl Keeper {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             names => names.map_err(io("list"))?,
         };
+        let names: Vec<_> = names.into_iter().filter(|name| key_of(name).is_none_or(is_chosen)).collect();
         for name in &names {
             self.medium.unlink(&format!("{INDEX}/{name}")).map_err(io("unlink in"))?;
         }
@@ -315,6 +317,14 @@ fn is_of_this_database(generation: &Generation, source: &dyn Source) -> Result<b
         is_same
     })?;
     Ok(is_same)
+}
+
+/// The key in the name of a file, without the directory.
+fn key_of(name: &str) -> Option<VectorKey> {
+    let mut parts = name.strip_suffix(".graph")?.split('-').map(|part| part.parse().ok());
+    let mut part = || parts.next().flatten();
+    let key = VectorKey { scope: part()?, kind: part()?, space: part()?, dim: part()? };
+    (file_name(key) == format!("{INDEX}/{name}")).then_some(key)
 }
 
 fn file_name(key: VectorKey) -> String {

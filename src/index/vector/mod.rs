@@ -48,8 +48,8 @@ pub(crate) struct VectorIndex {
     /// By scope, kind, space and dimension: a transaction may settle on a space and then never happen.
     spaces: Mutex<BTreeMap<VectorKey, Arc<SpaceIndex>>>,
     keeper: Arc<Keeper>,
-    /// By scope and kind, all records that have an embedding, at the commit that was searched last.
-    embedded: Mutex<BTreeMap<(u32, u32), (CommitId, Embedded)>>,
+    /// By scope, kind and space, all records that have an embedding, at the commit that was searched last.
+    embedded: Mutex<BTreeMap<(u32, u32, u32), (CommitId, Embedded)>>,
     /// Counts searches, to know what was used last.
     clock: AtomicU64,
 }
@@ -189,17 +189,17 @@ impl VectorIndex {
     /// before.
     pub(crate) fn embedded(
         &self,
-        (scope, kind): (u32, u32),
+        of: (u32, u32, u32),
         commit: CommitId,
         load: impl FnOnce() -> Result<Embedded>,
     ) -> Result<Embedded> {
-        if let Some((at, embedded)) = locked(&self.embedded).get(&(scope, kind))
+        if let Some((at, embedded)) = locked(&self.embedded).get(&of)
             && *at == commit
         {
             return Ok(embedded.clone());
         }
         let embedded = load()?;
-        locked(&self.embedded).insert((scope, kind), (commit, embedded.clone()));
+        locked(&self.embedded).insert(of, (commit, embedded.clone()));
         Ok(embedded)
     }
 
@@ -253,7 +253,18 @@ impl VectorIndex {
     /// not have: snapshots from before still answer, and leave no trace.
     pub(crate) fn clear(&self, from: CommitId) -> Result<()> {
         self.forget();
-        self.keeper.unlink_all(from)
+        self.keeper.unlink(&|_| true, from)
+    }
+
+    /// Forgets a space of which the commit `from` has nothing any more.
+    pub(crate) fn forget_space(&self, space: u32, from: CommitId) -> Result<()> {
+        let of_it = |key: &VectorKey, index: &mut Arc<SpaceIndex>| {
+            let is_of_it = key.space == space;
+            index.write().is_forgotten |= is_of_it;
+            !is_of_it
+        };
+        locked(&self.spaces).retain(of_it);
+        self.keeper.unlink(&|key| key.space == space, from)
     }
 
     /// Waits until no graph is being built.

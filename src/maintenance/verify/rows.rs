@@ -2,7 +2,7 @@
 
 use super::VerifyReport;
 use crate::Result;
-use crate::catalog::row::{DerivedRow, EvictedRow, KvLogRows, ScopeRow, SegmentRow, SpaceRow, State};
+use crate::catalog::row::{DerivedRow, EvictedRow, KvLogRows, ScopeRow, SegmentRow, SpaceRow, SpacesRow, State};
 use crate::catalog::value::{self, Opened};
 use crate::catalog::{CATALOG, Key, Rows, Table, row};
 use crate::maintenance::{OnProgress, Progress};
@@ -28,6 +28,7 @@ fn decode(table: Table, key: &[u8], opened: Opened<'_>) -> Result<()> {
     let undecodable = |error| row::undecodable(table, key, error);
     match table {
         Table::Meta if key == Key::space().as_bytes() => row::decode::<SpaceRow>(table, key, opened).map(drop),
+        Table::Meta if key == Key::spaces().as_bytes() => row::decode::<SpacesRow>(table, key, opened).map(drop),
         Table::Meta if key == Key::evicted().as_bytes() => row::decode::<EvictedRow>(table, key, opened).map(drop),
         Table::Meta if key == Key::erasing().as_bytes() => Ok(()),
         Table::Meta if key == Key::derived().as_bytes() => row::decode::<DerivedRow>(table, key, opened).map(drop),
