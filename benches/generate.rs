@@ -82,7 +82,7 @@ fn compare(name: &str, generator: &Generator, sizes: Sizes) -> BenchResult<Vec<R
     let log = captured(generator, &context, n_log)?;
     let stored_log = stored(&log, None, directory.path())?;
     let plain = stored(&log, Some(Encoding::Plain), directory.path())?;
-    let lossless = stored(&log, Some(Encoding::ByteSplitZstd), directory.path())?;
+    let lossless = stored(&log, Some(Encoding::ExponentHuffman), directory.path())?;
     drop(log);
     let mut times: [Vec<f64>; 6] = Default::default();
     for _ in 0..rounds {
@@ -111,7 +111,7 @@ fn compare(name: &str, generator: &Generator, sizes: Sizes) -> BenchResult<Vec<R
             "CPU ms",
             false,
             attach,
-            vec![("prefill", prefill), ("attach plain", plain), ("attach byte_split_zstd", lossless)],
+            vec![("prefill", prefill), ("attach plain", plain), ("attach exponent_huffman", lossless)],
             None,
         ),
         row(

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const SMALL_COLUMN_BYTES: usize = 4096;
 
 /// What a budget chooses from.
-const CANDIDATES: [Encoding; 4] = [Encoding::Plain, Encoding::ByteSplitZstd, Encoding::Int8, Encoding::Int4];
+const CANDIDATES: [Encoding; 4] = [Encoding::Plain, Encoding::ExponentHuffman, Encoding::Int8, Encoding::Int4];
 
 /// Below so many vectors, comparing all of them should be about as fast as walking a graph. An estimate: tens of
 /// nanoseconds a vector of 384 numbers.
@@ -103,7 +103,7 @@ impl Options {
         self
     }
 
-    /// How new KV logs are written. Unless said otherwise, lossless and smaller ([`Encoding::ByteSplitZstd`]), but for
+    /// How new KV logs are written. Unless said otherwise, lossless and smaller ([`Encoding::ExponentHuffman`]), but for
     /// logs of a few tokens, which are kept [`Encoding::Plain`]: compressing them saves next to nothing, and reading
     /// them takes three times as long.
     #[must_use]
@@ -143,7 +143,7 @@ impl Options {
             return planner::plan(&columns, budget).map_err(|error| Error::invalid("KV budget", error));
         }
         let column_bytes = log.n_tokens() * log.geometry().row_width() * log.element().n_bytes();
-        let fitting = if column_bytes < SMALL_COLUMN_BYTES { Encoding::Plain } else { Encoding::ByteSplitZstd };
+        let fitting = if column_bytes < SMALL_COLUMN_BYTES { Encoding::Plain } else { Encoding::ExponentHuffman };
         Ok(Plan::uniform(self.encoding.unwrap_or(fitting), log.geometry().n_layers))
     }
 

@@ -123,7 +123,7 @@ fn a_strategy_is_found_under_the_outcomes_of_its_evidence() {
 #[test]
 fn plain_kv_logs_are_read_as_lossless_ones() {
     let log = kv_log(&model(1), 65, 3);
-    for encoding in [Encoding::Plain, Encoding::ByteSplitZstd] {
+    for encoding in Encoding::LOSSLESS {
         let database = Database::options().kv_encoding(encoding).in_memory().unwrap();
         let scope = database.scope("a").unwrap();
         let id = kit::remember(&scope, "t", Some(&log));
@@ -137,7 +137,7 @@ fn plain_kv_logs_are_read_as_lossless_ones() {
 #[test]
 fn small_kv_logs_are_plain_and_large_ones_are_compressed() {
     let scope = Database::in_memory().unwrap().scope("a").unwrap();
-    for (n_tokens, encoding) in [(2, Encoding::Plain), (2000, Encoding::ByteSplitZstd)] {
+    for (n_tokens, encoding) in [(2, Encoding::Plain), (2000, Encoding::ExponentHuffman)] {
         let log = kv_log(&model(1), n_tokens, 3);
         let id = kit::remember(&scope, &format!("{n_tokens} tokens"), Some(&log));
         let view = scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().unwrap();

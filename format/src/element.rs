@@ -1,5 +1,6 @@
 //! Number types a KV log may hold.
 
+use crate::simd::{self, Target};
 use half::slice::HalfFloatSliceExt;
 
 /// The type of the stored numbers, little-endian on disk.
@@ -79,12 +80,8 @@ impl ElementType {
                     *x = f32::from_le_bytes(*b);
                 }
             }
-            Self::F16 => decode_f16(bytes, out),
-            Self::Bf16 => {
-                for (x, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                    *x = half::bf16::from_le_bytes(*b).to_f32();
-                }
-            }
+            Self::F16 => simd::widen_f16(Target::best(), bytes.as_chunks().0, out),
+            Self::Bf16 => simd::widen_bf16(Target::best(), bytes.as_chunks().0, out),
         }
         Ok(())
     }
@@ -117,7 +114,7 @@ impl ElementType {
     }
 }
 
-/// As [`decode_f16`], the other way.
+/// Many at a time where the machine can: asking it for each number costs seven eighths of the time.
 fn round_f16(numbers: &[f32], bytes: &mut [u8]) {
     const BLOCK: usize = 64;
     let largest = half::f16::MAX.to_f32();
@@ -130,17 +127,5 @@ fn round_f16(numbers: &[f32], bytes: &mut [u8]) {
         for (bytes, half) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(halves) {
             *bytes = half.to_le_bytes();
         }
-    }
-}
-
-/// Eight at a time where the machine can: asking it for each number costs seven eighths of the time.
-fn decode_f16(bytes: &[u8], out: &mut [f32]) {
-    if cfg!(target_endian = "little")
-        && let Ok(numbers) = bytemuck::try_cast_slice::<u8, half::f16>(bytes)
-    {
-        return numbers.convert_to_f32_slice(out);
-    }
-    for (x, b) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
-        *x = half::f16::from_le_bytes(*b).to_f32();
     }
 }

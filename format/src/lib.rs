@@ -25,7 +25,7 @@
 //! let log = KvLog::new(fingerprint, ElementType::Bf16, vec![10, 11], vec![4, 6], vec![layer])?;
 //!
 //! let mut writer = SegmentWriter::new(7);
-//! let index = writer.push(&log, Encoding::ByteSplitZstd)?;
+//! let index = writer.push(&log, Encoding::ExponentHuffman)?;
 //! let bytes = writer.finish()?;
 //!
 //! let segment = Segment::open_as(&bytes, 7)?;

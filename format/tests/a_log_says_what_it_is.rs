@@ -19,7 +19,7 @@ fn a_whole_log_of_f32_is_exact_where_it_was_and_repositioned_elsewhere() {
         [0, 1, 900].map(|at| Fidelity::of(&log, at)),
         [Fidelity::Exact, Fidelity::Repositioned, Fidelity::Repositioned]
     );
-    for encoding in [Encoding::Plain, Encoding::ByteSplitZstd] {
+    for encoding in Encoding::LOSSLESS {
         let bytes = segment(1, &[(&log, encoding)]);
         let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap();
         assert_eq!(Fidelity::of(&view, 0), Fidelity::Exact);

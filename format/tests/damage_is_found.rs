@@ -22,8 +22,10 @@ fn the_segment_under_test_has_every_encoding_and_many_pages() {
     assert_eq!(read_all(&bytes).unwrap(), logs);
     let segment = Segment::open(&bytes).unwrap();
     let pages: Vec<_> =
-        (0..7).flat_map(|i| segment.kv_log(RowGroupIndex(i)).unwrap().pages().collect::<Vec<_>>()).collect();
-    assert!(pages.iter().any(|page| page.encoding == Encoding::ByteSplitZstd && page.stored_bytes < page.raw_bytes));
+        (0..8).flat_map(|i| segment.kv_log(RowGroupIndex(i)).unwrap().pages().collect::<Vec<_>>()).collect();
+    for encoding in [Encoding::ByteSplitZstd, Encoding::ExponentHuffman] {
+        assert!(pages.iter().any(|page| page.encoding == encoding && page.stored_bytes < page.raw_bytes));
+    }
     assert!(pages.iter().any(|page| page.first_token > 0));
     assert!(pages.iter().any(|page| page.head == Some(1)));
     assert!(bytes.len() < 12_288, "{} bytes are too many to flip each bit", bytes.len());

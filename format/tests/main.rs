@@ -3,6 +3,7 @@
 mod a_log_says_what_it_is;
 mod damage_is_found;
 mod every_version_stays_readable;
+mod exponent_huffman_is_as_described;
 mod format_md_says_what_the_code_does;
 mod keys_are_scored_again;
 mod levels_serve_any_reader;

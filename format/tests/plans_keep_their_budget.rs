@@ -88,7 +88,7 @@ fn encodings(plan: &Plan) -> Vec<Encoding> {
 
 #[test]
 fn a_looser_budget_takes_fewer_bits() {
-    let candidates = [Encoding::Plain, Encoding::ByteSplitZstd, Encoding::Int8, Encoding::Int4];
+    let candidates = [Encoding::Plain, Encoding::ExponentHuffman, Encoding::Int8, Encoding::Int4];
     let columns = measure(&log(), &candidates).unwrap();
     assert_eq!(columns.len(), 6);
     let of = |budget| plan(&columns, budget).unwrap();
@@ -170,9 +170,9 @@ fn every_page_keeps_the_budget_and_not_only_the_sample() {
 fn numbers_without_a_range_are_kept_lossless() {
     // Every bit pattern, NaN and infinity too.
     let log = noise(Shape { n_layers: 1, n_kv_heads: 2, head_dim: 64, n_tokens: 64 }, ElementType::F16, 5);
-    let columns = measure(&log, &[Encoding::Int4, Encoding::ByteSplitZstd]).unwrap();
+    let columns = measure(&log, &[Encoding::Int4, Encoding::ExponentHuffman]).unwrap();
     let plan = plan(&columns, Budget::RelativeL2(1.0)).unwrap();
-    assert_eq!(encodings(&plan), [Encoding::ByteSplitZstd; 2]);
+    assert_eq!(encodings(&plan), [Encoding::ExponentHuffman; 2]);
     let residual = measure(&log, &[Encoding::Int8Residual]);
     assert!(matches!(residual, Err(FormatError::Invalid { .. })));
 }

@@ -100,6 +100,7 @@ pub(crate) fn everything(segment_id: u64) -> (Vec<u8>, Vec<KvLog>) {
         (noise(Shape::TINY, ElementType::Bf16, 4), Encoding::Plain),
         (ragged(Shape { n_tokens: 9, ..Shape::TINY }, ElementType::F16, 0x5a3c_96f1), Encoding::Plain),
         (with_everything(), Encoding::ByteSplitZstd),
+        (pattern(Shape { n_layers: 1, n_tokens: 8, ..Shape::TINY }, ElementType::F32), Encoding::ExponentHuffman),
     ];
     let mut writer = SegmentWriter::new(segment_id).with_page_bytes(32);
     for (i, (log, encoding)) in logs.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Encodings without the checksums around them: what they write they read, and any bytes are numbers or refused.
 
 use lagdb_format::encoding::bare;
-use lagdb_format::{ElementType, Encoding, PageShape, Part};
+use lagdb_format::{ElementType, Encoding, PageError, PageShape, Part};
 
 /// Any numbers come back from byte-split + zstd; any bytes decode to the length asked for or are refused.
 pub fn encoding_byte_split(data: &[u8]) {
@@ -26,6 +26,29 @@ fn comes_back(element: ElementType, raw: &[u8]) {
     let mut decoded = vec![0xa5; raw.len()];
     bare::decode(Encoding::ByteSplitZstd, shape, &stored, &mut decoded).expect("what was encoded is decoded");
     assert_eq!(decoded, raw);
+}
+
+/// Any numbers come back from exponent-huffman; any bytes decode, to the same numbers as bytes and as f32, or are refused.
+pub fn encoding_exponent_huffman(data: &[u8]) {
+    let Some((shape, data)) = data.split_first_chunk::<4>() else { return };
+    let shape = shape_of(*shape);
+    let mut raw = vec![0; shape.n_tokens as usize * shape.row_width() * shape.element.n_bytes()];
+    let mut numbers = vec![0.0; raw.len() / shape.element.n_bytes()];
+    let decoded = bare::decode(Encoding::ExponentHuffman, shape, data, &mut raw);
+    let widened = bare::decode_f32(Encoding::ExponentHuffman, shape, data, &mut numbers);
+    assert_eq!(decoded, widened);
+    if decoded.is_err() {
+        raw.iter_mut().zip(data.iter().cycle()).for_each(|(raw, byte)| *raw = *byte);
+    }
+    let (stored, error) = bare::encode(Encoding::ExponentHuffman, shape, &raw).expect("any numbers are encoded");
+    assert!(stored.len() <= raw.len() + 1 && error == PageError::NONE);
+    let mut expected = numbers.clone();
+    shape.element.decode_f32(&raw, &mut expected).expect("whole numbers");
+    bare::decode_f32(Encoding::ExponentHuffman, shape, &stored, &mut numbers).expect("what was encoded is decoded");
+    assert!(expected.iter().zip(&numbers).all(|(a, b)| a.to_bits() == b.to_bits()), "as f32");
+    let exact = std::mem::replace(&mut raw, vec![0xa5; expected.len() * shape.element.n_bytes()]);
+    bare::decode(Encoding::ExponentHuffman, shape, &stored, &mut raw).expect("what was encoded is decoded");
+    assert_eq!(raw, exact);
 }
 
 /// As many numbers as there are whole ones in `n_bytes`, of one token.

@@ -9,7 +9,7 @@ mod power;
 mod segment;
 mod store;
 
-pub use encoding::{encoding_byte_split, encoding_quantized};
+pub use encoding::{encoding_byte_split, encoding_exponent_huffman, encoding_quantized};
 pub use power::store_power_cuts;
 pub use segment::{footer, segment_read, segment_round_trip};
 pub use store::{catalog_value, index_generation, record_decode, store_ops};
@@ -18,11 +18,12 @@ pub use store::{catalog_value, index_generation, record_decode, store_ops};
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("footer", footer),
     ("segment_read", segment_read),
     ("segment_round_trip", segment_round_trip),
     ("encoding_byte_split", encoding_byte_split),
+    ("encoding_exponent_huffman", encoding_exponent_huffman),
     ("encoding_quantized", encoding_quantized),
     ("record_decode", record_decode),
     ("catalog_value", catalog_value),

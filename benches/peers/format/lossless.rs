@@ -46,7 +46,7 @@ pub(crate) fn rows(peers: &mut Peers) -> BenchResult<Vec<Row>> {
 
 fn compare(set: &Set, element: ElementType, peers: &mut Peers) -> BenchResult<Vec<Row>> {
     let mut codecs: Vec<Box<dyn Codec>> = vec![
-        Box::new(Lagdb::new(Encoding::ByteSplitZstd)),
+        Box::new(Lagdb::new(Encoding::ExponentHuffman)),
         Box::<Parquet>::default(),
         Box::new(Zstd::new()?),
         Box::<Lz4>::default(),

@@ -5,6 +5,7 @@
 
 mod byte_split_zstd;
 mod exact_residual;
+mod exponent_huffman;
 mod groups;
 mod int4;
 mod int8;
@@ -29,6 +30,8 @@ pub enum Encoding {
     Plain = 1,
     /// Lossless and smaller: first bytes, second bytes, … of all numbers apart, each compressed if that helps.
     ByteSplitZstd = 2,
+    /// Lossless and smallest: signs and exponents as Huffman codes, told from what is usual in their channel.
+    ExponentHuffman = 3,
     /// Eight bits a number; off by about half a percent.
     Int8 = 4,
     /// Four bits a number; off by about a tenth.
@@ -41,10 +44,17 @@ pub enum Encoding {
 
 impl Encoding {
     /// Every encoding, by code.
-    pub const ALL: [Self; 6] =
-        [Self::Plain, Self::ByteSplitZstd, Self::Int8, Self::Int4, Self::Int8Residual, Self::ExactResidual];
+    pub const ALL: [Self; 7] = [
+        Self::Plain,
+        Self::ByteSplitZstd,
+        Self::ExponentHuffman,
+        Self::Int8,
+        Self::Int4,
+        Self::Int8Residual,
+        Self::ExactResidual,
+    ];
     /// Those that give back every bit of any numbers.
-    pub const LOSSLESS: [Self; 2] = [Self::Plain, Self::ByteSplitZstd];
+    pub const LOSSLESS: [Self; 3] = [Self::Plain, Self::ByteSplitZstd, Self::ExponentHuffman];
     /// The levels of a log that serves a fast, a close and an exact reader; a prefix of them is as good.
     pub const LAYERED: [Self; 3] = [Self::Int4, Self::Int8Residual, Self::ExactResidual];
 
@@ -68,6 +78,7 @@ impl Encoding {
         match self {
             Self::Plain => "plain",
             Self::ByteSplitZstd => "byte_split_zstd",
+            Self::ExponentHuffman => "exponent_huffman",
             Self::Int8 => "int8",
             Self::Int4 => "int4",
             Self::Int8Residual => "int8_residual",
@@ -80,6 +91,9 @@ impl Encoding {
         match self {
             Self::Plain => stored_bytes == raw_bytes,
             Self::ByteSplitZstd | Self::ExactResidual => byte_split_zstd::allows(raw_bytes, stored_bytes),
+            Self::ExponentHuffman => {
+                stored_bytes > 0 && stored_bytes <= raw_bytes.saturating_add(exponent_huffman::MOST_EXTRA_BYTES)
+            }
             // A range costs at most as much as two numbers of two bytes, and a code a byte.
             Self::Int8 | Self::Int4 => {
                 stored_bytes > 8 && stored_bytes <= raw_bytes.saturating_mul(3).saturating_add(8)
@@ -93,6 +107,7 @@ impl Encoding {
 #[derive(Default)]
 pub(crate) struct Encoder {
     byte_split_zstd: ByteSplitZstd,
+    exponent_huffman: exponent_huffman::Encoder,
     quantizer: Quantizer,
 }
 
@@ -114,6 +129,7 @@ impl Encoder {
         match encoding {
             Encoding::Plain => plain::encode(raw, out),
             Encoding::ByteSplitZstd => self.byte_split_zstd.encode(shape.element, raw, out)?,
+            Encoding::ExponentHuffman => self.exponent_huffman.encode(shape, raw, out),
             Encoding::Int8 => return int8::encode(&mut self.quantizer, shape, raw, out),
             Encoding::Int4 => return int4::encode(&mut self.quantizer, shape, raw, out),
             Encoding::Int8Residual | Encoding::ExactResidual => {
@@ -176,6 +192,7 @@ fn no_levels() -> FormatError {
 #[derive(Default)]
 pub(crate) struct Decoder {
     byte_split_zstd: ByteSplitZstd,
+    exponent_huffman: exponent_huffman::Decoder,
     dequantizer: Dequantizer,
     raw: Vec<u8>,
     numbers: Vec<f32>,
@@ -193,6 +210,7 @@ impl Decoder {
         match encoding {
             Encoding::Plain => plain::decode(stored, raw),
             Encoding::ByteSplitZstd => self.byte_split_zstd.decode(shape.element, stored, raw),
+            Encoding::ExponentHuffman => self.exponent_huffman.decode(shape, stored, raw),
             Encoding::Int8 | Encoding::Int4 => {
                 let mut numbers = std::mem::take(&mut self.numbers);
                 numbers.resize(n_numbers, 0.0);
@@ -228,6 +246,7 @@ impl Decoder {
                 self.byte_split_zstd.decode(shape.element, stored, &mut self.raw)?;
                 shape.element.decode_f32(&self.raw, out)
             }
+            Encoding::ExponentHuffman => self.exponent_huffman.decode_f32(shape, stored, out),
             Encoding::Int8 => int8::decode(&mut self.dequantizer, shape, stored, out),
             Encoding::Int4 => int4::decode(&mut self.dequantizer, shape, stored, out),
             Encoding::Int8Residual | Encoding::ExactResidual => Err(alone(encoding)),

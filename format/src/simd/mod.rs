@@ -2,20 +2,37 @@
 //!
 //! A loop is written once, as safe Rust, and compiled three times: for AVX-512, for AVX2 and for whatever the program is
 //! built for (which on AArch64 has NEON). Rust neither fuses nor reorders float arithmetic, so all three give the same
-//! bits; tests compare them. The crate has `unsafe` here and in `crc.rs` only: calling what needs a processor feature.
+//! bits; tests compare them. Where compilers do not find the instructions (permutations of bytes, above all), a loop of
+//! intrinsics stands beside the one that says what it does. The crate has `unsafe` here and in `crc.rs` only: calling what
+//! needs a processor feature, and loads and stores at addresses that were checked.
 
 mod expand;
+mod floats;
+mod lanes;
+mod marks;
+mod planes;
+#[cfg(target_arch = "x86_64")]
+mod registers;
 mod rotate;
 mod shrink;
 #[cfg(test)]
 mod tests;
+mod widen;
 
 pub(crate) use expand::{
     dot_codes, expand_4_by_channel, expand_8_by_channel, expand_8_by_token, join_halves, split_halves,
 };
+pub(crate) use floats::{
+    Layout, Parts, References, exponents_16, exponents_32, join_16, join_32, join_f32, mantissas_16, mantissas_32,
+    pairs, parts_of, symbols_16, symbols_32,
+};
+pub(crate) use lanes::{LANES, LONGEST_CODE, OpenLanes, decode_lanes, encode_lanes};
+pub(crate) use marks::{find_marked, merge_marked, replace};
+pub(crate) use planes::{pack_bits, unpack_bits};
 pub(crate) use rotate::walsh_hadamard;
 pub(crate) use shrink::{DifferenceSums, add_differences, extremes_by_channel, extremes_by_token};
 pub(crate) use shrink::{pack_halves, shrink_by_channel, shrink_by_token};
+pub(crate) use widen::{widen_bf16, widen_f16};
 
 /// A processor that loops were compiled for, and that this one is: there is no other way to get one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +40,9 @@ pub(crate) struct Target(Kind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    /// AVX-512 that also permutes bytes.
+    #[cfg(target_arch = "x86_64")]
+    Vbmi,
     #[cfg(target_arch = "x86_64")]
     Avx512,
     #[cfg(target_arch = "x86_64")]
@@ -36,9 +56,9 @@ impl Target {
         #[cfg(target_arch = "x86_64")]
         {
             if has_avx512() {
-                return Self(Kind::Avx512);
+                return Self(if has_vbmi() { Kind::Vbmi } else { Kind::Avx512 });
             }
-            if std::arch::is_x86_feature_detected!("avx2") {
+            if has_avx2() {
                 return Self(Kind::Avx2);
             }
         }
@@ -51,11 +71,26 @@ impl Target {
         let mut targets = vec![Self(Kind::Portable)];
         #[cfg(target_arch = "x86_64")]
         {
-            targets.extend(std::arch::is_x86_feature_detected!("avx2").then_some(Self(Kind::Avx2)));
+            targets.extend(has_avx2().then_some(Self(Kind::Avx2)));
             targets.extend(has_avx512().then_some(Self(Kind::Avx512)));
+            targets.extend((has_avx512() && has_vbmi()).then_some(Self(Kind::Vbmi)));
         }
         targets
     }
+}
+
+/// Every feature that `compiled` enables for AVX2, and the one that widens f16.
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("bmi2")
+        && std::arch::is_x86_feature_detected!("f16c")
+}
+
+/// What permutes bytes and shifts pairs of registers; beside all of [`has_avx512`].
+#[cfg(target_arch = "x86_64")]
+fn has_vbmi() -> bool {
+    std::arch::is_x86_feature_detected!("avx512vbmi") && std::arch::is_x86_feature_detected!("avx512vbmi2")
 }
 
 /// Every feature that `compiled` enables for AVX-512.
@@ -82,7 +117,7 @@ macro_rules! compiled {
                 portable($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2")]
+            #[target_feature(enable = "avx2,bmi2")]
             fn avx2($($arg: $type),*) {
                 portable($($arg),*)
             }
@@ -90,8 +125,8 @@ macro_rules! compiled {
                 // SAFETY: the function is safe but for the features it is compiled with, and a `Target` of this kind
                 // is made only by `Target::best` and `Target::all`, after `has_avx512` found all four of them.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::Kind::Avx512 => unsafe { avx512($($arg),*) },
-                // SAFETY: as above, after AVX2 was found.
+                $crate::simd::Kind::Vbmi | $crate::simd::Kind::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above, after `has_avx2` found it.
                 #[cfg(target_arch = "x86_64")]
                 $crate::simd::Kind::Avx2 => unsafe { avx2($($arg),*) },
                 $crate::simd::Kind::Portable => portable($($arg),*),

@@ -15,7 +15,9 @@ pub(crate) fn walsh_hadamard(target: Target, numbers: &mut [f32], width: usize) 
     match target.0 {
         // SAFETY: the function is safe but for AVX-512 F, and a `Target` of this kind is made only after it was found.
         #[cfg(target_arch = "x86_64")]
-        Kind::Avx512 if width >= BLOCK => unsafe { avx512(numbers.as_chunks_mut::<BLOCK>().0, width / BLOCK) },
+        Kind::Vbmi | Kind::Avx512 if width >= BLOCK => unsafe {
+            avx512(numbers.as_chunks_mut::<BLOCK>().0, width / BLOCK)
+        },
         _ => step_by_step(target, numbers, width, 1),
     }
 }

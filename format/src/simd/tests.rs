@@ -140,3 +140,209 @@ fn dot_products_are_the_same_everywhere() {
         assert!((f64::from(found[0]) - exact).abs() <= 1e-6 * size + 1e-40, "{n}: {} is {exact}", found[0]);
     }
 }
+
+/// A code of 16 symbols, some of one bit and some of six, and its table.
+fn short_code() -> ([u8; 64], [u8; 64], [u8; 64]) {
+    let lengths_of = [1_u8, 3, 4, 4, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6];
+    let (mut codes, mut lengths, mut table, mut next) = ([0; 64], [0; 64], [0; 64], 0_u32);
+    for (symbol, length) in lengths_of.into_iter().enumerate() {
+        let code = (next.reverse_bits() >> (32 - length)) as u8;
+        (codes[symbol], lengths[symbol]) = (code, length);
+        for entry in table.iter_mut().skip(code.into()).step_by(1 << length) {
+            *entry = (symbol as u8) << 3 | length;
+        }
+        let following = lengths_of.get(symbol + 1).copied().unwrap_or(length);
+        next = (next + 1) << (following - length);
+    }
+    (codes, lengths, table)
+}
+
+#[test]
+fn lanes_are_the_same_everywhere_and_give_back_their_symbols() {
+    let (codes, lengths, table) = short_code();
+    for n in [1, 7, 8, 250, 256, 257, 4096, 5000, 20_000] {
+        let symbols: Vec<u8> = noise(n, 21).iter().map(|byte| (byte.leading_zeros() as u8 + (byte & 5)) % 14).collect();
+        let on = |target| {
+            let mut memory = vec![0; OpenLanes::room(n) * LANES];
+            let mut lanes = OpenLanes::new(&mut memory, n);
+            encode_lanes(target, &codes, &lengths, &symbols, &mut lanes);
+            let n_bytes = lanes.lengths();
+            let lanes = memory.chunks(OpenLanes::room(n)).zip(n_bytes);
+            lanes.map(|(lane, n_bytes)| lane[..n_bytes as usize].to_vec()).collect::<Vec<_>>()
+        };
+        let lanes = on(Target::all()[0]);
+        assert!(Target::all().into_iter().all(|target| on(target) == lanes));
+        let mut positions = [0; LANES];
+        (1..LANES).for_each(|lane| positions[lane] = positions[lane - 1] + 8 * lanes[lane - 1].len() as u64);
+        // With bytes behind the last lane, and without.
+        for n_more in [0, 3, 100] {
+            let bytes = [lanes.concat(), vec![0xff; n_more]].concat();
+            for target in Target::all() {
+                let (mut at, mut entries) = (positions, vec![0xa5; n]);
+                decode_lanes(target, &bytes, &table, &mut at, &mut entries);
+                assert!(entries.iter().zip(&symbols).all(|(entry, symbol)| entry >> 3 == *symbol), "{target:?}");
+                let ends = at.iter().zip(&positions).map(|(at, from)| (at - from).div_ceil(8) as usize);
+                assert!(ends.eq(lanes.iter().map(Vec::len)), "{target:?}");
+            }
+        }
+    }
+}
+
+/// Lanes that begin anywhere and end nowhere.
+#[test]
+fn any_bits_decode_to_the_same_symbols_everywhere() {
+    let table: [u8; 64] = noise(64, 22).iter().map(|byte| byte % 248 | 1).collect::<Vec<_>>().try_into().unwrap();
+    for n_bytes in [0, 5, 8, 9, 700, 3000] {
+        let bytes = noise(n_bytes, 23);
+        let on = |target| {
+            let mut at = std::array::from_fn(|lane| (lane * n_bytes / 4) as u64);
+            let mut entries = vec![0; 3000];
+            decode_lanes(target, &bytes, &table, &mut at, &mut entries);
+            (at, entries)
+        };
+        let reference = on(Target::all()[0]);
+        assert!(Target::all().into_iter().all(|target| on(target) == reference), "{n_bytes} bytes");
+    }
+}
+
+#[test]
+fn numbers_of_a_few_bits_come_back_everywhere() {
+    for (n_bits, n) in (1..=8).flat_map(|n_bits| [1, 8, 63, 64, 200, 1000].map(|n| (n_bits, n))) {
+        let bytes = noise(n, 24);
+        let low: Vec<u8> = bytes.iter().map(|byte| byte & ((1_u32 << n_bits) - 1) as u8).collect();
+        let on = |target| {
+            let mut packed = vec![7];
+            pack_bits(target, n_bits, &bytes, &mut packed);
+            packed
+        };
+        let packed = on(Target::all()[0]);
+        assert_eq!(packed.len(), 1 + (n * n_bits as usize).div_ceil(8));
+        for target in Target::all() {
+            assert_eq!(on(target), packed, "{target:?}");
+            let mut found = vec![0xa5; n];
+            unpack_bits(target, n_bits, &packed[1..], &mut found);
+            assert_eq!(found, low, "{target:?}");
+            // What is missing is zero.
+            let mut found = vec![0xa5; n + 100];
+            unpack_bits(target, n_bits, &packed[1..], &mut found);
+            assert_eq!((&found[..n], &found[n..]), (&low[..], &[0; 100][..]), "{target:?}");
+        }
+    }
+}
+
+#[test]
+fn marked_bytes_are_found_everywhere() {
+    for n in [1, 63, 64, 65, 1024, 3000] {
+        for (least, n_source) in [(0, 10), (1, 5000), (200, 5000), (255, 3)] {
+            let (bytes, source, before) = (noise(n, 25), noise(n_source, 26), noise(n, 27));
+            let places: Vec<usize> = (0..n).filter(|i| bytes[*i] >= least).collect();
+            let mut expected = before.clone();
+            places.iter().zip(source.iter().chain(&[0; 3000])).for_each(|(i, byte)| expected[*i] = *byte);
+            for target in Target::all() {
+                let mut found = Vec::new();
+                find_marked(target, &bytes, least, |i| found.push(i));
+                assert_eq!(found, places, "{target:?}");
+                let mut merged = before.clone();
+                assert_eq!(merge_marked(target, &bytes, least, &source, &mut merged), places.len());
+                assert_eq!(merged, expected, "{target:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_are_replaced_everywhere() {
+    let table: [u8; 64] = noise(64, 28).try_into().unwrap();
+    for n in [1, 64, 200] {
+        let bytes: Vec<u8> = noise(n, 29).iter().map(|byte| byte & 63).collect();
+        for target in Target::all() {
+            let mut found = bytes.clone();
+            replace(target, &table, &mut found);
+            assert!(found.iter().zip(&bytes).all(|(found, byte)| *found == table[usize::from(*byte)]), "{target:?}");
+        }
+    }
+}
+
+/// All 65,536 of them.
+#[test]
+fn every_f16_is_widened_alike_everywhere() {
+    let all: Vec<[u8; 2]> = (0..=u16::MAX).map(u16::to_le_bytes).collect();
+    for n in [all.len(), 31, 5] {
+        let found = on_every_target_bits(n, |target, out| widen_f16(target, &all[all.len() - n..], out));
+        let of = |bytes: &[u8; 2]| half::f16::from_le_bytes(*bytes).to_f32().to_bits();
+        assert!(found.into_iter().eq(all[all.len() - n..].iter().map(of)));
+    }
+    let found = on_every_target_bits(all.len(), |target, out| widen_bf16(target, &all, out));
+    assert!(found.into_iter().eq((0..=u32::from(u16::MAX)).map(|bits| bits << 16)));
+}
+
+/// As [`on_every_target`], where NaN is a number.
+fn on_every_target_bits(n: usize, run: impl Fn(Target, &mut [f32])) -> Vec<u32> {
+    let on = |target| {
+        let mut out = vec![0.5; n];
+        run(target, &mut out);
+        bits(&out)
+    };
+    let reference = on(Target::all()[0]);
+    assert!(Target::all().into_iter().all(|target| on(target) == reference));
+    reference
+}
+
+/// Numbers taken apart and put together, on every target.
+#[test]
+fn parts_are_the_same_everywhere() {
+    let (n, raw) = (1000, noise(4000, 30));
+    let (exponents, signs) = (noise(n, 31), noise(n, 32).iter().map(|byte| byte & 1).collect::<Vec<_>>());
+    let references = References { exponents: &exponents, signs: &signs };
+    for (n_bits, mantissa_bits) in [(16, 7), (16, 10), (32, 23)] {
+        let layout = Layout { n_bits, mantissa_bits };
+        let on = |target| {
+            let (mut symbols, mut found_signs, mut found) = (vec![0; n], vec![0; n], vec![0; n]);
+            let (mut sums, mut all) = ([vec![0_u32; 10], vec![0; 10]], 0);
+            let [exponent_sums, sign_sums] = &mut sums;
+            let mut planes = [vec![0; n], vec![0; n], vec![0; n]];
+            let (twos, fours) = (raw.as_chunks::<2>().0, raw.as_chunks::<4>().0);
+            for (i, plane) in planes.iter_mut().enumerate().take(mantissa_bits.div_ceil(8) as usize) {
+                match n_bits {
+                    16 => mantissas_16(target, &twos[..n], layout, 8 * i as u32, plane),
+                    _ => mantissas_32(target, fours, layout, 8 * i as u32, plane),
+                }
+            }
+            if n_bits == 16 {
+                symbols_16(target, &twos[..n], layout, references, &mut symbols);
+                exponents_16(target, &twos[..n], layout, exponent_sums, sign_sums, &mut all);
+            } else {
+                symbols_32(target, fours, layout, references, &mut symbols);
+                exponents_32(target, fours, layout, exponent_sums, sign_sums, &mut all);
+            }
+            let entries: Vec<u8> = symbols.iter().map(|symbol| symbol << 3 | 1).collect();
+            parts_of(target, &entries, references, &mut found, &mut found_signs);
+            let escapes: Vec<u8> = (0..n)
+                .filter(|i| symbols[*i] >= 30)
+                .map(|i| match n_bits {
+                    16 => layout.exponent(u16::from_le_bytes(twos[i]).into()),
+                    _ => layout.exponent(u32::from_le_bytes(fours[i])),
+                })
+                .collect();
+            assert_eq!(merge_marked(target, &entries, 0xf0, &escapes, &mut found), escapes.len());
+            let planes = planes.each_ref().map(Vec::as_slice);
+            let parts = Parts { signs: &found_signs, exponents: &found, planes, n_zeros: 0 };
+            if n_bits == 16 {
+                let mut out = vec![[0; 2]; n];
+                join_16(target, parts, layout, &mut out);
+                assert!(out == twos[..n], "{target:?}");
+            } else {
+                let (mut out, mut widened) = (vec![[0; 4]; n], vec![0.0; n]);
+                join_32(target, parts, &mut out);
+                join_f32(target, parts, &mut widened);
+                assert!(
+                    out == fours && widened.iter().zip(fours).all(|(x, bytes)| x.to_bits().to_le_bytes() == *bytes)
+                );
+            }
+            (symbols, sums, all)
+        };
+        let reference = on(Target::all()[0]);
+        assert!(Target::all().into_iter().all(|target| on(target) == reference));
+        assert!(reference.1[0][0] > 0 && reference.1[1][0] > 0 && reference.2 > 0);
+    }
+}
