@@ -3,7 +3,8 @@
 //! - Which tables are there, and what are their keys? [`schema`], [`key`].
 //! - How does a row become bytes, and how is damage noticed? [`value`], [`row`].
 //! - Which embedding spaces are there? [`spaces`].
-//! - How are rows read and written inside a transaction? [`rows`]; and before redb has them? [`layer`].
+//! - How are rows read and written inside a transaction? [`rows`]; and before redb has them? [`layer`]; and bitmaps, before
+//!   they are rows? [`chunks`].
 //! - How does redb reach the disk, and what if it panics? [`backend`], [`guard`].
 //!
 //! redb 4.4.0 does not check its page checksums when it reads (one in six flipped bits of a file gave a wrong value
@@ -13,6 +14,7 @@
 //! as they are, and get them when a compaction writes the catalog anew.
 
 pub(crate) mod backend;
+mod chunks;
 pub(crate) mod guard;
 pub(crate) mod key;
 pub(crate) mod layer;
@@ -22,6 +24,7 @@ pub(crate) mod schema;
 pub(crate) mod spaces;
 pub(crate) mod value;
 
+pub(crate) use chunks::{BITMAP_SCHEMA, bitmap_bytes};
 pub(crate) use key::{Key, ScopeId};
 pub(crate) use layer::Layer;
 pub(crate) use rows::Rows;

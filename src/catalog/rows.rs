@@ -4,6 +4,7 @@
 //! A transaction of lagdb is *staged*: it reads a commit, and what it writes stays in a [`Layer`] above it. redb's own
 //! write transaction is open only while layers are applied to it or a new catalog is filled, never while a caller thinks.
 
+use super::chunks::Chunks;
 use super::guard::{guarded, guarded_drop};
 use super::layer::{Change, Layer};
 use super::row::{self, Row};
@@ -11,6 +12,7 @@ use super::value::{self, Opened};
 use super::{Catalog, Key, Table};
 use crate::{Error, Result};
 use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +37,8 @@ struct Staged {
     /// Of transactions before it, oldest first.
     below: Vec<Arc<Layer>>,
     own: Mutex<Layer>,
+    /// Above it: bitmaps that are not bytes yet.
+    chunks: Chunks,
 }
 
 impl Staged {
@@ -42,14 +46,29 @@ impl Staged {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn set(&self, table: Table, key: &Key, change: Change) {
+        if table == Table::Bitmaps {
+            self.chunks.forget(key);
+        }
+        self.own().set(table, key.clone(), change);
+    }
+
+    fn write_chunks(&self, table: Table, prefix: &Key) {
+        if table == Table::Bitmaps {
+            self.chunks.write_under(prefix, &mut self.own());
+        }
+    }
+
     /// What is under `key`, if a layer says anything about it.
     fn get(&self, table: Table, key: &Key) -> Option<Change> {
+        self.write_chunks(table, key);
         let own = self.own().get(table, key).cloned();
         own.or_else(|| self.below.iter().rev().find_map(|layer| layer.get(table, key)).cloned())
     }
 
     /// All changes under keys that begin with `prefix`.
     fn under(&self, table: Table, prefix: &Key) -> BTreeMap<Key, Change> {
+        self.write_chunks(table, prefix);
         let copied = |(key, change): (&Key, &Change)| (key.clone(), change.clone());
         let mut changes = BTreeMap::new();
         self.below.iter().for_each(|layer| changes.extend(layer.under(table, prefix).map(copied)));
@@ -97,7 +116,7 @@ impl Rows {
 
     /// This view with `below` above it, and above that an empty layer to write into.
     pub(crate) fn staged_on(mut self, below: Vec<Arc<Layer>>) -> Self {
-        self.staged = Some(Staged { below, own: Mutex::default() });
+        self.staged = Some(Staged { below, own: Mutex::default(), chunks: Chunks::default() });
         self
     }
 
@@ -108,8 +127,9 @@ impl Rows {
 
     /// What was written into a staged view.
     pub(crate) fn into_layer(mut self) -> Layer {
-        let own = self.staged.take().map(|staged| staged.own.into_inner().unwrap_or_else(PoisonError::into_inner));
-        own.unwrap_or_default()
+        let Some(staged) = self.staged.take() else { return Layer::default() };
+        staged.write_chunks(Table::Bitmaps, &Key::all());
+        staged.own.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether rows can be put.
@@ -269,7 +289,7 @@ impl Rows {
     /// Writes a value that was sealed for this table and key.
     pub(crate) fn put_raw(&self, table: Table, key: &Key, value: &[u8]) -> Result<()> {
         if let Some(staged) = &self.staged {
-            staged.own().set(table, key.clone(), Some(value.to_vec()));
+            staged.set(table, key, Some(value.to_vec()));
             return Ok(());
         }
         let transaction = self.write_transaction()?;
@@ -289,7 +309,7 @@ impl Rows {
     pub(crate) fn remove(&self, table: Table, key: &Key) -> Result<bool> {
         if let Some(staged) = &self.staged {
             let was_there = self.bytes(table, key)?.is_some();
-            staged.own().set(table, key.clone(), None);
+            staged.set(table, key, None);
             return Ok(was_there);
         }
         let transaction = self.write_transaction()?;
@@ -298,6 +318,27 @@ impl Rows {
             let removed = table.remove(key.as_bytes())?.is_some();
             Ok(removed)
         })
+    }
+
+    /// What `look` says of the bitmap under `key`, if this view changed it.
+    pub(crate) fn changed_bitmap<T>(&self, key: &Key, look: impl FnOnce(&RoaringBitmap) -> T) -> Option<T> {
+        self.staged.as_ref().and_then(|staged| staged.chunks.look(key, look))
+    }
+
+    /// Does `change`, which says whether it changed anything, to the bitmap under `key`, which `parse` reads.
+    pub(crate) fn change_bitmap(
+        &self,
+        key: &Key,
+        parse: impl FnOnce(Opened<'_>) -> Result<RoaringBitmap>,
+        change: impl Fn(&mut RoaringBitmap) -> bool,
+    ) -> Result<()> {
+        let Some(staged) = &self.staged else { return Err(Error::invalid("snapshot", "cannot be written to")) };
+        if !staged.chunks.change(key, &change) {
+            let found = self.get(Table::Bitmaps, key, parse)?.unwrap_or_default();
+            staged.chunks.keep(key.clone(), found);
+            staged.chunks.change(key, &change);
+        }
+        Ok(())
     }
 
     /// Makes all tables, so that a view of an empty catalog finds them.

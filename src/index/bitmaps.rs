@@ -6,13 +6,12 @@
 //! A deleted record may leave its id in bitmaps of other records' properties ([`Field::Task`], [`Field::Group`],
 //! [`Field::Evidence`]); whoever asks intersects with [`Field::Live`].
 
-use crate::catalog::{Key, Rows, ScopeId, Table, value};
+use crate::catalog::{BITMAP_SCHEMA, Key, Rows, ScopeId, Table, bitmap_bytes, value};
 use crate::record::{Outcome, RecordKind, Status, StrategyKind, Trajectory, Trust};
 use crate::{Error, Id, Result};
 use roaring::RoaringBitmap;
 use std::ops::RangeInclusive;
 
-const SCHEMA: u16 = 1;
 /// Where the value of a field begins in a key, after the scope and the field's code.
 const VALUE_AT: usize = 5;
 const HOUR_MS: u64 = 3_600_000;
@@ -164,6 +163,9 @@ pub(crate) fn load(rows: &Rows, scope: ScopeId, field: Field<'_>) -> Result<Roar
 pub(crate) fn contains(rows: &Rows, scope: ScopeId, field: Field<'_>, id: u64) -> Result<bool> {
     let document = document(id)?;
     let key = chunk_key(scope, field, document);
+    if let Some(has) = rows.changed_bitmap(&key, |chunk| chunk.contains(document)) {
+        return Ok(has);
+    }
     let found = rows.get(Table::Bitmaps, &key, |opened| parse(key.as_bytes(), opened))?;
     Ok(found.is_some_and(|chunk| chunk.contains(document)))
 }
@@ -187,15 +189,7 @@ fn change(
 ) -> Result<()> {
     let document = document(id)?;
     let key = chunk_key(scope, field, document);
-    let found = rows.get(Table::Bitmaps, &key, |opened| parse(key.as_bytes(), opened))?;
-    let mut chunk = found.unwrap_or_default();
-    if !apply(&mut chunk, document) {
-        return Ok(());
-    }
-    if chunk.is_empty() {
-        return rows.remove(Table::Bitmaps, &key).map(drop);
-    }
-    put_chunk(rows, &key, &chunk)
+    rows.change_bitmap(&key, |opened| parse(key.as_bytes(), opened), |chunk| apply(chunk, document))
 }
 
 /// Writes all ids under `field`, a key without the number of the chunk, where there is nothing yet.
@@ -213,9 +207,7 @@ pub(crate) fn write(rows: &Rows, field: &Key, ids: &RoaringBitmap) -> Result<()>
 }
 
 fn put_chunk(rows: &Rows, key: &Key, chunk: &RoaringBitmap) -> Result<()> {
-    let mut bytes = Vec::with_capacity(chunk.serialized_size());
-    chunk.serialize_into(&mut bytes).map_err(|error| Error::invalid("bitmap", error))?;
-    rows.put(Table::Bitmaps, key, SCHEMA, &bytes)
+    rows.put(Table::Bitmaps, key, BITMAP_SCHEMA, &bitmap_bytes(chunk))
 }
 
 fn chunk_key(scope: ScopeId, field: Field<'_>, document: u32) -> Key {
@@ -225,7 +217,7 @@ fn chunk_key(scope: ScopeId, field: Field<'_>, document: u32) -> Key {
 /// The ids in a row, all of which must belong to its key.
 pub(crate) fn parse(key: &[u8], opened: value::Opened<'_>) -> Result<RoaringBitmap> {
     let corrupt = |what: String| value::corrupt(Table::Bitmaps, key, what);
-    if opened.schema != SCHEMA {
+    if opened.schema != BITMAP_SCHEMA {
         let what = format!("schema {} of bitmaps", opened.schema);
         return Err(Error::Unsupported { file: crate::catalog::CATALOG.into(), what });
     }
