@@ -9,6 +9,7 @@ mod report;
 mod synthetic;
 
 mod commit;
+mod curve;
 mod engine;
 mod fjall_engine;
 mod floor;
@@ -26,7 +27,12 @@ use report::Row;
 /// A part of the bench, by the name that selects it.
 type Part = (&'static str, fn() -> BenchResult<Vec<Row>>);
 
-const PARTS: [Part; 3] = [("commit", commit::one_writer), ("writers", commit::eight_writers), ("reads", reads::rows)];
+const PARTS: [Part; 4] = [
+    ("commit", commit::one_writer),
+    ("writers", commit::eight_writers),
+    ("reads", reads::rows),
+    ("curve", curve::rows),
+];
 
 fn main() -> BenchResult<()> {
     let mut rows = Vec::new();
