@@ -397,7 +397,7 @@ fn forget_unfinished_catalog(medium: &dyn Medium) -> Result<()> {
     if !exists(medium, NEW_CATALOG)? {
         return Ok(());
     }
-    medium.unlink(NEW_CATALOG).map_err(|source| Error::io("unlink", NEW_CATALOG, source))
+    Catalog::forget_beside(medium)
 }
 
 fn exists(medium: &dyn Medium, name: &str) -> Result<bool> {

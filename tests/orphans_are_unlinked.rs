@@ -1,9 +1,11 @@
 //! A file that no commit names is not data: the next open unlinks it, and its number is not given out again.
 
 use crate::kit::{self, kv_log, model};
+use lagdb::medium::{Damage, FailingMedium, Fault, MemoryMedium};
 use lagdb::{Database, Error};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 #[test]
 fn an_orphan_is_unlinked_and_never_adopted() {
@@ -53,5 +55,37 @@ fn no_database_is_made_among_other_files() {
         let before = names(dir.path());
         assert!(matches!(Database::open(dir.path()), Err(Error::Invalid { .. })));
         assert_eq!(names(dir.path()), before, "nothing was left there");
+    }
+}
+
+/// A crash left a catalog under the name of a new one. The next open took that name away, a purge gave it to its own new
+/// catalog and renamed that: a power cut that kept only the renaming put the old leftover in place of the catalog. So the
+/// name is taken away durably before it is given again.
+#[test]
+fn an_unfinished_catalog_never_takes_the_place_of_the_catalog() {
+    let medium = MemoryMedium::new();
+    let open = |medium: MemoryMedium| Database::options().open_on(Arc::new(medium)).unwrap();
+    drop(open(medium.clone()));
+    let unfinished = medium.dump()["catalog.redb"].clone();
+    let database = open(medium.clone());
+    let scope = database.scope("s").unwrap();
+    let (gone, kept) = (kit::remember(&scope, "gone", None), kit::remember(&scope, "kept", None));
+    drop((scope, database));
+    let mut files = medium.dump();
+    files.insert("catalog.new".to_owned(), unfinished);
+    for at in 0.. {
+        let disk = FailingMedium::holding(files.clone());
+        disk.fail_at(at, Fault::PowerCut);
+        let opened = Database::options().open_on(Arc::new(disk.clone()));
+        let purged = opened.and_then(|database| database.scope("s")?.purge(gone));
+        for seed in 0..24 {
+            let database = open(disk.rebooted(Damage::Scattered(seed)));
+            let snapshot = database.scope("s").unwrap().snapshot().unwrap();
+            assert!(snapshot.get(kept).unwrap().is_some(), "cut at {at}, seed {seed}");
+            assert!(purged.is_err() || !snapshot.contains(gone).unwrap(), "cut at {at}, seed {seed}");
+        }
+        if !disk.is_dead() {
+            break;
+        }
     }
 }

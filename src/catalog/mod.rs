@@ -70,9 +70,11 @@ impl Catalog {
         write_new(medium, fill)
     }
 
-    /// Throws away what [`write_beside`](Self::write_beside) wrote.
+    /// Throws away what [`write_beside`](Self::write_beside) wrote, for good: the next one has the same name, and must not
+    /// be taken for this one, nor this one for it.
     pub(crate) fn forget_beside(medium: &dyn Medium) -> Result<()> {
-        medium.unlink(NEW_CATALOG).map_err(|source| Error::io("unlink", NEW_CATALOG, source))
+        medium.unlink(NEW_CATALOG).map_err(|source| Error::io("unlink", NEW_CATALOG, source))?;
+        medium.sync_dir("").map_err(|source| Error::io("sync the directory of", NEW_CATALOG, source))
     }
 
     /// Puts what [`write_beside`](Self::write_beside) wrote in place of the present catalog and opens it.
