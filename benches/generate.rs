@@ -8,7 +8,7 @@ mod report;
 
 use lagdb::format::{ElementType, Encoding, KvLog};
 use lagdb::generate::{Generator, ModelConfig, Sampling, Selection, SessionOptions};
-use lagdb::{Database, Id, Scope, Trajectory};
+use lagdb::{Database, Id, KvStorage, Scope, Trajectory};
 use report::{Row, cpu, median};
 use std::ops::ControlFlow;
 
@@ -51,7 +51,7 @@ fn stored(
     directory: &std::path::Path,
 ) -> BenchResult<(Database, Scope, Id<Trajectory>)> {
     let path = directory.join(encoding.map_or("default.lagdb", Encoding::name));
-    let options = encoding.into_iter().fold(Database::options(), lagdb::Options::kv_encoding);
+    let options = encoding.into_iter().map(KvStorage::Encoding).fold(Database::options(), lagdb::Options::kv_storage);
     let id = {
         let scope = options.open(&path)?.scope("bench")?;
         let mut tx = scope.begin()?;

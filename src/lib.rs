@@ -87,7 +87,7 @@ pub use maintenance::{
     Backup, Compaction, Debt, DiskBudget, Eviction, Expiry, Problem, Progress, PurgeReceipt, Stats, Upkeep,
     UpkeepHandle, UpkeepReport, VerifyReport,
 };
-pub use options::Options;
+pub use options::{KvStorage, Options};
 pub use record::{
     Delivery, DeliveryPoint, Embedding, EmbeddingSpace, Estimate, Evidence, Exposure, Judgment, JudgmentSource,
     Offered, Outcome, Polarity, Provenance, Record, RecordKind, Rollout, Status, Step, Strategy, StrategyKind,

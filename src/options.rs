@@ -1,18 +1,13 @@
 //! What can be chosen when a database is opened. Few things, checked once.
 
+mod kv_storage;
+
 use crate::record::EmbeddingSpace;
 use crate::{Error, Result};
-use lagdb_format::planner::{self, Budget, Plan};
-use lagdb_format::{Encoding, KvLog, KvRead};
+pub use kv_storage::KvStorage;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Keys of fewer bytes at one layer are not compressed.
-const SMALL_COLUMN_BYTES: usize = 4096;
-
-/// What a budget chooses from.
-const CANDIDATES: [Encoding; 4] = [Encoding::Plain, Encoding::ExponentHuffman, Encoding::Int8, Encoding::Int4];
 
 /// Below so many vectors, comparing all of them should be about as fast as walking a graph. An estimate: tens of
 /// nanoseconds a vector of 384 numbers.
@@ -33,9 +28,7 @@ const OWNER_BYTES: usize = 256;
 pub struct Options {
     pub(crate) create: bool,
     pub(crate) space: Option<EmbeddingSpace>,
-    encoding: Option<Encoding>,
-    budget: Option<Budget>,
-    is_layered: bool,
+    pub(crate) kv_storage: KvStorage,
     pub(crate) owner: String,
     pub(crate) check_pages: bool,
     pub(crate) read_only: bool,
@@ -72,9 +65,7 @@ impl Default for Options {
         Self {
             create: true,
             space: None,
-            encoding: None,
-            budget: None,
-            is_layered: false,
+            kv_storage: KvStorage::default(),
             owner: this_process(),
             check_pages: false,
             read_only: false,
@@ -103,48 +94,11 @@ impl Options {
         self
     }
 
-    /// How new KV logs are written. Unless said otherwise, lossless and smaller ([`Encoding::ExponentHuffman`]), but for
-    /// logs of a few tokens, which are kept [`Encoding::Plain`]: compressing them saves next to nothing, and reading
-    /// them takes three times as long.
+    /// How new KV logs are written; [`KvStorage::Lossless`] unless said otherwise.
     #[must_use]
-    pub fn kv_encoding(mut self, encoding: Encoding) -> Self {
-        self.encoding = Some(encoding);
+    pub fn kv_storage(mut self, storage: KvStorage) -> Self {
+        self.kv_storage = storage;
         self
-    }
-
-    /// What new KV logs may cost, in error or in bytes; it comes before [`kv_encoding`](Self::kv_encoding). The first tokens
-    /// of every layer are encoded in each way, and the keys and the values of each layer get the smallest encoding that
-    /// keeps the budget. Without, every log is kept lossless.
-    #[must_use]
-    pub fn kv_budget(mut self, budget: Budget) -> Self {
-        self.budget = Some(budget);
-        self
-    }
-
-    /// Writes new KV logs in levels, a base of four bits a number first, so that
-    /// [`kv_log_at`](crate::Snapshot::kv_log_at) reads only as much of one as it wants. All levels together are exact, and
-    /// take about as many bytes as a lossless log. It comes before the other two.
-    #[must_use]
-    pub fn kv_layered(mut self, is_layered: bool) -> Self {
-        self.is_layered = is_layered;
-        self
-    }
-
-    /// How `log` is written.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] when nothing keeps the budget; it says the least that is possible.
-    pub(crate) fn plan_of(&self, log: &KvLog) -> Result<Plan> {
-        if self.is_layered {
-            return Ok(Plan::layered(log.geometry().n_layers));
-        }
-        if let Some(budget) = self.budget.filter(|_| log.n_tokens() > 0) {
-            let columns = planner::measure(log, &CANDIDATES).map_err(|error| Error::invalid("KV log", error))?;
-            return planner::plan(&columns, budget).map_err(|error| Error::invalid("KV budget", error));
-        }
-        let column_bytes = log.n_tokens() * log.geometry().row_width() * log.element().n_bytes();
-        let fitting = if column_bytes < SMALL_COLUMN_BYTES { Encoding::Plain } else { Encoding::ExponentHuffman };
-        Ok(Plan::uniform(self.encoding.unwrap_or(fitting), log.geometry().n_layers))
     }
 
     /// Whether every page of the catalog is checked at the open. It takes about two seconds per GiB, and it finds all

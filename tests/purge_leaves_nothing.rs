@@ -66,7 +66,7 @@ fn live(scope: &Scope) -> Lived {
 }
 
 fn options() -> lagdb::Options {
-    Database::options().kv_encoding(lagdb::format::Encoding::Plain)
+    Database::options().kv_storage(lagdb::KvStorage::Encoding(lagdb::format::Encoding::Plain))
 }
 
 fn check_gone(scope: &Scope, lived: &Lived) {

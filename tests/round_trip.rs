@@ -3,7 +3,7 @@
 use crate::kit::{self, embed, kv_log, model};
 use lagdb::format::planner::Budget;
 use lagdb::format::{Encoding, KvRead, Precision};
-use lagdb::{Database, Outcome, Polarity, Query, Strategy, StrategyKind, Trajectory};
+use lagdb::{Database, KvStorage, Outcome, Polarity, Query, Strategy, StrategyKind, Trajectory};
 
 #[test]
 fn everything_is_there_after_a_reopen() {
@@ -124,7 +124,7 @@ fn a_strategy_is_found_under_the_outcomes_of_its_evidence() {
 fn plain_kv_logs_are_read_as_lossless_ones() {
     let log = kv_log(&model(1), 65, 3);
     for encoding in Encoding::LOSSLESS {
-        let database = Database::options().kv_encoding(encoding).in_memory().unwrap();
+        let database = Database::options().kv_storage(KvStorage::Encoding(encoding)).in_memory().unwrap();
         let scope = database.scope("a").unwrap();
         let id = kit::remember(&scope, "t", Some(&log));
         let view = scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().unwrap();
@@ -149,7 +149,7 @@ fn small_kv_logs_are_plain_and_large_ones_are_compressed() {
 #[test]
 fn a_log_in_levels_is_read_as_precisely_as_wanted() {
     let log = kv_log(&model(1), 300, 7);
-    let database = Database::options().kv_layered(true).in_memory().unwrap();
+    let database = Database::options().kv_storage(KvStorage::Layered).in_memory().unwrap();
     let scope = database.scope("a").unwrap();
     let id = kit::remember(&scope, "t", Some(&log));
     let doomed = kit::remember(&scope, "another", Some(&log));
@@ -181,7 +181,7 @@ fn a_log_in_levels_is_read_as_precisely_as_wanted() {
 fn a_kv_budget_is_kept_or_refused_with_the_least_that_is_possible() {
     let log = kv_log(&model(1), 300, 7);
     let small = |budget| {
-        let scope = Database::options().kv_budget(budget).in_memory().unwrap().scope("a").unwrap();
+        let scope = Database::options().kv_storage(KvStorage::Budget(budget)).in_memory().unwrap().scope("a").unwrap();
         let id = kit::remember(&scope, "t", Some(&log));
         scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().unwrap()
     };
@@ -189,7 +189,12 @@ fn a_kv_budget_is_kept_or_refused_with_the_least_that_is_possible() {
     assert_eq!(lossless.to_log().unwrap(), log);
     let lossy = small(Budget::RelativeL2(0.2));
     assert!(lossy.pages().all(|page| page.error.relative_l2 <= 0.2) && lossy.pages().any(|page| page.error.max > 0.0));
-    let scope = Database::options().kv_budget(Budget::BytesPerToken(1.0)).in_memory().unwrap().scope("a").unwrap();
+    let scope = Database::options()
+        .kv_storage(KvStorage::Budget(Budget::BytesPerToken(1.0)))
+        .in_memory()
+        .unwrap()
+        .scope("a")
+        .unwrap();
     let mut tx = scope.begin().unwrap();
     let id = tx.put(&kit::trajectory("t")).unwrap();
     let refused = tx.put_kv_log(id, &log).unwrap_err().to_string();

@@ -261,7 +261,7 @@ impl Snapshot {
     }
 
     /// As [`kv_log`](Self::kv_log), with less precision of a log that was written
-    /// [in levels](crate::Options::kv_layered): the levels above it are not read from the file. Any other log is as it is.
+    /// [in levels](crate::KvStorage::Layered): the levels above it are not read from the file. Any other log is as it is.
     ///
     /// # Errors
     /// As [`kv_log`](Self::kv_log).

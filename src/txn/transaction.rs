@@ -177,11 +177,11 @@ impl Transaction {
     ///
     /// # Errors
     /// [`Error::Invalid`] when there is no such trajectory, the log is too large or nothing keeps the
-    /// [budget](crate::Options::kv_budget); [`Error::Io`] when the segment
+    /// [budget](crate::KvStorage::Budget); [`Error::Io`] when the segment
     /// cannot be written: the transaction can then only be dropped.
     pub fn put_kv_log(&mut self, id: Id<Trajectory>, log: &KvLog) -> Result<()> {
         let scope = self.scope_of(id)?;
-        let plan = self.store.options.plan_of(log)?;
+        let plan = self.store.options.kv_storage.plan(log)?;
         let n_tokens = u32::try_from(log.n_tokens()).map_err(|_| Error::invalid("KV log", "too many tokens"))?;
         let mut rows = self.kv_log_rows(id)?;
         self.check_whole()?;
