@@ -1,7 +1,8 @@
 //! Numbers that cannot be confused: the id of a record, of a segment and of a commit.
 //!
-//! A number is given out once per database and never again, not even after a delete or a crash. So an id taken in
-//! one scope names nothing in another, and what is remembered about an id stays true as long as it exists.
+//! A number that was committed is never given again, not even after a delete or a crash. So an id taken in one scope names
+//! nothing in another, and what is remembered about an id stays true as long as it exists. The numbers of a transaction
+//! that did not happen are not given again either, until the database is closed.
 
 use std::cmp::Ordering;
 use std::fmt;

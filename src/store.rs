@@ -104,7 +104,8 @@ impl Store {
         let living = segment_rows(&rows)?.into_iter().map(|(id, _)| id).collect::<BTreeSet<_>>();
         drop(rows);
         let highest = segments.sweep(&living)?.map_or(0, |id| id.as_u64());
-        numbers.next_segment = numbers.next_segment.max(highest.saturating_add(1));
+        let behind = highest.checked_add(1).ok_or_else(no_segment_number)?;
+        numbers.next_segment = numbers.next_segment.max(behind);
         let store = Self { lock: Some(lock), ..Self::of(catalog, medium, segments, vectors, options, numbers) };
         store.finish_erasing()?;
         store.retain()?;
@@ -233,10 +234,14 @@ impl Store {
     }
 
     /// The number of a new segment, never given again.
-    pub(crate) fn take_segment(&self) -> SegmentId {
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when there is none: nobody writes 2^64 segments, a damaged name or row says so.
+    pub(crate) fn take_segment(&self) -> Result<SegmentId> {
         let mut seen = self.numbers();
-        seen.next_segment += 1;
-        SegmentId::from_u64(seen.next_segment - 1)
+        let taken = seen.next_segment;
+        seen.next_segment = taken.checked_add(1).ok_or_else(no_segment_number)?;
+        Ok(SegmentId::from_u64(taken))
     }
 
     /// Burns the numbers below these, whether their transaction happens or not.
@@ -300,6 +305,11 @@ impl Drop for StopOnPanic<'_> {
             self.0.stop(&Error::Poisoned { cause: "a commit panicked".to_owned() });
         }
     }
+}
+
+fn no_segment_number() -> Error {
+    let what = "a name or a row has the last number that a segment can have".to_owned();
+    Error::Corrupt { file: crate::segment::SEGMENTS.into(), offset: None, what }
 }
 
 fn bounds(options: &Options) -> Bounds {

@@ -2,7 +2,10 @@
 
 use crate::kit::{self, embed, kv_log, model, space};
 use lagdb::medium::MemoryMedium;
-use lagdb::{Database, Embedding, Error, ErrorKind, Id, Judgment, Outcome, Query, Strategy, Trajectory};
+use lagdb::{
+    Database, Embedding, Error, ErrorKind, Evidence, Id, Judgment, Outcome, Polarity, Query, Status, Strategy,
+    Trajectory,
+};
 use std::sync::Arc;
 
 fn is_invalid<T: std::fmt::Debug>(result: lagdb::Result<T>) -> bool {
@@ -152,6 +155,32 @@ fn a_refused_call_writes_nothing() {
     assert_eq!(medium.dump().into_keys().collect::<Vec<_>>(), before.1);
     assert!(database.verify(&mut |_| {}).unwrap().is_sound());
     assert_eq!(scope.snapshot().unwrap().len::<Trajectory>().unwrap(), 1);
+}
+
+/// A successor or evidence that is not there was stored, and two strategies could take each other's place and both vanish.
+#[test]
+fn references_lead_somewhere() {
+    let (_database, scope) = kit::in_memory();
+    let t = kit::remember(&scope, "t", None);
+    let mut tx = scope.begin().unwrap();
+    let ids = ["a", "b", "c"].map(|title| tx.put(&Strategy::new(title, "", "")).unwrap());
+    let before = tx.ids::<Strategy>().unwrap();
+    let mut superseded = Strategy::new("d", "", "");
+    (superseded.status, superseded.superseded_by) = (Status::Superseded, Some(Id::from_u64(999)));
+    assert!(matches!(tx.put(&superseded), Err(Error::Invalid { .. })), "nobody took its place");
+    let n_steps = tx.get(t).unwrap().unwrap().steps.len() as u32;
+    for (last_step, is_there) in [(n_steps, false), (n_steps - 1, true)] {
+        let mut strategy = Strategy::new("e", "", "");
+        strategy.provenance.evidence =
+            vec![Evidence { trajectory: t, first_step: 0, last_step, polarity: Polarity::Support }];
+        assert_eq!(tx.put(&strategy).is_ok(), is_there, "step {last_step} of {n_steps}");
+    }
+    tx.supersede_by(ids[0], ids[1]).unwrap();
+    tx.supersede_by(ids[1], ids[2]).unwrap();
+    for id in ids {
+        assert!(matches!(tx.supersede_by(ids[2], id), Err(Error::Invalid { .. })), "a circle");
+    }
+    assert_eq!(tx.ids::<Strategy>().unwrap().len(), before.len() + 1);
 }
 
 #[test]

@@ -31,6 +31,43 @@ fn an_orphan_is_unlinked_and_never_adopted() {
     assert!(segments.join("10.kv").exists(), "the numbers of orphans are burnt");
 }
 
+/// After a file with the last number of all, numbers began again at 0, and the next segment emptied a living one.
+#[test]
+fn a_stray_name_makes_no_number_be_given_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.lagdb");
+    let database = Database::open(&path).unwrap();
+    let scope = database.scope("s").unwrap();
+    let id = kit::remember(&scope, "t", Some(&kv_log(&model(1), 10, 1)));
+    drop((scope, database));
+    let stray = path.join("segments").join(format!("{}.kv", u64::MAX));
+    fs::write(&stray, b"stray").unwrap();
+    assert!(matches!(Database::open(&path), Err(Error::Corrupt { .. })));
+    // It was no segment of a living commit, and is gone: now there are numbers again.
+    let scope = Database::open(&path).unwrap().scope("s").unwrap();
+    for i in 0..3 {
+        kit::remember(&scope, &format!("u{i}"), Some(&kv_log(&model(1), 10, 2)));
+    }
+    let log = scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().unwrap().to_log().unwrap();
+    assert_eq!(log, kv_log(&model(1), 10, 1));
+}
+
+/// A segment is made under a number that nobody has; where a file has it all the same, it is not emptied.
+#[test]
+fn a_segment_is_not_written_over_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::open(dir.path()).unwrap();
+    let scope = database.scope("s").unwrap();
+    kit::remember(&scope, "t", Some(&kv_log(&model(1), 10, 1)));
+    let theirs = dir.path().join("segments/2.kv");
+    fs::write(&theirs, b"theirs").unwrap();
+    let mut tx = scope.begin().unwrap();
+    let id = tx.put(&kit::trajectory("u")).unwrap();
+    assert!(matches!(tx.put_kv_log(id, &kv_log(&model(1), 10, 2)), Err(Error::Corrupt { .. })));
+    drop(tx);
+    assert_eq!(fs::read(&theirs).unwrap(), b"theirs");
+}
+
 #[test]
 fn segments_whose_catalog_was_lost_are_no_orphans() {
     let dir = tempfile::tempdir().unwrap();

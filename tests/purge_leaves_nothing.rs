@@ -157,6 +157,46 @@ fn what_was_only_deleted_is_erased_too() {
     assert!(in_files(&medium.dump(), MARKER.as_bytes()).is_empty());
 }
 
+/// A trajectory that was deleted, or whose time was over, is no row any more: a purge of it found nothing to do, and what
+/// was learned from it alone stayed, active and with its words, as did its id in evidence and exposures.
+#[test]
+fn a_purge_of_what_was_deleted_takes_what_was_derived_from_it() {
+    let medium = MemoryMedium::new();
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("s").unwrap();
+    let lived = live(&scope);
+    let mut tx = scope.begin().unwrap();
+    tx.delete(lived.gone).unwrap();
+    tx.commit().unwrap();
+    assert!(scope.snapshot().unwrap().contains(lived.only).unwrap(), "a delete leaves what was learned");
+    let receipt = scope.purge(lived.gone).unwrap();
+    assert_eq!((receipt.digest, receipt.strategies.as_slice()), (None, [lived.only].as_slice()));
+    assert_eq!(receipt.stale, [lived.both, lived.replaced]);
+    check_gone(&scope, &lived);
+    assert!(in_files(&medium.dump(), MARKER.as_bytes()).is_empty());
+    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
+}
+
+/// Only active strategies were marked: a suspended one that lost evidence could be made active again with its old words.
+#[test]
+fn a_suspended_strategy_that_loses_evidence_is_stale() {
+    let (_database, scope) = kit::in_memory();
+    let lived = live(&scope);
+    let mut tx = scope.begin().unwrap();
+    tx.set_status(lived.both, Status::Suspended).unwrap();
+    tx.commit().unwrap();
+    let receipt = scope.purge(lived.gone).unwrap();
+    assert!(receipt.stale.contains(&lived.both));
+    let both = scope.snapshot().unwrap().get(lived.both).unwrap().unwrap();
+    assert_eq!(both.status, Status::Stale);
+    // Distilled again to the same words, it is active.
+    let mut tx = scope.begin().unwrap();
+    let again = Strategy { status: Status::Active, ..both };
+    assert_eq!(tx.put(&again).unwrap(), lived.both);
+    tx.commit().unwrap();
+    assert_eq!(scope.snapshot().unwrap().get(lived.both).unwrap().unwrap(), again);
+}
+
 #[test]
 fn a_purge_in_one_scope_leaves_the_others() {
     let (database, scope) = kit::in_memory();

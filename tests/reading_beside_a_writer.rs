@@ -14,6 +14,8 @@ fn a_reader_sees_one_commit_and_cannot_write() {
     assert!(matches!(Database::open(dir.path()), Err(Error::Locked { .. })));
 
     let reader = Database::options().read_only(true).open(dir.path()).unwrap();
+    let upkeep = reader.keep_up(lagdb::Upkeep::default());
+    assert!(matches!(upkeep, Err(Error::Invalid { .. })), "rounds that could only fail");
     kit::remember(&scope, "second", None);
     let seen = reader.scope("s").unwrap();
     let snapshot = seen.snapshot().unwrap();

@@ -120,6 +120,28 @@ fn upkeep_takes_it_out_and_all_that_is_derived_agrees() {
     assert!(report.is_sound(), "{report:?}");
 }
 
+/// Every strategy whose time was over was noted as expired, also one whose place another had taken: which one was lost.
+#[test]
+fn history_outlives_expiry() {
+    let database = Database::options().clock(|| 5).in_memory().unwrap();
+    let scope = database.scope("s").unwrap();
+    let mut tx = scope.begin().unwrap();
+    let put =
+        |tx: &mut lagdb::Transaction, title: &str| tx.put(&Strategy::new(title, "", "").expires_at_ms(5)).unwrap();
+    let ids = ["old", "new", "suspended", "stale"].map(|title| put(&mut tx, title));
+    tx.supersede_by(ids[0], ids[1]).unwrap();
+    tx.set_status(ids[2], Status::Suspended).unwrap();
+    tx.set_status(ids[3], Status::Stale).unwrap();
+    tx.commit().unwrap();
+    assert_eq!(database.expire(5).unwrap().strategies, 1, "the active one");
+    let snapshot = scope.snapshot().unwrap();
+    let found = ids.map(|id| snapshot.get(id).unwrap().unwrap());
+    assert_eq!(found[0].superseded_by, Some(ids[1]));
+    let statuses = found.map(|strategy| strategy.status);
+    assert_eq!(statuses, [Status::Superseded, Status::Expired, Status::Suspended, Status::Stale]);
+    assert_eq!(database.expire(u64::MAX).unwrap(), Expiry::default(), "once");
+}
+
 #[test]
 fn thousands_are_taken_out_in_every_scope() {
     let database = Database::options().clock(|| 5).in_memory().unwrap();

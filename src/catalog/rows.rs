@@ -211,9 +211,23 @@ impl Rows {
 
     /// As [`scan`](Self::scan), with values whose checksum nobody looked at yet.
     pub(crate) fn scan_raw(&self, table: Table, prefix: &Key, visit: &mut VisitRaw<'_>) -> Result<()> {
+        self.scan_raw_before(table, prefix, None, visit)
+    }
+
+    /// As [`scan_raw`](Self::scan_raw), of keys below `before` only.
+    pub(crate) fn scan_raw_before(
+        &self,
+        table: Table,
+        prefix: &Key,
+        before: Option<&Key>,
+        visit: &mut VisitRaw<'_>,
+    ) -> Result<()> {
         match self.changes(table, prefix) {
-            Some(changes) => self.scan_merged(table, prefix, changes, visit),
-            None => self.scan_below(table, prefix, visit),
+            Some(mut changes) => {
+                changes.retain(|key, _| before.is_none_or(|before| key < before));
+                self.scan_merged(table, prefix, before, changes, visit)
+            }
+            None => self.scan_below(table, prefix, before, visit),
         }
     }
 
@@ -226,11 +240,12 @@ impl Rows {
         &self,
         table: Table,
         prefix: &Key,
+        before: Option<&Key>,
         changes: BTreeMap<Key, Change>,
         visit: &mut VisitRaw<'_>,
     ) -> Result<()> {
         let mut changes = changes.into_iter().peekable();
-        self.scan_below(table, prefix, &mut |key, bytes| {
+        self.scan_below(table, prefix, before, &mut |key, bytes| {
             while let Some((changed, change)) = changes.next_if(|(changed, _)| changed.as_bytes() < key) {
                 change.map_or(Ok(()), |bytes| visit(changed.as_bytes(), &bytes))?;
             }
@@ -243,13 +258,15 @@ impl Rows {
         changes.try_for_each(|(key, change)| change.map_or(Ok(()), |bytes| visit(key.as_bytes(), &bytes)))
     }
 
-    fn scan_below(&self, table: Table, prefix: &Key, visit: &mut VisitRaw<'_>) -> Result<()> {
+    fn scan_below(&self, table: Table, prefix: &Key, before: Option<&Key>, visit: &mut VisitRaw<'_>) -> Result<()> {
+        let after_prefix = prefix.after_prefix();
+        let end = before.or(after_prefix.as_ref());
         guarded("scan", || match &self.transaction {
             Some(Transaction::Read(transaction)) => {
-                scan_bytes(&transaction.open_table(definition(table))?, prefix, visit)
+                scan_bytes(&transaction.open_table(definition(table))?, prefix, end, visit)
             }
             Some(Transaction::Write(transaction)) => {
-                scan_bytes(&transaction.open_table(definition(table))?, prefix, visit)
+                scan_bytes(&transaction.open_table(definition(table))?, prefix, end, visit)
             }
             None => Ok(Ok(())),
         })?
@@ -427,13 +444,15 @@ fn get_each(
 
 fn scan_bytes(
     table: &impl ReadableTable<&'static [u8], &'static [u8]>,
-    prefix: &Key,
+    from: &Key,
+    end: Option<&Key>,
     visit: &mut VisitRaw<'_>,
 ) -> Reading<Result<()>> {
-    let end = prefix.after_prefix();
-    let range = match &end {
-        Some(end) => table.range::<&[u8]>(prefix.as_bytes()..end.as_bytes())?,
-        None => table.range::<&[u8]>(prefix.as_bytes()..)?,
+    let range = match end {
+        // redb panics on a range that ends before it begins.
+        Some(end) if end <= from => return Ok(Ok(())),
+        Some(end) => table.range::<&[u8]>(from.as_bytes()..end.as_bytes())?,
+        None => table.range::<&[u8]>(from.as_bytes()..)?,
     };
     for entry in range {
         let (key, value) = entry?;

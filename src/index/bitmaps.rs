@@ -115,7 +115,8 @@ pub(crate) fn hour(ms: u64) -> u64 {
     ms / HOUR_MS
 }
 
-/// All ids of some hours, filed as `field` is.
+/// All ids of some hours, filed as `field` is. Rows of hours behind them are not read: of what is over by now, those are
+/// all that is still to come.
 pub(crate) fn load_hours(
     rows: &Rows,
     scope: ScopeId,
@@ -124,7 +125,8 @@ pub(crate) fn load_hours(
 ) -> Result<RoaringBitmap> {
     let mut all = RoaringBitmap::new();
     let any_hour = Key::of(field.key(scope).as_bytes().get(..VALUE_AT).unwrap_or_default());
-    rows.scan_raw(Table::Bitmaps, &any_hour, &mut |key, bytes| {
+    let behind = hours.end().checked_add(1).map(|hour| any_hour.clone().then(&number(hour)));
+    rows.scan_raw_before(Table::Bitmaps, &any_hour, behind.as_ref(), &mut |key, bytes| {
         // The value is 16 bytes; hours fill the lower eight.
         if Key::u64_at(key, VALUE_AT + 8).is_some_and(|hour| hours.contains(&hour)) {
             all |= parse(key, value::open(Table::Bitmaps, key, bytes)?)?;

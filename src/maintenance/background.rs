@@ -85,13 +85,16 @@ impl Database {
     /// Begins to take out what is over and to keep debt and disk use within bounds, until the handle is dropped.
     ///
     /// # Errors
-    /// [`Error::Invalid`] naming the field that makes no sense, [`Error::Io`] when there can be no thread.
+    /// [`Error::Invalid`] naming the field that makes no sense, or for a database that is only read; [`Error::Io`] when there can be no thread.
     pub fn keep_up(&self, upkeep: Upkeep) -> Result<UpkeepHandle> {
         if !(0.0..=1.0).contains(&upkeep.dead_share) {
             return Err(Error::invalid("dead_share", upkeep.dead_share));
         }
         if upkeep.bytes_per_second == 0 {
             return Err(Error::invalid("bytes_per_second", 0));
+        }
+        if self.store().options.read_only {
+            return Err(Error::invalid("upkeep", "the database was opened to be read only"));
         }
         let shared = Arc::<Shared>::default();
         let (database, of_thread) = (self.clone(), shared.clone());

@@ -1,7 +1,7 @@
 //! Expiry: what is over is taken out. Searches pass over it from the moment on; this is for the bytes, and for the record.
 //!
 //! A trajectory is deleted, with all that belongs to it, as [`Transaction::delete`](crate::Transaction::delete) does. A
-//! strategy stays as history: its status becomes [`Status::Expired`]. A few at a time, so that other writers get their turn.
+//! strategy that is active stays as history: its status becomes [`Status::Expired`]. A few at a time, so that other writers get their turn.
 
 use crate::db::Scope;
 use crate::record::{Status, Strategy, Trajectory};
@@ -67,8 +67,8 @@ fn expire_some(scope: &Scope, now_ms: u64) -> Result<Expiry> {
         expired.trajectories += u64::from(tx.delete(id)?);
     }
     for id in strategies {
-        // It may have been deleted meanwhile.
-        if tx.contains(id)? {
+        // It may have been deleted or superseded meanwhile.
+        if tx.get(id)?.is_some_and(|strategy| strategy.status == Status::Active) {
             tx.set_status(id, Status::Expired)?;
             expired.strategies += 1;
         }

@@ -214,13 +214,17 @@ impl Among {
     }
 }
 
+/// Every status but active.
+pub(super) fn inactive() -> Filter {
+    Filter::any_of(Status::ALL.into_iter().filter(|status| *status != Status::Active).map(Filter::status))
+}
+
 /// The filters of a query; unless they ask for it, also that a record is not over, and that a strategy is active.
 pub(super) fn filters_of<R: Record>(query: &Query, now_ms: u64) -> Vec<Filter> {
     let mut filters = query.filters.clone();
     if R::KIND == RecordKind::Strategy && !filters.iter().any(Filter::names_status) {
         // Said by what it is not: a lost row then lets something in, which is noticed, and never hides anything.
-        let inactive = Status::ALL.into_iter().filter(|status| *status != Status::Active);
-        filters.push(!Filter::any_of(inactive.map(Filter::status)));
+        filters.push(!inactive());
     }
     if !query.filters.iter().any(Filter::names_expiry) {
         filters.push(!Filter::expired_at(now_ms));

@@ -40,6 +40,11 @@ pub(crate) struct Pushed {
 impl PendingSegment {
     pub(crate) fn create(medium: Arc<dyn Medium>, id: SegmentId) -> Result<Self> {
         let name = file_name(id);
+        // A number is never given twice; if it was, the file is another segment's, and `create` would empty it.
+        if medium.open_to_read(&name).is_ok() {
+            let what = "the file is there already, under a number that was never given".to_owned();
+            return Err(Error::Corrupt { file: name.into(), offset: None, what });
+        }
         let file = medium.create(&name).map_err(|source| Error::io("create", &name, source))?;
         let writer = Some(SegmentWriter::new(id.as_u64()));
         Ok(Self { id, medium, file, writer, written_bytes: 0, is_finished: false })

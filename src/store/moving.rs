@@ -134,7 +134,7 @@ impl Copies<'_> {
         let view = self.store.segments.read(Located { segment, row, row_group }, Precision::Exact)?;
         let mut pending = match self.pending.take() {
             Some(pending) => pending,
-            None => PendingSegment::create(self.store.medium.clone(), self.store.take_segment())?,
+            None => PendingSegment::create(self.store.medium.clone(), self.store.take_segment()?)?,
         };
         let pushed = pending.push_view(&view)?;
         let (segment, row_group) = (pending.id().as_u64(), pushed.row_group.0);

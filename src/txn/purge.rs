@@ -30,14 +30,18 @@ impl Transaction {
     pub(crate) fn purge(&mut self, id: Id<Trajectory>) -> Result<Purged> {
         self.whole(|tx| {
             let mut purged = Purged::default();
-            if let (Some(scope), Some(trajectory)) = (tx.scope, tx.get(id)?) {
-                purged.n_judgments = tx.judgments(id)?.len() as u64;
-                purged.kv_logs = tx.kv_log_rows(id)?.logs;
-                purged.digest = Some(*blake3::hash(&archived(trajectory.encode())?.1).as_bytes());
+            if let Some(scope) = tx.scope {
+                // It may have been deleted before; what was derived from it was not.
+                let trajectory = tx.get(id)?;
                 let citing = tx.strategies_from(id)?;
-                tx.remove_record(scope, id, &trajectory)?;
+                if let Some(trajectory) = &trajectory {
+                    purged.n_judgments = tx.judgments(id)?.len() as u64;
+                    purged.kv_logs = tx.kv_log_rows(id)?.logs;
+                    purged.digest = Some(*blake3::hash(&archived(trajectory.encode())?.1).as_bytes());
+                    tx.remove_record(scope, id, trajectory)?;
+                }
                 for strategy in citing {
-                    tx.purge_evidence(scope, strategy, id, &trajectory, &mut purged)?;
+                    tx.purge_evidence(scope, strategy, id, trajectory.as_ref(), &mut purged)?;
                 }
                 tx.forget_rows(&Field::Evidence(id).key(scope))?;
                 tx.forget_offers(scope, Offered::KvLog(id))?;
@@ -56,7 +60,7 @@ impl Transaction {
         scope: ScopeId,
         id: Id<Strategy>,
         from: Id<Trajectory>,
-        trajectory: &Trajectory,
+        trajectory: Option<&Trajectory>,
         purged: &mut Purged,
     ) -> Result<()> {
         let Some(before) = self.get(id)? else { return Ok(()) };
@@ -66,13 +70,13 @@ impl Transaction {
             purged.strategies.push(id);
             return self.remove_record(scope, id, &before);
         }
-        if before.status == Status::Active {
+        if matches!(before.status, Status::Active | Status::Suspended | Status::Stale) {
             after.status = Status::Stale;
+            purged.stale.push(id);
         }
-        purged.stale.push(id);
         self.replace_strategy(scope, id, &before, &after)?;
         let inherited = still_inherited(self, &after)?;
-        for field in lineage(trajectory).filter(|field| !inherited.contains(&field.key(scope))) {
+        for field in trajectory.into_iter().flat_map(lineage).filter(|field| !inherited.contains(&field.key(scope))) {
             bitmaps::remove(&self.rows, scope, field, id.as_u64())?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use super::Transaction;
 use crate::record::{Record, Status, Strategy};
 use crate::{Error, Id, Result};
+use std::collections::BTreeSet;
 
 impl Transaction {
     /// Changes the status of a strategy to one that needs no successor.
@@ -17,12 +18,16 @@ impl Transaction {
     /// Notes that `successor` took the place of the strategy `id`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when one of them is not there, or when they are the same.
+    /// [`Error::Invalid`] when one of them is not there, or when `id` would come to take its own place.
     pub fn supersede_by(&mut self, id: Id<Strategy>, successor: Id<Strategy>) -> Result<()> {
-        if id == successor {
-            return Err(Error::invalid("successor", format!("strategy {id} cannot take its own place")));
-        }
         self.scope_of(successor)?;
+        let (mut next, mut seen) = (Some(successor), BTreeSet::new());
+        while let Some(later) = next.filter(|later| seen.insert(*later)) {
+            if later == id {
+                return Err(Error::invalid("successor", format!("strategy {id} cannot take its own place")));
+            }
+            next = self.get(later)?.and_then(|strategy| strategy.superseded_by);
+        }
         self.change_status(id, Status::Superseded, Some(successor))
     }
 

@@ -9,7 +9,9 @@ use crate::catalog::row::{KvLogRow, ScopeRow, State};
 use crate::catalog::spaces::{Role, Spaces};
 use crate::catalog::{Key, Rows, ScopeId, Table};
 use crate::index::bitmaps::{self, Field};
-use crate::record::{Embedding, EmbeddingSpace, Judgment, Record, Trajectory, codec, codec::Versioned};
+use crate::record::{
+    Embedding, EmbeddingSpace, Judgment, Record, Status, Strategy, Trajectory, codec, codec::Versioned,
+};
 use crate::segment::{FinishedSegment, PendingSegment};
 use crate::store::{Store, WriterTurn, find_scope};
 use crate::{CommitId, Error, Id, Result};
@@ -62,7 +64,8 @@ impl Transaction {
     }
 
     /// Makes sure that this scope has a record of this content, and returns its id: that of the one that is there
-    /// ([`find`](Snapshot::find)), or a new one. So to put twice, after a time-out or in an import, is to put once.
+    /// ([`find`](Snapshot::find)), or a new one. So to put twice, after a time-out or in an import, is to put once. A
+    /// strategy that was [stale](Status::Stale) has been distilled again to the same words, and is active from now on.
     ///
     /// A strategy is stored with the trust of the least trusted trajectory of its evidence, if that is less than its own.
     ///
@@ -74,9 +77,19 @@ impl Transaction {
         let lowered = self.believable(record)?;
         let record = lowered.as_ref().unwrap_or(record);
         match self.find(record)? {
-            Some(id) => Ok(id),
+            Some(id) => self.revive(record, id),
             None => self.put_new(record),
         }
+    }
+
+    /// A stale strategy becomes active when it is put again.
+    fn revive<R: Record>(&mut self, record: &R, id: Id<R>) -> Result<Id<R>> {
+        let is_active = record.as_strategy().is_some_and(|strategy| strategy.status == Status::Active);
+        let strategy = Id::<Strategy>::from_u64(id.as_u64());
+        if is_active && self.get(strategy)?.is_some_and(|found| found.status == Status::Stale) {
+            self.set_status(strategy, Status::Active)?;
+        }
+        Ok(id)
     }
 
     /// Adds a record, also beside one of the same content, and returns its id, which no other record of the database has
@@ -294,7 +307,7 @@ impl Transaction {
         let segment = match self.segment.take() {
             Some(segment) => segment,
             None => {
-                let id = self.store.take_segment();
+                let id = self.store.take_segment()?;
                 self.numbers.next_segment = id.as_u64() + 1;
                 self.view.pending = Some(id);
                 PendingSegment::create(self.store.medium.clone(), id)?
@@ -336,7 +349,18 @@ impl Transaction {
 
     fn check_evidence<R: Record>(&self, record: &R) -> Result<()> {
         let Some(strategy) = record.as_strategy() else { return Ok(()) };
-        strategy.provenance.evidence.iter().try_for_each(|evidence| self.scope_of(evidence.trajectory).map(drop))
+        if let Some(successor) = strategy.superseded_by {
+            self.scope_of(successor)?;
+        }
+        for evidence in &strategy.provenance.evidence {
+            self.scope_of(evidence.trajectory)?;
+            let n_steps = self.get(evidence.trajectory)?.map_or(0, |trajectory| trajectory.steps.len());
+            if evidence.last_step as usize >= n_steps.max(1) {
+                let detail = format!("step {} of trajectory {}, of {n_steps}", evidence.last_step, evidence.trajectory);
+                return Err(Error::invalid("evidence", detail));
+            }
+        }
+        Ok(())
     }
 
     /// The record with less trust, if its evidence deserves less than it claims.
