@@ -17,7 +17,7 @@ impl Bits<'_> {
         number
     }
 
-    fn to_byte(&mut self) {
+    fn align(&mut self) {
         self.1 = self.1.next_multiple_of(8);
     }
 
@@ -25,7 +25,7 @@ impl Bits<'_> {
         let mut numbers = vec![0; n];
         for shift in (0..n_bits).step_by(8) {
             numbers.iter_mut().for_each(|x| *x |= self.next((n_bits - shift).min(8)) << shift);
-            self.to_byte();
+            self.align();
         }
         numbers
     }

@@ -26,6 +26,8 @@ pub(crate) struct Page<'a> {
     pub(crate) bytes: &'a [u8],
     /// Of the page in the segment.
     pub(crate) offset: u64,
+    /// Whether its numbers are copied past the caches, where the processor can.
+    pub(crate) is_past_caches: bool,
 }
 
 impl<'a> Page<'a> {
@@ -160,6 +162,12 @@ impl<'a> Page<'a> {
     fn read_rows_by_table(&self, rows: Range<usize>, mut out: Out<'_>) -> Result<()> {
         let row_bytes = self.shape.row_bytes();
         let (numbers, table) = self.rows_by_table(rows)?;
+        if self.is_past_caches
+            && let Out::Bytes(out) = &mut out
+            && let Some(matches) = crc::copy_past_caches(numbers, row_bytes, table, out)
+        {
+            return if matches { Ok(()) } else { self.check_rows(numbers, table) };
+        }
         let rows_per_block = (BLOCK_BYTES / row_bytes).next_multiple_of(3).max(3);
         for (block, crcs) in numbers.chunks(rows_per_block * row_bytes).zip(table.chunks(rows_per_block)) {
             self.check_rows(block, crcs)?;

@@ -191,7 +191,7 @@ fn lanes_are_the_same_everywhere_and_give_back_their_symbols() {
 /// Lanes that begin anywhere and end nowhere.
 #[test]
 fn any_bits_decode_to_the_same_symbols_everywhere() {
-    let table: [u8; 64] = noise(64, 22).iter().map(|byte| byte % 248 | 1).collect::<Vec<_>>().try_into().unwrap();
+    let table: [u8; 64] = noise(64, 22).iter().map(|byte| (byte % 248) | 1).collect::<Vec<_>>().try_into().unwrap();
     for n_bytes in [0, 5, 8, 9, 700, 3000] {
         let bytes = noise(n_bytes, 23);
         let on = |target| {

@@ -159,7 +159,7 @@ mod tests {
     /// Six bits are the limit; without it the rarest would have sixteen.
     #[test]
     fn lengths_are_short_where_symbols_are_many() {
-        let code = Code::of(&std::array::from_fn(|i| 3 << (31 - i) / 2 | (31 - i as u32) & 1));
+        let code = Code::of(&std::array::from_fn(|i| (3 << ((31 - i) / 2)) + ((31 - i as u32) & 1)));
         let lengths = code.lengths;
         assert!(lengths.is_sorted() && lengths[0] == 3 && lengths[31] == 6, "{lengths:?}");
         assert_eq!(Code::of(&[1; 32]).lengths, [5; 32]);

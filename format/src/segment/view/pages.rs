@@ -146,6 +146,7 @@ impl KvLogView<'_> {
             stored,
             bytes: self.bytes(),
             offset: self.row_group.offset.saturating_add(stored.start as u64),
+            is_past_caches: false,
         })
     }
 

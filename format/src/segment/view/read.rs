@@ -11,6 +11,10 @@ use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 
+/// So much is not kept in the caches while it is copied: half of what many cores have to themselves. Ordinary stores first read
+/// what they overwrite.
+const LEAST_BYTES_PAST_CACHES: usize = 1 << 19;
+
 /// Some rows of a page and the room for them.
 struct Work<'a> {
     /// Its levels, the base first.
@@ -109,13 +113,16 @@ impl KvLogView<'_> {
 
     fn read_pages<'a>(&'a self, layer: u32, part: Part, mut out: Out<'a>) -> Result<()> {
         let row_numbers = self.row_group.shape.row_bytes() / self.element().n_bytes();
+        let is_past_caches = matches!(&out, Out::Bytes(bytes) if bytes.len() >= LEAST_BYTES_PAST_CACHES);
         let mut works = Vec::new();
         for number in self.part(layer, part)? {
             let Some(page) = self.page(number) else { continue };
             let n_rows = self.rows_read(&page.place) as usize;
             if n_rows > 0 {
                 let out = out.take(n_rows * row_numbers, self.element())?;
-                works.push(Work { page: self.levels(number), rows: 0..n_rows, out });
+                let mut page = self.levels(number);
+                page.iter_mut().for_each(|page| page.is_past_caches = is_past_caches);
+                works.push(Work { page, rows: 0..n_rows, out });
             }
         }
         run(works, self.n_threads)
