@@ -1,6 +1,7 @@
 //! Two tenants in one database: no public path of the one leads to anything of the other, not even with its ids.
 
 use crate::kit::{self, embed, kv_log, model};
+use lagdb::format::Precision;
 use lagdb::{
     Database, Error, Exposure, Filter, Id, Judgment, Offered, Outcome, Polarity, Query, Record, Status, Strategy,
     StrategyKind, Trajectory,
@@ -42,6 +43,14 @@ fn nothing_can_be_read() {
         assert!(snapshot.embedding(id).unwrap().is_none() && snapshot.embedding(strategy).unwrap().is_none());
         assert!(snapshot.kv_logs(id).unwrap().is_empty() && snapshot.kv_log(id, &model(1)).unwrap().is_none());
         assert!(snapshot.kv_log_mismatch(id, &model(2)).unwrap().is_none());
+        assert!(snapshot.kv_log_at(id, &model(1), Precision::Base).unwrap().is_none());
+        assert!(snapshot.embedding_in(id, embed("x").space()).unwrap().is_none());
+        assert!(snapshot.find(&kit::trajectory("cancel a flight")).unwrap().is_none());
+        assert!(snapshot.near_duplicate::<Trajectory>(&embed("cancel a flight"), 0.99).unwrap().is_none());
+        let nearest = snapshot.nearest::<Trajectory>(&Query::near(embed("cancel a flight"))).unwrap();
+        assert!(nearest.hits.iter().all(|(found, _)| *found != id) && nearest.hits.len() <= 1);
+        assert!(snapshot.nearest::<Strategy>(&Query::near(embed("ask first"))).unwrap().hits.is_empty());
+        assert!(snapshot.near_duplicate::<Strategy>(&embed("ask first"), -1.0).unwrap().is_none());
         assert!(snapshot.guard("cancel(*)").unwrap().is_empty() && snapshot.guard_error("409").unwrap().is_empty());
         assert!(snapshot.exposures(id).unwrap().is_empty());
         assert!(snapshot.exposed_to(Offered::Strategy(strategy)).unwrap().is_empty());
