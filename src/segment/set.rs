@@ -92,23 +92,23 @@ impl SegmentSet {
     /// Reads a KV log, as much of it as the precision needs, and checks every page that was read: what is found later,
     /// through the view, has no file to name.
     pub(crate) fn read(&self, located: Located, precision: Precision) -> Result<KvLogView<'static>> {
-        self.or_outdated(located, self.read_living(located, precision))
+        self.or_outdated(located.segment, self.read_living(located, precision))
     }
 
     /// The model that made a KV log, as its segment's footer says: nothing else of the log is read.
     pub(crate) fn fingerprint(&self, located: Located) -> Result<ModelFingerprint> {
         let segment = self.open(located.segment, &located.row);
         self.or_outdated(
-            located,
+            located.segment,
             segment.and_then(|segment| segment.row_group(located).map(RowGroup::fingerprint).copied()),
         )
     }
 
     /// What was read, or that another process gave the segment up meanwhile.
-    fn or_outdated<T>(&self, located: Located, read: Result<T>) -> Result<T> {
+    pub(crate) fn or_outdated<T>(&self, segment: SegmentId, read: Result<T>) -> Result<T> {
         match read {
-            Err(Error::Corrupt { .. }) if self.is_beside && self.is_gone(located.segment) => {
-                Err(Error::Outdated { what: format!("{} was given up", file_name(located.segment)) })
+            Err(Error::Corrupt { .. }) if self.is_beside && self.is_gone(segment) => {
+                Err(Error::Outdated { what: format!("{} was given up", file_name(segment)) })
             }
             read => read,
         }
