@@ -66,8 +66,8 @@ pub(crate) struct Located {
 }
 
 /// A segment's file, found to be the one that was written.
-struct OpenSegment {
-    file: Arc<dyn MediumFile>,
+pub(super) struct OpenSegment {
+    pub(super) file: Arc<dyn MediumFile>,
     footer: Arc<Footer>,
 }
 
@@ -190,21 +190,8 @@ impl SegmentSet {
     }
 }
 
-/// All bytes of a segment, if it has the length and the footer that the catalog says.
-pub(crate) fn read_whole(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<Vec<u8>> {
-    let segment = open_file(medium, id, row)?;
-    read_range(&*segment.file, &file_name(id), 0, row.len)
-}
-
-/// All bytes of a segment's file, whatever they are.
-pub(crate) fn read_file(medium: &dyn Medium, id: SegmentId) -> Result<Vec<u8>> {
-    let name = file_name(id);
-    let file = medium.open_to_read(&name).map_err(|source| Error::io("open", &name, source))?;
-    let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
-    read_range(&*file, &name, 0, len)
-}
-
-fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
+/// A segment's file, if it has the length and the footer that the catalog says.
+pub(super) fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
     let name = file_name(id);
     let file = open_named(medium, id)?;
     let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
@@ -220,7 +207,7 @@ fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<Ope
     Ok(OpenSegment { file, footer: Arc::new(footer) })
 }
 
-fn open_named(medium: &dyn Medium, id: SegmentId) -> Result<Arc<dyn MediumFile>> {
+pub(super) fn open_named(medium: &dyn Medium, id: SegmentId) -> Result<Arc<dyn MediumFile>> {
     let name = file_name(id);
     medium.open_to_read(&name).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => corrupt(&name, None, "the file is missing".to_owned()),
@@ -235,7 +222,7 @@ fn parse_footer(end: &[u8], len: u64, id: SegmentId) -> lagdb_format::Result<Foo
     Footer::parse(footer, &located, id.as_u64())
 }
 
-fn read_range(file: &dyn MediumFile, name: &str, offset: u64, n_bytes: u64) -> Result<Vec<u8>> {
+pub(super) fn read_range(file: &dyn MediumFile, name: &str, offset: u64, n_bytes: u64) -> Result<Vec<u8>> {
     let n_bytes =
         usize::try_from(n_bytes).map_err(|_| corrupt(name, Some(offset), "too long for this machine".to_owned()))?;
     let mut bytes = Vec::new();
