@@ -251,20 +251,26 @@ impl Store {
         seen.next_scope = seen.next_scope.max(given.next_scope);
     }
 
-    /// Unlinks segments as soon as no snapshot from before `commit` is left.
+    /// Unlinks segments as soon as no snapshot from before `commit` is left, and those that the disk did not let go before.
     pub(crate) fn retire(&self, commit: CommitId, dead: Vec<SegmentId>) {
         let now = self.pins.retire(commit, dead);
-        self.segments.unlink(now);
+        self.unlink(now);
     }
 
-    /// Segments that are given up and still read.
+    /// Unlinks segments that no commit names; those that the disk does not let go wait for the next that are retired.
+    fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
+        let refused = self.segments.unlink(ids);
+        self.pins.refuse(refused);
+    }
+
+    /// Segments that are given up and still there: read by snapshots, or not let go by the disk.
     pub(crate) fn waiting(&self) -> Vec<SegmentId> {
         self.pins.waiting()
     }
 
     /// Unlinks what the end of a snapshot set free.
     pub(crate) fn unpin(&self, pin: &mut Pin) {
-        self.segments.unlink(pin.release());
+        self.unlink(pin.release());
     }
 
     /// Fails when the store stopped.

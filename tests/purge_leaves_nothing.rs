@@ -1,11 +1,13 @@
 //! A purged trajectory is on no path and in no file: not its words, not its keys and values, not what was learned from
 //! it alone; and a receipt says what went.
 
+use crate::kit::refusing::RefusingMedium;
 use crate::kit::{self, embed, kv_log, model};
 use lagdb::medium::{Damage, FailingMedium, Fault, MemoryMedium};
 use lagdb::{
     Database, Evidence, Exposure, Id, Judgment, Offered, Outcome, Polarity, Query, Scope, Status, Strategy, Trajectory,
 };
+use std::path::Path;
 use std::sync::Arc;
 
 const MARKER: &str = "zanzibar-marker-7081";
@@ -223,6 +225,39 @@ fn a_snapshot_keeps_what_it_reads_and_the_receipt_says_so() {
     assert_eq!(pinned.kv_log(lived.gone, &model(1)).unwrap().unwrap().to_log().unwrap(), kv_log(&model(1), 40, 3));
     drop(pinned);
     assert!(in_files(&medium.dump(), &numbers(3)).is_empty());
+}
+
+/// One commit with a KV log of each of these seeds, and so one segment.
+fn logs_in_one_segment(scope: &Scope, seeds: &[u32]) -> Vec<Id<Trajectory>> {
+    let mut tx = scope.begin().unwrap();
+    let put = |seed: &u32| {
+        let id = tx.put_new(&kit::trajectory(&format!("log {seed}"))).unwrap();
+        tx.put_kv_log(id, &kv_log(&model(1), 40, *seed)).unwrap();
+        id
+    };
+    let ids = seeds.iter().map(put).collect();
+    tx.commit().unwrap();
+    ids
+}
+
+/// An unlink that the disk refused was only logged: the receipt said that the file was given up, and all of it was there.
+#[test]
+fn a_file_that_the_disk_does_not_let_go_is_on_the_receipt() {
+    let medium = RefusingMedium::default();
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("s").unwrap();
+    let ids = logs_in_one_segment(&scope, &[11, 12]);
+    medium.refuse(Some("1.kv"));
+    let receipt = scope.purge(ids[0]).unwrap();
+    assert_eq!(in_files(&medium.files.dump(), &numbers(11)), ["segments/1.kv"]);
+    assert_eq!(receipt.waiting, [Path::new("segments/1.kv")]);
+    let again = scope.purge(ids[0]).unwrap();
+    assert_eq!(again.waiting, [Path::new("segments/1.kv")], "it is still there");
+    medium.refuse(None);
+    let receipt = scope.purge(ids[0]).unwrap();
+    assert!(receipt.waiting.is_empty(), "{receipt:?}");
+    assert!(in_files(&medium.files.dump(), &numbers(11)).is_empty());
+    assert!(!in_files(&medium.files.dump(), &numbers(12)).is_empty());
 }
 
 /// Once the purge is committed its bytes go, whatever comes between: the next open finishes it.

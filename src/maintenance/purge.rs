@@ -4,8 +4,9 @@ use crate::catalog::CATALOG;
 use crate::db::Scope;
 use crate::record::{Strategy, Trajectory};
 use crate::segment::file_name;
-use crate::{CommitId, Id, Result};
+use crate::{CommitId, Id, Result, SegmentId};
 use lagdb_format::Digest;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// What a purge removed.
@@ -28,7 +29,8 @@ pub struct PurgeReceipt {
     pub stale: Vec<Id<Strategy>>,
     /// Files that were given up or written anew.
     pub files: Vec<PathBuf>,
-    /// Of these, files that a snapshot still reads: they go when it ends.
+    /// Of these, files that are still there, also such as were given up before. What a snapshot still reads goes when it
+    /// ends; what the disk did not let go is tried again by the next purge or compaction, and at the next open.
     pub waiting: Vec<PathBuf>,
     /// Bytes of catalog and segments before.
     pub bytes_before: u64,
@@ -64,10 +66,11 @@ impl Scope {
         let mut tx = self.begin()?;
         let purged = tx.purge(id)?;
         let commit = tx.commit()?;
-        let erased = store.erase()?;
-        let names = |ids: &mut dyn Iterator<Item = crate::SegmentId>| ids.map(|id| file_name(id).into()).collect();
-        let waiting: Vec<PathBuf> = names(&mut store.waiting().into_iter().filter(|id| erased.contains(id)));
-        let mut files: Vec<PathBuf> = names(&mut erased.into_iter());
+        let mut erased = store.erase()?;
+        let waiting: BTreeSet<_> = store.waiting().into_iter().collect();
+        erased.extend(&waiting);
+        let names = |ids: BTreeSet<SegmentId>| ids.into_iter().map(|id| file_name(id).into()).collect();
+        let (mut files, waiting): (Vec<PathBuf>, Vec<PathBuf>) = (names(erased), names(waiting));
         files.push(CATALOG.into());
         Ok(PurgeReceipt {
             trajectory: id,

@@ -146,20 +146,28 @@ impl SegmentSet {
         Ok(segment)
     }
 
-    /// Takes the names of segments away that no commit names. Errors are left to the next open.
-    pub(crate) fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
-        let mut any = false;
+    /// Takes the names of segments away that no commit names. Returns those that may still have one, or have it again
+    /// after a crash: to be tried again; at the latest the next open does.
+    pub(crate) fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) -> Vec<SegmentId> {
+        let (mut gone, mut refused) = (Vec::new(), Vec::new());
         for id in ids {
             self.footers().forget(id);
             match self.medium.unlink(&file_name(id)) {
-                Ok(()) => any = true,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => tracing::warn!(segment = id.as_u64(), %error, "a dead segment was not unlinked"),
+                Ok(()) => gone.push(id),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => gone.push(id),
+                Err(error) => {
+                    tracing::warn!(segment = id.as_u64(), %error, "a dead segment was not unlinked");
+                    refused.push(id);
+                }
             }
         }
-        if any && let Err(error) = self.medium.sync_dir(SEGMENTS) {
+        if !gone.is_empty()
+            && let Err(error) = self.medium.sync_dir(SEGMENTS)
+        {
             tracing::warn!(%error, "unlinked segments may come back");
+            refused.append(&mut gone);
         }
+        refused
     }
 
     /// Makes the names of new segments durable.

@@ -29,6 +29,8 @@ impl Store {
         let uses = segment_uses(&rows);
         drop(rows);
         self.unpin(&mut pin);
+        // Tries again what the disk did not let go.
+        self.retire(commit, Vec::new());
         let dead: BTreeSet<_> = uses?.into_iter().filter(|(_, of)| of.has_dead()).map(|(id, _)| id).collect();
         if !dead.is_empty() {
             self.move_out(&dead, &mut |_| Ok(()))?;

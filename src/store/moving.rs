@@ -86,7 +86,7 @@ impl Store {
             Err(error) => {
                 self.stop_if_unknown(&error);
                 // No commit names them, and none will.
-                self.segments.unlink(copies.segments.iter().map(|(id, _)| *id));
+                self.unlink(copies.segments.iter().map(|(id, _)| *id));
                 Err(error)
             }
         }
