@@ -19,11 +19,12 @@ mod rewriting;
 mod writer;
 
 pub(crate) use beside::copy_catalog;
-pub(crate) use erasing::mark_erasing;
+pub(crate) use erasing::{is_erasing, mark_erasing};
 pub(crate) use group::Ticket;
 pub(crate) use latest::{LATEST, check_latest, read_latest};
 pub(crate) use moving::{SegmentUse, scan_kv_logs, segment_uses};
 pub(crate) use pins::Pin;
+pub(crate) use rewriting::Anew;
 pub(crate) use writer::WriterTurn;
 
 use crate::catalog::row::{ScopeRow, SegmentRow, State};
@@ -107,7 +108,7 @@ impl Store {
         let behind = highest.checked_add(1).ok_or_else(no_segment_number)?;
         numbers.next_segment = numbers.next_segment.max(behind);
         let store = Self { lock: Some(lock), ..Self::of(catalog, medium, segments, vectors, options, numbers) };
-        store.finish_erasing()?;
+        store.try_to_finish_erasing()?;
         store.retain()?;
         Ok(store)
     }
