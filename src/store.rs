@@ -19,12 +19,11 @@ mod rewriting;
 mod writer;
 
 pub(crate) use beside::copy_catalog;
-pub(crate) use erasing::{is_erasing, mark_erasing};
+pub(crate) use erasing::mark_erasing;
 pub(crate) use group::Ticket;
 pub(crate) use latest::{LATEST, check_latest, read_latest};
 pub(crate) use moving::{SegmentUse, scan_kv_logs, segment_uses};
 pub(crate) use pins::Pin;
-pub(crate) use rewriting::Anew;
 pub(crate) use writer::WriterTurn;
 
 use crate::catalog::row::{ScopeRow, SegmentRow, State};
@@ -35,7 +34,7 @@ use crate::medium::{LOCK, Lock, LockError, Medium};
 use crate::options::Options;
 use crate::segment::{FinishedSegment, SEGMENTS, SegmentSet};
 use crate::{CommitId, Error, Result, SegmentId};
-use group::Group;
+use group::{Flush, Group};
 use latest::Latest;
 use pins::Pins;
 use retention::Retained;
@@ -108,7 +107,7 @@ impl Store {
         let behind = highest.checked_add(1).ok_or_else(no_segment_number)?;
         numbers.next_segment = numbers.next_segment.max(behind);
         let store = Self { lock: Some(lock), ..Self::of(catalog, medium, segments, vectors, options, numbers) };
-        store.try_to_finish_erasing()?;
+        store.finish_erasing()?;
         store.retain()?;
         Ok(store)
     }
@@ -204,16 +203,21 @@ impl Store {
         let synced = segment.map_or(Ok(()), FinishedSegment::sync);
         let durable = synced.and_then(|()| {
             self.group.wait(ticket, &|| self.check_running(), &|flush| {
-                if flush.has_segments {
-                    self.segments.sync_names()?;
-                }
-                self.catalog().commit(&flush.layers)?;
-                self.note_latest(&flush.layers);
-                self.retain()
+                // Stopped at once: nobody else may try again what failed, for a sync that failed fails once.
+                self.flush(flush).inspect_err(|error| self.stop(error))
             })
         });
         drop(stopping);
         durable.inspect_err(|error| self.stop(error))
+    }
+
+    fn flush(&self, flush: &Flush) -> Result<()> {
+        if flush.has_segments {
+            self.segments.sync_names()?;
+        }
+        self.catalog().commit(&flush.layers)?;
+        self.note_latest(&flush.layers);
+        self.retain()
     }
 
     /// Waits until nothing is staged. The caller holds the writer's turn.
@@ -252,26 +256,20 @@ impl Store {
         seen.next_scope = seen.next_scope.max(given.next_scope);
     }
 
-    /// Unlinks segments as soon as no snapshot from before `commit` is left, and those that the disk did not let go before.
+    /// Unlinks segments as soon as no snapshot from before `commit` is left.
     pub(crate) fn retire(&self, commit: CommitId, dead: Vec<SegmentId>) {
         let now = self.pins.retire(commit, dead);
-        self.unlink(now);
+        self.segments.unlink(now);
     }
 
-    /// Unlinks segments that no commit names; those that the disk does not let go wait for the next that are retired.
-    fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
-        let refused = self.segments.unlink(ids);
-        self.pins.refuse(refused);
-    }
-
-    /// Segments that are given up and still there: read by snapshots, or not let go by the disk.
+    /// Segments that are given up and still read.
     pub(crate) fn waiting(&self) -> Vec<SegmentId> {
         self.pins.waiting()
     }
 
     /// Unlinks what the end of a snapshot set free.
     pub(crate) fn unpin(&self, pin: &mut Pin) {
-        self.unlink(pin.release());
+        self.segments.unlink(pin.release());
     }
 
     /// Fails when the store stopped.

@@ -136,6 +136,10 @@ impl Disk {
         self.unsynced_names = rest;
     }
 
+    pub(super) fn forget_names(&mut self, dir: &str) {
+        self.unsynced_names.retain(|change| change.op.dir() != dir);
+    }
+
     fn file(&mut self, index: usize) -> io::Result<&mut File> {
         self.files.get_mut(index).ok_or_else(|| io::ErrorKind::NotFound.into())
     }

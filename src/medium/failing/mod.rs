@@ -236,12 +236,18 @@ impl Medium for FailingMedium {
     }
 
     fn sync_dir(&self, dir: &str) -> io::Result<()> {
-        self.change(OpKind::SyncDir, |disk| {
-            if !disk.lies() {
-                disk.sync_names(dir);
+        let mut disk = self.disk();
+        if let Err(error) = disk.strike(OpKind::SyncDir) {
+            if !disk.dead {
+                // As with a file: the next sync keeps nothing of them.
+                disk.forget_names(dir);
             }
-            Ok(())
-        })
+            return Err(error);
+        }
+        if !disk.lies() {
+            disk.sync_names(dir);
+        }
+        Ok(())
     }
 
     fn lock(&self, owner: &str) -> Result<Box<dyn Lock>, LockError> {
