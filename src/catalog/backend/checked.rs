@@ -28,8 +28,9 @@
 //! promise stays true: after the sync the same head without a promise is written over the other one, and that is
 //! synced before anything promised is written to or cut off. Pages of the commit that it names are not written to
 //! either; that is redb's care. So after a power cut one finds the head that was synced last, or a later one of which
-//! everything is there. A head that is found at an open may not be synced, if a process was killed: that is made good
-//! before the first write, unless both heads say the same, for the later one was written after the sync of the other.
+//! everything is there. A head that is found at an open may not be synced, if a process was killed or its sync failed: it
+//! and what it promises are written again and synced before the first write, unless both heads say the same, for the
+//! later one was written after the sync of the other. After a sync that failed nothing is written any more.
 //!
 //! **Why no good block looks damaged.** The open reads no page that a header that counts does not name, nor one that was
 //! written since its sync. So a block that is read was synced, or found as promised, and its crc with it. The crcs that
@@ -78,8 +79,12 @@ type Written = BTreeMap<u32, u32>;
 #[derive(Debug)]
 pub(crate) struct Checked {
     file: Arc<dyn MediumFile>,
-    strictness: Strictness,
+    is_lenient: bool,
+    /// Where damage was met.
+    damaged: Arc<Mutex<BTreeSet<u64>>>,
     state: Mutex<State>,
+    /// Held by whoever writes a head; before the state, and while it syncs.
+    heads: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +97,12 @@ struct State {
     synced: Option<(Head, u64)>,
     /// Whether that is known of it: not when it was found at the open.
     is_sure: bool,
+    /// What the head that is being synced promises.
+    coming: Option<Promise>,
+    /// Whether the file was opened and not synced since.
+    is_found: bool,
+    /// Whether a sync failed: nobody knows what lasts, and nothing is written any more.
+    has_failed: bool,
     /// What was written since.
     written: Written,
     /// Whether that was more than a head can promise; then it is not kept.
@@ -116,8 +127,13 @@ impl State {
     }
 
     /// Whether the head that was synced last may only be found together with what a change would touch.
-    fn promises(&self, touches: impl FnOnce(&Promise) -> bool) -> bool {
+    fn promises(&self, touches: impl Fn(&Promise) -> bool) -> bool {
         self.synced.as_ref().is_some_and(|(head, _)| !self.is_sure || touches(&head.promise))
+            || self.coming.as_ref().is_some_and(touches)
+    }
+
+    fn check_running(&self) -> io::Result<()> {
+        if self.has_failed { Err(io::Error::other("a sync of the catalog failed before")) } else { Ok(()) }
     }
 
     fn note_written(&mut self, block: u64, crc: u32) {
@@ -135,16 +151,15 @@ impl Checked {
     /// A file without blocks.
     pub(crate) fn create(file: Arc<dyn MediumFile>) -> Self {
         let state = State { is_sure: true, ..State::default() };
-        Self { file, strictness: Strictness::Fail, state: Mutex::new(state) }
+        Self { state: Mutex::new(state), ..Self::on(file, Strictness::Fail) }
     }
 
     /// An existing file.
     pub(crate) fn open(file: Arc<dyn MediumFile>, strictness: Strictness) -> Result<Self> {
-        let heads = [Head::read(&*file, 0)?, Head::read(&*file, 1)?];
-        let mut heads: Vec<_> = heads.into_iter().zip(0..).filter_map(|(head, number)| Some((head?, number))).collect();
+        let mut heads = read_heads(&*file)?;
         heads.sort_by_key(|(head, _)| std::cmp::Reverse(head.turn));
         let turn = heads.first().map_or(0, |(head, _)| head.turn);
-        let checked = Self { file, strictness, state: Mutex::default() };
+        let checked = Self::on(file, strictness);
         let mut good = Vec::new();
         let mut broken = Damaged { offset: Some(0), what: "neither head is whole".into() };
         for (head, number) in heads {
@@ -161,9 +176,22 @@ impl Checked {
         };
         let mut state = checked.state();
         (state.header, state.turn) = (head.header.clone(), turn);
-        (state.synced, state.is_sure) = (Some((head, number)), is_sure);
+        (state.synced, state.is_sure, state.is_found) = (Some((head, number)), is_sure, true);
         drop(state);
         Ok(checked)
+    }
+
+    fn on(file: Arc<dyn MediumFile>, strictness: Strictness) -> Self {
+        let (is_lenient, damaged) = match strictness {
+            Strictness::Fail => (false, Arc::default()),
+            Strictness::Note(damaged) => (true, damaged),
+        };
+        Self { file, is_lenient, damaged, state: Mutex::default(), heads: Mutex::default() }
+    }
+
+    /// The offsets at which damage was met.
+    pub(crate) fn damaged(&self) -> Arc<Mutex<BTreeSet<u64>>> {
+        self.damaged.clone()
     }
 
     /// What of a promise is not found.
@@ -222,25 +250,17 @@ impl Checked {
     }
 
     fn meet_damage(&self, offset: u64) -> io::Result<()> {
-        match &self.strictness {
-            Strictness::Fail => Err(damaged(Some(offset), "the block does not have its checksum")),
-            Strictness::Note(found) => {
-                found.lock().unwrap_or_else(PoisonError::into_inner).insert(offset);
-                Ok(())
-            }
-        }
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).insert(offset);
+        if self.is_lenient { Ok(()) } else { Err(damaged(Some(offset), "the block does not have its checksum")) }
     }
 
     fn write_run(&self, run: &Run, data: &[u8]) -> io::Result<()> {
-        let mut state = self.state();
-        // Before the write, so that a failure to read the other crcs changes nothing.
-        self.group(&mut state.groups, run.group)?;
         let is_promised = |promise: &Promise| {
             run.blocks().any(|block| u32::try_from(block).is_ok_and(|block| promise.blocks.contains_key(&block)))
         };
-        if state.promises(is_promised) {
-            self.settle(&mut state)?;
-        }
+        let mut state = self.unless_promised(is_promised)?;
+        // Before the write, so that a failure to read the other crcs changes nothing.
+        self.group(&mut state.groups, run.group)?;
         self.file.write_at(run.offset(), data)?;
         let blocks = run.blocks().zip(data.chunks(BLOCK_BYTES as usize));
         let new: Vec<_> = blocks.map(|(block, bytes)| (block, block_crc(block, bytes))).collect();
@@ -263,46 +283,121 @@ impl Checked {
         Ok(())
     }
 
+    /// The state, once no head promises what is about to be changed.
+    fn unless_promised(&self, touches: impl Fn(&Promise) -> bool) -> io::Result<MutexGuard<'_, State>> {
+        loop {
+            let state = self.state();
+            state.check_running()?;
+            if !state.promises(&touches) {
+                return Ok(state);
+            }
+            drop(state);
+            self.settle()?;
+        }
+    }
+
     /// Syncs all that was written, with a head that promises it. Reading goes on meanwhile.
     fn sync_all(&self) -> io::Result<()> {
+        let _heads = self.heads();
+        let is_sure = self.make_sure()?;
         let mut state = self.state();
         self.write_crcs(&mut state)?;
-        let is_first = std::mem::take(&mut state.is_much) || !state.is_sure;
+        let is_much = std::mem::take(&mut state.is_much);
         drop(state);
-        if is_first {
-            self.file.sync()?;
+        if is_much || !is_sure {
+            self.sync()?;
         }
         let mut state = self.state();
+        state.is_sure = true;
         state.turn += 1;
         let promise = Promise { len: self.file.len()?, blocks: std::mem::take(&mut state.written) };
+        state.coming = Some(promise.clone());
         let head = Head { turn: state.turn, header: state.header.clone(), promise };
         let number = state.synced.as_ref().map_or(0, |(_, number)| 1 - number);
         drop(state);
         head.write(&*self.file, number)?;
-        self.file.sync()?;
+        self.sync()?;
         let mut state = self.state();
-        (state.synced, state.is_sure) = (Some((head, number)), true);
-        self.write_settled(&mut state).map(drop)
+        (state.synced, state.coming) = (Some((head, number)), None);
+        drop(state);
+        self.write_settled().map(drop)
     }
 
     /// Writes the head that was synced last, without a promise, over the other one.
-    fn write_settled(&self, state: &mut State) -> io::Result<Option<(Head, u64)>> {
-        let Some((head, number)) = &state.synced else { return Ok(None) };
+    fn write_settled(&self) -> io::Result<Option<(Head, u64)>> {
+        let mut state = self.state();
         state.turn += 1;
+        let Some((head, number)) = &state.synced else { return Ok(None) };
         let settled = Head { turn: state.turn, header: head.header.clone(), promise: Promise::default() };
         settled.write(&*self.file, 1 - number)?;
         Ok(Some((settled, 1 - number)))
     }
 
-    /// Makes the head that was synced last good without its promise.
-    fn settle(&self, state: &mut State) -> io::Result<()> {
-        if !state.is_sure {
-            self.file.sync()?;
+    /// Makes the head that was synced last good without its promise. Reading goes on meanwhile.
+    fn settle(&self) -> io::Result<()> {
+        let _heads = self.heads();
+        if !self.make_sure()? {
+            self.sync()?;
+            self.state().is_sure = true;
         }
-        let settled = self.write_settled(state)?;
-        self.file.sync()?;
-        (state.synced, state.is_sure) = (settled, true);
+        let settled = self.write_settled()?;
+        self.sync()?;
+        self.state().synced = settled;
         Ok(())
+    }
+
+    /// Whether the head that counts is synced; if not, writes it and all that it promises again, for the next sync.
+    ///
+    /// A sync that failed leaves the system with bytes that it takes for written: whoever opens the file finds them, and
+    /// the next sync keeps nothing of them. The same goes for the length.
+    fn make_sure(&self) -> io::Result<bool> {
+        let mut state = self.state();
+        state.check_running()?;
+        if std::mem::take(&mut state.is_found) {
+            self.file.set_len(self.file.len()?)?;
+        }
+        let found = state.synced.clone().filter(|_| !state.is_sure);
+        let Some((head, number)) = found else { return Ok(true) };
+        for (block, crc) in &head.promise.blocks {
+            let (block, mut bytes) = (u64::from(*block), [0; BLOCK_BYTES as usize]);
+            self.file.read_at(block_offset(block), &mut bytes)?;
+            if block_crc(block, &bytes) != *crc {
+                return Err(damaged(Some(block_offset(block)), "the block does not have its checksum"));
+            }
+            self.file.write_at(block_offset(block), &bytes)?;
+            for run in runs(block * BLOCK_BYTES, bytes.len())? {
+                self.group(&mut state.groups, run.group)?.is_dirty = true;
+            }
+        }
+        self.write_crcs(&mut state)?;
+        head.write(&*self.file, number)?;
+        Ok(false)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync().inspect_err(|_| self.state().has_failed = true)
+    }
+
+    fn heads(&self) -> MutexGuard<'_, ()> {
+        self.heads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The heads that are whole, with their numbers. One that cannot be read is as good as torn if the other promises
+/// nothing, for then that one was written after it was synced; else the unread one may be the later.
+fn read_heads(file: &dyn MediumFile) -> Result<Vec<(Head, u64)>> {
+    let mut heads = Vec::new();
+    let mut unread = None;
+    for number in 0..place::N_HEADS {
+        match Head::read(file, number) {
+            Ok(head) => heads.extend(head.map(|head| (head, number))),
+            Err(error @ Error::Io { .. }) => unread = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match unread {
+        Some(error) if !matches!(&heads[..], [(head, _)] if head.promise == Promise::default()) => Err(error),
+        _ => Ok(heads),
     }
 }
 
@@ -330,24 +425,26 @@ impl StorageBackend for Checked {
         if !len.is_multiple_of(BLOCK_BYTES) {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let mut state = self.state();
-        if state.promises(|promise| promise.len > physical_len(len)) {
-            self.settle(&mut state)?;
-        }
+        let mut state = self.unless_promised(|promise| promise.len > physical_len(len))?;
         state.groups.retain(|number, _| *number < n_groups(len));
         state.written.retain(|block, _| u64::from(*block) < len / BLOCK_BYTES);
         self.file.set_len(physical_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let may_wait = self.state().may_wait();
+        let state = self.state();
+        state.check_running()?;
+        let may_wait = state.may_wait();
+        drop(state);
         if may_wait { Ok(()) } else { self.sync_all() }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         if offset == 0 {
             // It goes to the file with the next sync.
-            self.state().header = data.to_vec();
+            let mut state = self.state();
+            state.check_running()?;
+            state.header = data.to_vec();
             return Ok(());
         }
         let mut rest = data;

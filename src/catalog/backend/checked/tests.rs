@@ -2,7 +2,7 @@
 
 use super::place::N_HEADS;
 use super::*;
-use crate::medium::{Damage, FailingMedium, Medium};
+use crate::medium::{Damage, FailingMedium, Fault, Medium};
 
 const HEADER: usize = 320;
 
@@ -173,7 +173,7 @@ fn a_power_cut_at_any_operation_leaves_a_commit_with_all_its_blocks() {
     };
     for at in 0.. {
         let medium = empty();
-        medium.fail_at(at, crate::medium::Fault::PowerCut);
+        medium.fail_at(at, Fault::PowerCut);
         let done = live(&medium, 0..9);
         for damage in damages(at) {
             let why = format!("cut at {at}, {damage:?}");
@@ -190,19 +190,26 @@ fn a_power_cut_at_any_operation_leaves_a_commit_with_all_its_blocks() {
 /// neither head was whole.
 #[test]
 fn a_killed_process_and_then_a_power_cut() {
+    die_and_cut(Fault::Broken);
+}
+
+/// After a sync that failed the system takes what it has in memory for written, and the next sync keeps nothing of it.
+/// Whoever opened the file found a head that counted, synced it in vain and wrote over the one before: after a power cut
+/// neither counted.
+#[test]
+fn a_failed_sync_and_then_a_power_cut() {
+    die_and_cut(Fault::IoError);
+}
+
+fn die_and_cut(fault: Fault) {
     for killed_at in 0..60 {
-        for cut_at in 0..24 {
+        for cut_at in 0..36 {
             let medium = empty();
-            let killed_op = (medium.n_ops() + killed_at) as usize;
-            medium.fail_at(killed_at, crate::medium::Fault::Broken);
+            medium.fail_at(killed_at, fault);
             let before = live(&medium, 0..5);
-            if medium.ops().get(killed_op) == Some(&crate::medium::OpKind::Sync) {
-                // A sync that fails is another story: then nobody knows what lasts.
-                continue;
-            }
             // The process is gone, what it wrote is not.
             medium.heal();
-            medium.fail_at(cut_at, crate::medium::Fault::PowerCut);
+            medium.fail_at(cut_at, Fault::PowerCut);
             let done = live(&medium, before..7).max(before);
             for seed in 0..4 {
                 let why = format!("killed at {killed_at}, cut at {cut_at}, seed {seed}");
@@ -229,7 +236,7 @@ fn what_does_not_fit_into_a_head_is_synced_before_it() {
     let mut n_new = 0;
     for at in n - 3..n + 8 {
         let (medium, file) = written(n);
-        medium.fail_at(at, crate::medium::Fault::PowerCut);
+        medium.fail_at(at, Fault::PowerCut);
         let write = || -> io::Result<()> {
             (1..n).try_for_each(|block| file.write(block * BLOCK_BYTES, &[9; BLOCK_BYTES as usize]))?;
             file.write(0, &header(1, &[]))?;
@@ -278,4 +285,53 @@ fn heads_of_the_first_version_are_read_and_newer_ones_are_not() {
             Err(error) => assert!(version == 3 && matches!(error, Error::Unsupported { .. }), "{error}"),
         }
     }
+}
+
+/// The file as a power cut leaves it right after a commit: the other head is not there.
+fn with_one_head(medium: &FailingMedium) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let mut files = medium.dump();
+    files.get_mut("f").unwrap()[4096..8192].fill(0);
+    files
+}
+
+#[test]
+fn every_bit_of_a_head_and_of_its_promise() {
+    let (medium, _) = written(6);
+    let files = with_one_head(&medium);
+    let n_bytes = 24 + HEADER + 12 + 5 * 8;
+    let open = |files| Checked::open(FailingMedium::holding(files).open("f").unwrap(), Strictness::Fail);
+    assert!(open(files.clone()).is_ok());
+    for bit in 0..n_bytes * 8 {
+        let mut files = files.clone();
+        files.get_mut("f").unwrap()[bit / 8] ^= 1 << (bit % 8);
+        assert!(matches!(open(files), Err(Error::Corrupt { .. } | Error::Unsupported { .. })), "bit {bit}");
+    }
+    let mut short = files.clone();
+    short.get_mut("f").unwrap().truncate(7 * 4096);
+    assert!(open(short).is_err());
+}
+
+/// One unreadable sector in a head refused the open, though the other head says the same.
+#[test]
+fn a_head_that_cannot_be_read_is_as_good_as_torn_if_the_other_one_is_settled() {
+    let (medium, _) = written(6);
+    for (look, is_good) in [(0, true), (1, false)] {
+        let disk = FailingMedium::holding(medium.dump());
+        let file = disk.open("f").unwrap();
+        disk.fail_look_at(look, Fault::IoError);
+        let opened = Checked::open(file, Strictness::Fail);
+        assert_eq!(opened.is_ok(), is_good, "head {look}: {opened:?}");
+    }
+}
+
+/// redb goes on after a write that only makes room, also if it failed: a sync that failed in it went unnoticed.
+#[test]
+fn nothing_is_written_after_a_sync_that_failed() {
+    let (medium, file) = written(6);
+    medium.fail_at(1, Fault::IoError);
+    assert!(file.write(BLOCK_BYTES, &[1; BLOCK_BYTES as usize]).is_err(), "block 1 is promised");
+    let n_ops = medium.n_ops();
+    assert!(file.write(BLOCK_BYTES, &[1; BLOCK_BYTES as usize]).is_err() && file.write(0, &[1; HEADER]).is_err());
+    assert!(file.set_len(9 * BLOCK_BYTES).is_err() && file.sync_data().is_err());
+    assert_eq!(medium.n_ops(), n_ops);
 }
