@@ -5,7 +5,7 @@ use crate::kit::answers::{
     without_redbs_panic_messages,
 };
 use crate::kit::{self, model};
-use lagdb::medium::MemoryMedium;
+use lagdb::medium::{Medium, MemoryMedium};
 use lagdb::{Database, Error, Options, Result, Trajectory};
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn every_bit_of_a_segment() {
     let files = database();
     let good = answers(&files);
     let n_bits = files[SEGMENT].len() * 8;
-    for bit in (0..n_bits).step_by(11) {
+    for bit in (0..n_bits).step_by(share(11)) {
         let damaged = answers(&flipped(&files, SEGMENT, bit));
         assert_eq!(n_wrong(&good, &damaged), 0, "bit {bit} of {n_bits}");
     }
@@ -89,6 +89,35 @@ fn block_of_labels(files: &Files) -> std::ops::Range<usize> {
     let key_of_a_label = [0, 0, 0, 1, 4];
     let at = files[CATALOG].windows(5).position(|window| window == key_of_a_label).unwrap();
     at / 4096 * 4096 * 8..(at / 4096 + 1) * 4096 * 8
+}
+
+/// One damaged block stopped the handle, and every later read said only that something had failed before.
+#[test]
+fn every_read_after_damage_names_the_block() {
+    let medium = MemoryMedium::new();
+    let open = || Database::options().catalog_cache_bytes(1 << 20).open_on(Arc::new(medium.clone())).unwrap();
+    let mut tx = open().scope("s").unwrap().begin().unwrap();
+    for i in 0..40 {
+        tx.put(&kit::trajectory(&format!("task {i} {}", "x".repeat(100_000)))).unwrap();
+    }
+    tx.commit().unwrap();
+    let database = open();
+    // Some of it is in memory; everything is damaged on disk from now on.
+    let file = medium.open(CATALOG).unwrap();
+    for at in (12_288..file.len().unwrap()).step_by(4096) {
+        let mut byte = [0];
+        file.read_at(at, &mut byte).unwrap();
+        file.write_at(at, &[byte[0] ^ 1]).unwrap();
+    }
+    let ask = || database.scope("s")?.snapshot()?.search::<Trajectory>(&lagdb::Query::newest().limit(50));
+    for _ in 0..3 {
+        match ask() {
+            Err(Error::Corrupt { file, offset: Some(offset), .. }) => {
+                assert!(file.ends_with(CATALOG) && offset >= 12_288 && offset % 4096 == 0, "{offset}");
+            }
+            other => panic!("{:?}", other.map(|hits| hits.len())),
+        }
+    }
 }
 
 /// redb checks no page when it reads one: a flipped bit of a key hid the row of a bitmap, and a search with a filter

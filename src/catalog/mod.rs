@@ -51,7 +51,7 @@ pub(crate) const PASSING_CACHE_BYTES: usize = 32 << 20;
 pub(crate) struct Catalog {
     /// Taken out only to be dropped under guard.
     database: Option<Database>,
-    /// Where a copy met damage.
+    /// Where damage was met.
     damaged: Arc<Mutex<BTreeSet<u64>>>,
 }
 
@@ -88,7 +88,9 @@ impl Catalog {
     /// Opens [`CATALOG`], of which redb may keep `cache_bytes` in memory.
     pub(crate) fn open(medium: &dyn Medium, cache_bytes: usize) -> Result<Arc<Self>> {
         let file = medium.open(CATALOG).map_err(|source| Error::io("open", CATALOG, source))?;
-        Self::open_on(CatalogFile::open(file, Strictness::Fail)?, cache_bytes, Arc::default()).map(Arc::new)
+        let file = CatalogFile::open(file, Strictness::Fail)?;
+        let damaged = file.damaged();
+        Self::open_on(file, cache_bytes, damaged).map(Arc::new)
     }
 
     /// Opens a copy in memory of [`CATALOG`] that takes all writes; reading goes to the file.
@@ -124,6 +126,7 @@ impl Catalog {
             use redb::ReadableDatabase;
             Ok(Rows::reading(database.begin_read()?, self.clone()))
         })
+        .map_err(|error| self.explained(error))
     }
 
     /// Makes what `layers` say, the later ones above the earlier, one durable commit.
@@ -154,6 +157,7 @@ impl Catalog {
             transaction.set_quick_repair(true);
             Ok(Rows::writing(transaction, self.clone()))
         })
+        .map_err(|error| self.explained(error))
     }
 
     /// Makes the tables that an older lagdb did not know, in a commit of its own.
@@ -169,7 +173,18 @@ impl Catalog {
         guarded("check", || database.check_integrity().map_err(redb::Error::from))
     }
 
-    /// Offsets of the blocks that a copy read so far and that do not have their checksums.
+    /// The error of a call, told by what stopped redb: after a damaged block it reads nothing any more.
+    pub(crate) fn explained(&self, error: Error) -> Error {
+        match (&error, self.damaged_blocks().first()) {
+            (Error::Poisoned { .. }, Some(offset)) => {
+                let what = "the block does not have its checksum; open the database anew to read the others".to_owned();
+                Error::Corrupt { file: CATALOG.into(), offset: Some(*offset), what }
+            }
+            _ => error,
+        }
+    }
+
+    /// Offsets of the blocks that were read so far and do not have their checksums.
     pub(crate) fn damaged_blocks(&self) -> Vec<u64> {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }

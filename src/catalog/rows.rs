@@ -93,6 +93,13 @@ pub(crate) type VisitEach<'a> = dyn FnMut(Option<Opened<'_>>) -> Result<bool> + 
 pub(crate) type VisitRaw<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
 
 impl Rows {
+    fn guarded<T>(&self, action: &'static str, call: impl FnOnce() -> Reading<T>) -> Result<T> {
+        guarded(action, call).map_err(|error| match &self.catalog {
+            Some(catalog) => catalog.explained(error),
+            None => error,
+        })
+    }
+
     pub(super) fn reading(transaction: ReadTransaction, catalog: Arc<Catalog>) -> Self {
         Self { transaction: Some(Transaction::Read(Arc::new(transaction))), staged: None, catalog: Some(catalog) }
     }
@@ -154,7 +161,7 @@ impl Rows {
         if let Some(change) = self.staged.as_ref().and_then(|staged| staged.get(table, key)) {
             return Ok(change);
         }
-        guarded("read", || match &self.transaction {
+        self.guarded("read", || match &self.transaction {
             Some(Transaction::Read(transaction)) => get_bytes(&transaction.open_table(definition(table))?, key),
             Some(Transaction::Write(transaction)) => get_bytes(&transaction.open_table(definition(table))?, key),
             None => Ok(None),
@@ -172,7 +179,7 @@ impl Rows {
         if self.staged.is_some() {
             return self.get_each_staged(table, keys, visit);
         }
-        guarded("read", || match &self.transaction {
+        self.guarded("read", || match &self.transaction {
             Some(Transaction::Read(transaction)) => {
                 get_each(&transaction.open_table(definition(table))?, table, keys, visit)
             }
@@ -261,7 +268,7 @@ impl Rows {
     fn scan_below(&self, table: Table, prefix: &Key, before: Option<&Key>, visit: &mut VisitRaw<'_>) -> Result<()> {
         let after_prefix = prefix.after_prefix();
         let end = before.or(after_prefix.as_ref());
-        guarded("scan", || match &self.transaction {
+        self.guarded("scan", || match &self.transaction {
             Some(Transaction::Read(transaction)) => {
                 scan_bytes(&transaction.open_table(definition(table))?, prefix, end, visit)
             }
@@ -285,7 +292,7 @@ impl Rows {
     /// The last key that begins with `prefix`.
     pub(crate) fn last_key(&self, table: Table, prefix: &Key) -> Result<Option<Key>> {
         let changes = self.changes(table, prefix).unwrap_or_default();
-        let below = guarded("read", || match &self.transaction {
+        let below = self.guarded("read", || match &self.transaction {
             Some(Transaction::Read(transaction)) => {
                 last_key(&transaction.open_table(definition(table))?, prefix, &changes)
             }
@@ -310,7 +317,7 @@ impl Rows {
             return Ok(());
         }
         let transaction = self.write_transaction()?;
-        guarded("write", || {
+        self.guarded("write", || {
             transaction.open_table(definition(table))?.insert(key.as_bytes(), value)?;
             Ok(())
         })
@@ -330,7 +337,7 @@ impl Rows {
             return Ok(was_there);
         }
         let transaction = self.write_transaction()?;
-        guarded("remove", || {
+        self.guarded("remove", || {
             let mut table = transaction.open_table(definition(table))?;
             let removed = table.remove(key.as_bytes())?.is_some();
             Ok(removed)
@@ -361,7 +368,7 @@ impl Rows {
     /// Makes all tables, so that a view of an empty catalog finds them.
     pub(super) fn create_tables(&self) -> Result<()> {
         let transaction = self.write_transaction()?;
-        guarded("create tables", || {
+        self.guarded("create tables", || {
             for table in Table::ALL {
                 transaction.open_table(definition(table))?;
             }
@@ -372,7 +379,7 @@ impl Rows {
     /// Writes all that a layer says.
     pub(super) fn apply(&self, layer: &Layer) -> Result<()> {
         let transaction = self.write_transaction()?;
-        guarded("write", || {
+        self.guarded("write", || {
             for table in Table::ALL {
                 let mut changes = layer.of(table).peekable();
                 if changes.peek().is_none() {
@@ -393,7 +400,7 @@ impl Rows {
     /// Makes everything that was written one durable commit. Not for a staged view, which the store commits.
     pub(super) fn commit(mut self) -> Result<()> {
         match self.transaction.take() {
-            Some(Transaction::Write(transaction)) => guarded("commit", || Ok(transaction.commit()?)),
+            Some(Transaction::Write(transaction)) => self.guarded("commit", || Ok(transaction.commit()?)),
             _ => Ok(()),
         }
     }

@@ -3,7 +3,9 @@
 use super::{embed, kv_log, model};
 use crate::kit;
 use lagdb::medium::MemoryMedium;
-use lagdb::{Database, Error, Id, Options, Outcome, Polarity, Query, Result, Strategy, StrategyKind, Trajectory};
+use lagdb::{
+    Database, Error, Id, Options, Outcome, Polarity, Query, Result, Snapshot, Strategy, StrategyKind, Trajectory,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Once};
 
@@ -50,46 +52,68 @@ pub(crate) fn answers(files: &Files) -> Vec<Result<String>> {
     answers_with(Database::options(), files)
 }
 
-pub(crate) fn answers_with(options: Options, files: &Files) -> Vec<Result<String>> {
-    let medium = Arc::new(MemoryMedium::from_dump(files.clone()));
-    let database = match options.open_on(medium) {
-        Ok(database) => database,
-        Err(error) => return vec![Err(error)],
-    };
-    let mut answers = vec![database.admin().scopes().map(|names| format!("{names:?}"))];
-    let snapshot = match database.scope("s").unwrap().snapshot() {
-        Ok(snapshot) => snapshot,
-        Err(error) => return vec![Err(error)],
-    };
+/// A question, in words or not.
+type Question = Box<dyn Fn(&Database, &Snapshot) -> Result<String>>;
+
+fn ask<T: std::fmt::Debug>(question: impl Fn(&Snapshot) -> Result<T> + 'static) -> Question {
+    Box::new(move |_, snapshot| question(snapshot).map(|answer| format!("{answer:?}")))
+}
+
+fn questions() -> Vec<Question> {
     let near = Query::near(embed("task number 3")).limit(5);
-    let mut add = |answer: Result<String>| answers.push(answer);
-    add(snapshot.ids::<Trajectory>().map(|ids| format!("{ids:?}")));
+    let mut all: Vec<Question> =
+        vec![Box::new(|database, _| database.admin().scopes().map(|names| format!("{names:?}")))];
+    all.push(ask(|snapshot| snapshot.ids::<Trajectory>()));
     for id in (1..=6).map(Id::<Trajectory>::from_u64) {
-        add(snapshot.get(id).map(|record| format!("{record:?}")));
-        add(snapshot.outcome(id).map(|outcome| format!("{outcome:?}")));
-        add(snapshot.judgments(id).map(|judgments| format!("{judgments:?}")));
-        add(snapshot.kv_log(id, &model(1)).and_then(|view| match view {
-            Some(view) => view.to_log().map(|log| format!("{log:?}")).map_err(|e| Error::from_format(e, SEGMENT)),
-            None => Ok("none".to_owned()),
+        all.push(ask(move |snapshot| snapshot.get(id)));
+        all.push(ask(move |snapshot| snapshot.outcome(id)));
+        all.push(ask(move |snapshot| snapshot.judgments(id)));
+        all.push(ask(move |snapshot| match snapshot.kv_log(id, &model(1))? {
+            Some(view) => view.to_log().map(Some).map_err(|e| Error::from_format(e, SEGMENT)),
+            None => Ok(None),
         }));
     }
-    let trajectories = [near.clone(), near.clone().outcome(Outcome::Failure), near.clone().label("test")];
-    for query in trajectories {
-        add(snapshot.search::<Trajectory>(&query).map(|hits| format!("{hits:?}")));
+    for query in [near.clone(), near.clone().outcome(Outcome::Failure), near.clone().label("test")] {
+        all.push(ask(move |snapshot| snapshot.search::<Trajectory>(&query)));
     }
     for query in [near.clone(), near.clone().kind(StrategyKind::Procedure), near.exclude_group("group")] {
-        add(snapshot.search::<Strategy>(&query).map(|hits| format!("{hits:?}")));
+        all.push(ask(move |snapshot| snapshot.search::<Strategy>(&query)));
+    }
+    all
+}
+
+/// After an error the database is opened anew: one damaged block must not excuse all answers after it.
+pub(crate) fn answers_with(options: Options, files: &Files) -> Vec<Result<String>> {
+    let open = || -> Result<(Database, Snapshot)> {
+        let database = options.clone().open_on(Arc::new(MemoryMedium::from_dump(files.clone())))?;
+        let snapshot = database.scope("s").unwrap().snapshot()?;
+        Ok((database, snapshot))
+    };
+    let mut opened = match open() {
+        Ok(opened) => opened,
+        Err(error) => return vec![Err(error)],
+    };
+    let mut answers = Vec::new();
+    for question in questions() {
+        let answer = question(&opened.0, &opened.1);
+        if answer.is_err() {
+            match open() {
+                Ok(anew) => opened = anew,
+                Err(error) => return vec![Err(error)],
+            }
+        }
+        answers.push(answer);
     }
     answers
 }
 
-/// How many of the answers are other ones; errors are fine.
+/// How many of the answers are other ones, or errors that do not say what is wrong with which file.
 pub(crate) fn n_wrong(good: &[Result<String>], damaged: &[Result<String>]) -> usize {
     if damaged.len() == 1 && damaged[0].is_err() {
         return 0;
     }
     let wrong = |(good, damaged): (&Result<String>, &Result<String>)| match damaged {
-        Err(_) => false,
+        Err(error) => !matches!(error, Error::Corrupt { .. } | Error::Unsupported { .. } | Error::Io { .. }),
         Ok(answer) => good.as_ref().ok() != Some(answer),
     };
     good.iter().zip(damaged).filter(|pair| wrong(*pair)).count()

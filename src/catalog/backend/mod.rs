@@ -14,8 +14,9 @@ pub(crate) use overlay::Overlay;
 use crate::Result;
 use crate::medium::MediumFile;
 use redb::StorageBackend;
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// What redb reads and writes at once: its pages are one or more of these, and begin at their multiples.
 const BLOCK_BYTES: u64 = 4096;
@@ -38,6 +39,14 @@ impl CatalogFile {
         let mut magic = [0; REDB_MAGIC.len()];
         let is_plain = file.read_at(0, &mut magic).is_ok() && magic == REDB_MAGIC;
         if is_plain { Ok(Self::Plain(file)) } else { Checked::open(file, strictness).map(Self::Checked) }
+    }
+
+    /// The offsets at which damage was met.
+    pub(crate) fn damaged(&self) -> Arc<Mutex<BTreeSet<u64>>> {
+        match self {
+            Self::Checked(file) => file.damaged(),
+            Self::Plain(_) => Arc::default(),
+        }
     }
 }
 
