@@ -105,18 +105,18 @@ fn lesson(i: usize, from: Option<Id<Trajectory>>) -> Strategy {
     Strategy { provenance, ..Strategy::new(format!("lesson {i}"), "when it applies", "what to do then, and why") }
 }
 
-/// One writer alone: catalog only, two syncs a commit.
+/// One writer alone: catalog only, one sync a commit.
 fn commits(directory: &Path) -> BenchResult<Vec<Row>> {
     let database = Database::open(directory.join("alone.lagdb"))?;
     let (scope, floor, mut random) = (database.scope("bench")?, Floor::new(directory)?, Random(1));
     let (mut commits, mut floors) = (vec![], vec![]);
     for i in 0..N_COMMITS {
         commits.push(time_of(|| learn(&scope, &mut random, i))? * 1e3);
-        floors.push(time_of(|| floor.sync(2))? * 1e3);
+        floors.push(time_of(|| floor.sync(1))? * 1e3);
     }
     let floor = median(floors);
     let mut commit = row("commit of trajectory, strategy and vector, p50", "ms", median(commits));
-    (commit.peers, commit.goal) = (vec![("two writes, each synced", floor)], Some(1.3 * floor));
+    (commit.peers, commit.goal) = (vec![("one write, synced", floor)], Some(1.3 * floor));
     Ok(vec![commit])
 }
 
@@ -167,12 +167,12 @@ fn tasks(directory: &Path) -> BenchResult<Vec<Row>> {
     let (mut commits, mut floors) = (vec![], vec![]);
     for i in 0..N_COMMITS {
         commits.push(time_of(|| remember(&scope, i, &log))? * 1e3);
-        floors.push(time_of(|| floor.sync(4))? * 1e3);
+        floors.push(time_of(|| floor.sync(3))? * 1e3);
     }
     let n_bytes = database.stats()?;
     let disk = (n_bytes.catalog_bytes + n_bytes.segment_bytes) as f64 / 1024.0 / N_COMMITS as f64;
     let mut commit = row("commit of one task with its KV log, p50", "ms", median(commits));
-    commit.peers = vec![("four writes, each synced", median(floors))];
+    commit.peers = vec![("three writes, each synced", median(floors))];
     let found = row(format!("search among {N_COMMITS}, with records"), "CPU ms", search(&scope)?);
     Ok(vec![commit, row("disk per task", "KiB", disk), found])
 }
@@ -219,10 +219,10 @@ fn at_size(directory: &Path, n: usize) -> BenchResult<Vec<Row>> {
     let (mut commits, mut floors) = (vec![], vec![]);
     for i in 0..50 {
         commits.push(time_of(|| learn(&scope, &mut random, n + i))? * 1e3);
-        floors.push(time_of(|| floor.sync(2))? * 1e3);
+        floors.push(time_of(|| floor.sync(1))? * 1e3);
     }
     let mut commit = row(format!("commit at {n} strategies, p50"), "ms", median(commits));
-    commit.peers = vec![("two writes, each synced", median(floors))];
+    commit.peers = vec![("one write, synced", median(floors))];
     rows.push(commit);
 
     let snapshot = scope.snapshot()?;

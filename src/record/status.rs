@@ -13,7 +13,7 @@ pub enum Status {
     Stale = 3,
     /// Another strategy took its place: [`Strategy::superseded_by`](super::Strategy::superseded_by).
     Superseded = 4,
-    /// Its time is over, as [`Strategy::expires_at_ms`](super::Strategy::expires_at_ms) says.
+    /// Its time is over, as its `expires_at_ms` says.
     Expired = 5,
 }
 
