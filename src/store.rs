@@ -19,11 +19,12 @@ mod rewriting;
 mod writer;
 
 pub(crate) use beside::copy_catalog;
-pub(crate) use erasing::mark_erasing;
+pub(crate) use erasing::{is_erasing, mark_erasing};
 pub(crate) use group::Ticket;
 pub(crate) use latest::{LATEST, check_latest, read_latest};
 pub(crate) use moving::{SegmentUse, scan_kv_logs, segment_uses};
 pub(crate) use pins::Pin;
+pub(crate) use rewriting::Anew;
 pub(crate) use writer::WriterTurn;
 
 use crate::catalog::row::{ScopeRow, SegmentRow, State};
@@ -107,7 +108,7 @@ impl Store {
         let behind = highest.checked_add(1).ok_or_else(no_segment_number)?;
         numbers.next_segment = numbers.next_segment.max(behind);
         let store = Self { lock: Some(lock), ..Self::of(catalog, medium, segments, vectors, options, numbers) };
-        store.finish_erasing()?;
+        store.try_to_finish_erasing()?;
         store.retain()?;
         Ok(store)
     }
@@ -256,20 +257,26 @@ impl Store {
         seen.next_scope = seen.next_scope.max(given.next_scope);
     }
 
-    /// Unlinks segments as soon as no snapshot from before `commit` is left.
+    /// Unlinks segments as soon as no snapshot from before `commit` is left, and those that the disk did not let go before.
     pub(crate) fn retire(&self, commit: CommitId, dead: Vec<SegmentId>) {
         let now = self.pins.retire(commit, dead);
-        self.segments.unlink(now);
+        self.unlink(now);
     }
 
-    /// Segments that are given up and still read.
+    /// Unlinks segments that no commit names; those that the disk does not let go wait for the next that are retired.
+    fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
+        let refused = self.segments.unlink(ids);
+        self.pins.refuse(refused);
+    }
+
+    /// Segments that are given up and still there: read by snapshots, or not let go by the disk.
     pub(crate) fn waiting(&self) -> Vec<SegmentId> {
         self.pins.waiting()
     }
 
     /// Unlinks what the end of a snapshot set free.
     pub(crate) fn unpin(&self, pin: &mut Pin) {
-        self.segments.unlink(pin.release());
+        self.unlink(pin.release());
     }
 
     /// Fails when the store stopped.

@@ -2,9 +2,12 @@
 //! never what a reader still reads.
 
 use crate::kit::{self, kv_log, model};
+use lagdb::format::Encoding;
 use lagdb::maintenance::SegmentDebt;
-use lagdb::{Database, DiskBudget, Error, Scope, Trajectory, Upkeep};
+use lagdb::medium::MemoryMedium;
+use lagdb::{Database, DiskBudget, Error, KvStorage, Scope, Trajectory, Upkeep};
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An upkeep that moves whatever is dead and never looks unasked.
@@ -87,6 +90,56 @@ fn the_pace_is_kept_and_an_end_comes_at_once() {
     assert!(debt.dead_bytes > 0, "nothing was moved");
     assert!(scope.snapshot().unwrap().kv_log(ids[0], &model(1)).unwrap().is_some());
     assert!(database.verify(&mut |_| {}).unwrap().is_sound());
+}
+
+/// One damaged log made every round copy all that lives before it, throw the copies away and begin again for ever; nothing
+/// was given back.
+#[test]
+fn a_damaged_log_keeps_only_its_own_segment() {
+    let medium = MemoryMedium::new();
+    let options = || Database::options().kv_storage(KvStorage::Encoding(Encoding::Plain));
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("s").unwrap();
+    let segment = |seed: u32| {
+        let mut tx = scope.begin().unwrap();
+        let ids = [seed, seed + 1].map(|seed| {
+            let id = tx.put_new(&kit::trajectory(&format!("log {seed}"))).unwrap();
+            tx.put_kv_log(id, &kv_log(&model(1), 100, seed)).unwrap();
+            id
+        });
+        tx.commit().unwrap();
+        ids
+    };
+    let [rotten, sound, later] = [segment(10), segment(20), segment(30)];
+    let mut tx = scope.begin().unwrap();
+    tx.delete(rotten[0]).unwrap();
+    tx.delete(sound[0]).unwrap();
+    tx.commit().unwrap();
+    drop((scope, database));
+    let mut files = medium.dump();
+    let bytes = files.get_mut("segments/1.kv").unwrap();
+    let at = bytes.len() * 3 / 4;
+    bytes[at] ^= 1;
+
+    let medium = MemoryMedium::from_dump(files);
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("s").unwrap();
+    assert!(scope.snapshot().unwrap().kv_log(rotten[1], &model(1)).is_err(), "the damage is in what lives");
+    let upkeep = database.keep_up(eager()).unwrap();
+    let report = upkeep.look_now();
+    assert_eq!((report.segments, report.damaged.len()), (1, 1), "{report:?}");
+    assert!(report.damaged.values().all(|error| error.contains("segments/1.kv")), "{report:?}");
+    assert!(!medium.dump().contains_key("segments/2.kv") && medium.dump().contains_key("segments/1.kv"));
+    let mut tx = scope.begin().unwrap();
+    tx.delete(later[0]).unwrap();
+    tx.commit().unwrap();
+    let again = upkeep.look_now();
+    assert_eq!((again.segments, again.damaged), (2, report.damaged), "{:?}", again.failure);
+    let snapshot = scope.snapshot().unwrap();
+    for (id, seed) in [(sound[1], 21), (later[1], 31)] {
+        let log = snapshot.kv_log(id, &model(1)).unwrap().unwrap().to_log().unwrap();
+        assert_eq!(log, kv_log(&model(1), 100, seed));
+    }
 }
 
 #[test]

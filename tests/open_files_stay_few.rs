@@ -19,19 +19,23 @@ struct Counting {
     files: MemoryMedium,
     open: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
+    /// Bytes of the longest read of a segment.
+    longest: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
 struct Counted {
     file: Arc<dyn MediumFile>,
     open: Arc<AtomicUsize>,
+    longest: Option<Arc<AtomicUsize>>,
 }
 
 impl Counting {
-    fn counted(&self, file: Arc<dyn MediumFile>) -> Arc<dyn MediumFile> {
+    fn counted(&self, name: &str, file: Arc<dyn MediumFile>) -> Arc<dyn MediumFile> {
         let now = self.open.fetch_add(1, Ordering::SeqCst) + 1;
         self.most.fetch_max(now, Ordering::SeqCst);
-        Arc::new(Counted { file, open: self.open.clone() })
+        let longest = name.ends_with(".kv").then(|| self.longest.clone());
+        Arc::new(Counted { file, open: self.open.clone(), longest })
     }
 }
 
@@ -51,15 +55,15 @@ impl Medium for Counting {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        self.files.open(name).map(|file| self.counted(file))
+        self.files.open(name).map(|file| self.counted(name, file))
     }
 
     fn open_to_read(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        self.files.open_to_read(name).map(|file| self.counted(file))
+        self.files.open_to_read(name).map(|file| self.counted(name, file))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        self.files.create(name).map(|file| self.counted(file))
+        self.files.create(name).map(|file| self.counted(name, file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -89,6 +93,9 @@ impl MediumFile for Counted {
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        if let Some(longest) = &self.longest {
+            longest.fetch_max(out.len(), Ordering::SeqCst);
+        }
         self.file.read_at(offset, out)
     }
 
@@ -125,4 +132,27 @@ fn reading_every_segment_leaves_no_file_open() {
     }
     drop((first, again, pinned, snapshot));
     assert_eq!(medium.list("segments").unwrap().len(), 1, "the last snapshot lets the old segments go");
+}
+
+/// A verification, and a backup that checks its copies, read each segment whole: one of a transaction with many KV logs did
+/// not fit into memory.
+#[test]
+fn a_segment_is_checked_one_log_at_a_time() {
+    let (medium, backup) = (Counting::default(), Counting::default());
+    let database = Database::options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("s").unwrap();
+    let mut tx = scope.begin().unwrap();
+    for i in 0..50 {
+        let id = tx.put_new(&kit::trajectory(&format!("t {i}"))).unwrap();
+        tx.put_kv_log(id, &kv_log(&model(1), 40, i)).unwrap();
+    }
+    tx.commit().unwrap();
+    let n_bytes = database.stats().unwrap().segment_bytes as usize;
+    let report = database.verify(&mut |_| {}).unwrap();
+    assert!(report.is_sound() && report.segments == 1 && report.segment_bytes == n_bytes as u64, "{report:?}");
+    let of_verify = medium.longest.load(Ordering::SeqCst);
+    database.backup_on(&backup, &mut |_| {}).unwrap();
+    for longest in [of_verify, backup.longest.load(Ordering::SeqCst)] {
+        assert!(longest > 0 && longest < n_bytes / 4, "{longest} bytes of {n_bytes} were read at once");
+    }
 }

@@ -1,12 +1,16 @@
 //! A purged trajectory is on no path and in no file: not its words, not its keys and values, not what was learned from
 //! it alone; and a receipt says what went.
 
+use crate::kit::refusing::RefusingMedium;
 use crate::kit::{self, embed, kv_log, model};
 use lagdb::medium::{Damage, FailingMedium, Fault, MemoryMedium};
 use lagdb::{
-    Database, Evidence, Exposure, Id, Judgment, Offered, Outcome, Polarity, Query, Scope, Status, Strategy, Trajectory,
+    Database, Error, Evidence, Exposure, Id, Judgment, Offered, Outcome, Polarity, Query, Scope, Status, Strategy,
+    Trajectory, Upkeep,
 };
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 const MARKER: &str = "zanzibar-marker-7081";
 
@@ -223,6 +227,192 @@ fn a_snapshot_keeps_what_it_reads_and_the_receipt_says_so() {
     assert_eq!(pinned.kv_log(lived.gone, &model(1)).unwrap().unwrap().to_log().unwrap(), kv_log(&model(1), 40, 3));
     drop(pinned);
     assert!(in_files(&medium.dump(), &numbers(3)).is_empty());
+}
+
+/// One commit with a KV log of each of these seeds, and so one segment.
+fn logs_in_one_segment(scope: &Scope, seeds: &[u32]) -> Vec<Id<Trajectory>> {
+    let mut tx = scope.begin().unwrap();
+    let put = |seed: &u32| {
+        let id = tx.put_new(&kit::trajectory(&format!("log {seed}"))).unwrap();
+        tx.put_kv_log(id, &kv_log(&model(1), 40, *seed)).unwrap();
+        id
+    };
+    let ids = seeds.iter().map(put).collect();
+    tx.commit().unwrap();
+    ids
+}
+
+/// An upkeep that moves whatever is dead, at a pace.
+fn upkeep(bytes_per_second: u64) -> Upkeep {
+    Upkeep { every: Duration::from_millis(1), dead_share: 0.0, dead_bytes: 1, bytes_per_second, ..Upkeep::default() }
+}
+
+/// A purge chose the segments to erase, and then waited for an upkeep that was moving them. The upkeep had copied what was
+/// purged meanwhile: the copy lay in a new segment, dead, which the purge did not know; its receipt said all was gone.
+#[test]
+fn a_purge_beside_the_upkeep_erases_what_the_upkeep_copied() {
+    let medium = MemoryMedium::new();
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("s").unwrap();
+    let ids = logs_in_one_segment(&scope, &[11, 12, 13]);
+    let mut tx = scope.begin().unwrap();
+    tx.delete(ids[0]).unwrap();
+    tx.commit().unwrap();
+    // Some half a second for each of the two logs.
+    let upkeep = database.keep_up(upkeep(16 << 10)).unwrap();
+    while in_files(&medium.dump(), &numbers(12)).len() < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let receipt = scope.purge(ids[1]).unwrap();
+    let left = in_files(&medium.dump(), &numbers(12));
+    assert!(left.is_empty(), "{left:?} {receipt:?}");
+    assert!(receipt.waiting.is_empty() && receipt.files.len() > 1, "{receipt:?}");
+    let log = scope.snapshot().unwrap().kv_log(ids[2], &model(1)).unwrap().unwrap().to_log().unwrap();
+    assert_eq!(log, kv_log(&model(1), 40, 13));
+    drop(upkeep);
+    assert!(!database.stats().unwrap().is_erasing);
+}
+
+/// Purges, an upkeep and compactions at once: each purge answers for its own bytes, and none takes away the mark of another.
+#[test]
+fn purges_beside_each_other_and_compactions_leave_nothing() {
+    let medium = MemoryMedium::new();
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("s").unwrap();
+    let seeds: Vec<u32> = (20..32).collect();
+    let ids = logs_in_one_segment(&scope, &seeds);
+    let upkeep = database.keep_up(upkeep(1 << 30)).unwrap();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for _ in 0..4 {
+                database.compact(&mut |_| {}).unwrap();
+            }
+        });
+        for of_one in [0..4, 4..8] {
+            let (scope, ids, medium) = (&scope, &ids, &medium);
+            threads.spawn(move || {
+                for i in of_one {
+                    let receipt = scope.purge(ids[i]).unwrap();
+                    let mut left = in_files(&medium.dump(), &numbers(20 + i as u32));
+                    // The upkeep and the compactions are readers, too, while they count.
+                    left.retain(|file| !receipt.waiting.contains(&file.into()));
+                    assert!(left.is_empty(), "log {i}: {left:?} {receipt:?}");
+                }
+            });
+        }
+    });
+    drop(upkeep);
+    assert!(!database.stats().unwrap().is_erasing);
+    let after = medium.dump();
+    assert!((20..28).all(|seed| in_files(&after, &numbers(seed)).is_empty()), "nobody reads any more");
+    let snapshot = scope.snapshot().unwrap();
+    for (i, id) in ids.iter().enumerate().skip(8) {
+        let log = snapshot.kv_log(*id, &model(1)).unwrap().unwrap().to_log().unwrap();
+        assert_eq!(log, kv_log(&model(1), 40, 20 + i as u32));
+    }
+}
+
+/// A damaged KV log stopped a purge after it had noted that bytes are to be erased; from then on every open stopped at the
+/// same log, and nothing of the database could be read.
+#[test]
+fn a_purge_that_meets_damage_leaves_a_database_that_opens() {
+    let medium = MemoryMedium::new();
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("s").unwrap();
+    let rotten = logs_in_one_segment(&scope, &[11, 12]);
+    let sound = logs_in_one_segment(&scope, &[13, 14]);
+    let mut tx = scope.begin().unwrap();
+    tx.delete(rotten[0]).unwrap();
+    tx.commit().unwrap();
+    drop((scope, database));
+    let mut files = medium.dump();
+    let healthy = files["segments/1.kv"].clone();
+    let at = healthy.windows(16).position(|window| window == numbers(12)).unwrap();
+    files.get_mut("segments/1.kv").unwrap()[at] ^= 1;
+
+    let medium = MemoryMedium::from_dump(files);
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let error = database.scope("s").unwrap().purge(sound[0]).unwrap_err();
+    assert!(matches!(&error, Error::Corrupt { file, .. } if file.ends_with("1.kv")), "{error}");
+    assert!(in_files(&medium.dump(), &numbers(13)).is_empty(), "what is not damaged is erased");
+    assert!(in_files(&medium.dump(), b"log 13").is_empty(), "the catalog too");
+    drop(database);
+
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    assert!(database.stats().unwrap().is_erasing, "announced");
+    let scope = database.scope("s").unwrap();
+    let snapshot = scope.snapshot().unwrap();
+    assert_eq!(snapshot.kv_log(sound[1], &model(1)).unwrap().unwrap().to_log().unwrap(), kv_log(&model(1), 40, 14));
+    assert!(matches!(snapshot.kv_log(rotten[1], &model(1)), Err(Error::Corrupt { .. })));
+    drop(snapshot);
+    // Once the damaged log is given up the upkeep finishes what the purge began.
+    let mut tx = scope.begin().unwrap();
+    tx.delete(rotten[1]).unwrap();
+    tx.commit().unwrap();
+    let report = database.keep_up(upkeep(1 << 30)).unwrap().look_now();
+    assert!(!database.stats().unwrap().is_erasing, "{report:?}");
+    assert!(in_files(&medium.dump(), &numbers(11)).is_empty());
+}
+
+/// A disk that was full when a purge was to be finished at the open was one on which nothing could be read.
+#[test]
+fn a_full_disk_at_the_open_leaves_the_purge_for_later() {
+    let medium = MemoryMedium::new();
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let lived = live(&database.scope("s").unwrap());
+    drop(database);
+    let is_erasing = |database: &Database| database.stats().unwrap().is_erasing;
+    // A power cut right after the commit of the purge.
+    let left_by = |at| {
+        let disk = FailingMedium::holding(medium.dump());
+        let database = options().open_on(Arc::new(disk.clone())).unwrap();
+        disk.fail_at(at, Fault::PowerCut);
+        drop(database.scope("s").unwrap().purge(lived.gone));
+        drop(database);
+        disk.after_power_cut(Damage::LoseAll)
+    };
+    let beside = |files| options().read_only(true).open_on(Arc::new(MemoryMedium::from_dump(files))).unwrap();
+    let files = (0..).map(left_by).find(|files| is_erasing(&beside(files.clone()))).unwrap();
+
+    let mut n_left = 0;
+    for at in 0.. {
+        let disk = FailingMedium::holding(files.clone());
+        disk.fail_at(at, Fault::NoSpace);
+        let opened = options().open_on(Arc::new(disk.clone()));
+        let is_over = disk.n_ops() <= at;
+        disk.heal();
+        if let Ok(database) = opened {
+            let scope = database.scope("s").unwrap();
+            assert!(scope.snapshot().unwrap().get(lived.kept).unwrap().is_some());
+            n_left += u32::from(is_erasing(&database));
+            scope.purge(lived.gone).unwrap();
+            assert!(!is_erasing(&database) && in_files(&disk.dump(), &numbers(2)).is_empty(), "operation {at}");
+        }
+        if is_over {
+            break;
+        }
+    }
+    assert!(n_left > 3, "{n_left}");
+}
+
+/// An unlink that the disk refused was only logged: the receipt said that the file was given up, and all of it was there.
+#[test]
+fn a_file_that_the_disk_does_not_let_go_is_on_the_receipt() {
+    let medium = RefusingMedium::default();
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("s").unwrap();
+    let ids = logs_in_one_segment(&scope, &[11, 12]);
+    medium.refuse(Some("1.kv"));
+    let receipt = scope.purge(ids[0]).unwrap();
+    assert_eq!(in_files(&medium.files.dump(), &numbers(11)), ["segments/1.kv"]);
+    assert_eq!(receipt.waiting, [Path::new("segments/1.kv")]);
+    let again = scope.purge(ids[0]).unwrap();
+    assert_eq!(again.waiting, [Path::new("segments/1.kv")], "it is still there");
+    medium.refuse(None);
+    let receipt = scope.purge(ids[0]).unwrap();
+    assert!(receipt.waiting.is_empty(), "{receipt:?}");
+    assert!(in_files(&medium.files.dump(), &numbers(11)).is_empty());
+    assert!(!in_files(&medium.files.dump(), &numbers(12)).is_empty());
 }
 
 /// Once the purge is committed its bytes go, whatever comes between: the next open finishes it.

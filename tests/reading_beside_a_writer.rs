@@ -47,6 +47,24 @@ fn a_reader_that_comes_too_late_is_told_to_come_again() {
     assert!(again.scope("s").unwrap().snapshot().unwrap().kv_log(id, &model(1)).unwrap().is_some());
 }
 
+/// A backup through a reader said of such a segment that it "is missing", as if data were lost.
+#[test]
+fn a_backup_that_comes_too_late_is_told_to_come_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a");
+    let writer = Database::open(&path).unwrap();
+    let scope = writer.scope("s").unwrap();
+    kit::remember(&scope, "first", Some(&kv_log(&model(1), 20, 1)));
+    kit::remember(&scope, "second", Some(&kv_log(&model(1), 20, 2)));
+    let reader = Database::options().read_only(true).open(&path).unwrap();
+    writer.compact(&mut |_| {}).unwrap();
+    let error = reader.backup(dir.path().join("b"), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, Error::Outdated { .. }) && error.kind() == ErrorKind::Retry, "{error}");
+    assert!(!dir.path().join("b/manifest").exists());
+    let again = Database::options().read_only(true).open(&path).unwrap();
+    again.backup(dir.path().join("c"), &mut |_| {}).unwrap();
+}
+
 #[test]
 fn reading_needs_no_lock_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,12 +1,12 @@
 //! Keeping debt and disk use within bounds in the background, at a pace that leaves the disk to others.
 //!
-//! One thread looks at the debt from time to time. When enough is dead it moves what lives out of the worst segments, a
-//! bounded number of bytes at once; before that, what is over is taken out ([`Database::expire`]) and KV logs beyond a
+//! One thread looks at the debt from time to time. When enough is dead it moves what lives out of the worst segments, one
+//! after the other; before that, what is over is taken out ([`Database::expire`]) and KV logs beyond a
 //! budget are evicted ([`Database::evict`]). Readers and writers go on: copying takes no turn, and files go when nobody reads them. A crash leaves either state.
 
 use super::{Debt, DiskBudget, Eviction, Expiry, SegmentDebt};
 use crate::{Database, Error, Result, SegmentId};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -55,6 +55,8 @@ pub struct UpkeepReport {
     pub expired: Expiry,
     /// KV logs that were evicted.
     pub evicted: Eviction,
+    /// Segments with a damaged KV log in them, and what is damaged: they are left alone, with what is dead in them.
+    pub damaged: BTreeMap<SegmentId, String>,
     /// Why the last round ended early, if it did; the next one tries again.
     pub failure: Option<String>,
 }
@@ -78,6 +80,8 @@ struct State {
     /// Rounds that are asked for at once.
     n_asked: u64,
     is_working: bool,
+    /// The segments that stopped a purge, since they are damaged.
+    stopped_by: Option<BTreeSet<SegmentId>>,
     report: UpkeepReport,
 }
 
@@ -166,23 +170,63 @@ impl Shared {
         self.state().report.expired += expired;
         let evicted = database.evict(upkeep.budget)?;
         self.state().report.evicted.add(&evicted);
-        let debt = database.debt()?;
-        let victims = worth_it(&debt, upkeep);
-        if victims.is_empty() {
-            return Ok(());
+        let mut debt = database.debt()?;
+        let damaged = self.forget_damage_that_is_gone(&debt);
+        debt.segments.retain(|of| !damaged.contains(&of.segment));
+        for victim in worth_it(&debt, upkeep) {
+            self.free(database, &victim, upkeep.bytes_per_second)?;
         }
+        self.finish_purges(database)
+    }
+
+    /// Moves what lives out of one segment: others get their turn in between, and one that is damaged stops only itself.
+    fn free(&self, database: &Database, victim: &SegmentDebt, bytes_per_second: u64) -> Result<()> {
+        let store = database.store();
         let began = Instant::now();
         let mut copied = 0;
-        database.store().move_out(&victims, &mut |n_bytes| {
+        let moved = store.move_out(&store.moving_turn(), &BTreeSet::from([victim.segment]), &mut |n_bytes| {
             copied += n_bytes;
-            self.rest(began, copied, upkeep.bytes_per_second)
-        })?;
-        let freed = debt.segments.iter().filter(|of| victims.contains(&of.segment)).map(|of| of.dead_bytes);
+            self.rest(began, copied, bytes_per_second)
+        });
         let mut state = self.state();
-        state.report.segments += victims.len() as u64;
-        state.report.copied_bytes += copied;
-        state.report.freed_bytes += freed.sum::<u64>();
+        match moved {
+            // Somebody else freed it meanwhile.
+            Ok(freed) if freed.is_empty() => {}
+            Ok(_) => {
+                state.report.segments += 1;
+                state.report.copied_bytes += copied;
+                state.report.freed_bytes += victim.dead_bytes;
+            }
+            Err(damage @ Error::Corrupt { .. }) => {
+                tracing::warn!(segment = victim.segment.as_u64(), error = %damage, "a damaged segment is left alone");
+                state.report.damaged.insert(victim.segment, damage.to_string());
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
+    }
+
+    /// The damaged segments that still have something dead in them. Their bytes do not get better: they are not tried again.
+    fn forget_damage_that_is_gone(&self, debt: &Debt) -> BTreeSet<SegmentId> {
+        let mut state = self.state();
+        state.report.damaged.retain(|id, _| debt.segments.iter().any(|of| of.segment == *id && of.live_bytes > 0));
+        state.report.damaged.keys().copied().collect()
+    }
+
+    /// Goes on with purges that an error stopped. Not as long as a damaged segment would stop them again.
+    fn finish_purges(&self, database: &Database) -> Result<()> {
+        if !database.stats()?.is_erasing {
+            return Ok(());
+        }
+        let dead = || -> Result<BTreeSet<_>> { Ok(database.debt()?.segments.iter().map(|of| of.segment).collect()) };
+        let now = dead()?;
+        if self.state().stopped_by.as_ref().is_some_and(|by| by.is_subset(&now)) {
+            return Ok(());
+        }
+        let finished = database.store().finish_erasing();
+        // Nothing else has something dead in it after that.
+        self.state().stopped_by = matches!(finished, Err(Error::Corrupt { .. })).then(dead).transpose()?;
+        finished
     }
 
     /// Waits until `copied` bytes are no more than the pace allows; fails when the work is to end.
@@ -197,11 +241,11 @@ impl Shared {
 
 /// The worst segments, if enough is dead: as many as are needed to come below the bound again, those first that give
 /// back the most for a copied byte.
-fn worth_it(debt: &Debt, upkeep: &Upkeep) -> BTreeSet<SegmentId> {
+fn worth_it(debt: &Debt, upkeep: &Upkeep) -> Vec<SegmentDebt> {
     let all = (debt.live_bytes + debt.dead_bytes) as f64;
     let is_enough = |dead: u64| dead >= upkeep.dead_bytes.max(1) && dead as f64 >= upkeep.dead_share * all;
     let mut dead = debt.dead_bytes;
-    let mut victims = BTreeSet::new();
+    let mut victims = Vec::new();
     let mut segments = debt.segments.clone();
     let gain = |of: &SegmentDebt| of.dead_bytes as f64 / (of.live_bytes + 1) as f64;
     segments.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
@@ -211,7 +255,7 @@ fn worth_it(debt: &Debt, upkeep: &Upkeep) -> BTreeSet<SegmentId> {
             break;
         }
         dead = dead.saturating_sub(of.dead_bytes);
-        victims.insert(of.segment);
+        victims.push(of);
     }
     victims
 }

@@ -58,7 +58,8 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Invalid`] when there is something at `path`; [`Error::Corrupt`] when a row or a segment is damaged: then
-    /// there is no manifest, and so no backup. [`Error::Io`] when a disk refuses.
+    /// there is no manifest, and so no backup. [`Error::Outdated`] when the database is open to be read only and the one
+    /// who writes gave a segment up meanwhile: open it again. [`Error::Io`] when a disk refuses.
     pub fn backup(&self, path: impl AsRef<Path>, progress: &mut OnProgress<'_>) -> Result<Backup> {
         self.backup_on(&FileMedium::new(path), progress)
     }
@@ -128,7 +129,9 @@ fn write_files(store: &Store, rows: &Rows, to: &dyn Medium, progress: &mut OnPro
     let segments = segment_rows(rows)?;
     for (done, (id, row)) in segments.iter().enumerate() {
         progress(Progress { stage: "segments", done: done as u64, total: segments.len() as u64 });
-        entries.push(copy_file(&*store.medium, &file_name(*id), to, &file_name(*id))?);
+        let copied = copy_file(&*store.medium, &file_name(*id), to, &file_name(*id));
+        // Beside a writer, which may have given it up.
+        entries.push(store.segments.or_outdated(*id, copied)?);
         verify::require_segment(to, *id, row)?;
     }
     sync_dir(to, SEGMENTS)?;

@@ -3,7 +3,7 @@
 //! An error before the last step of either leaves everything as it was.
 
 use super::{OnProgress, Progress};
-use crate::store::{SegmentUse, Store, segment_uses};
+use crate::store::{Anew, SegmentUse, Store, segment_uses};
 use crate::{Database, Result, SegmentId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +37,7 @@ impl Database {
         store.check_running()?;
         // Refused before anything is copied.
         drop(store.writer_turn()?);
+        let turn = store.moving_turn();
         let before = uses(store)?;
         let bytes_before = all_bytes(store, &before)?;
         let moving = worth_moving(&before);
@@ -44,14 +45,15 @@ impl Database {
             let total = living_bytes(&before, &moving);
             let mut done = 0;
             progress(Progress { stage: "segments", done, total });
-            store.move_out(&moving, &mut |n_bytes| {
+            store.move_out(&turn, &moving, &mut |n_bytes| {
                 done += n_bytes;
                 progress(Progress { stage: "segments", done, total });
                 Ok(())
             })?;
         }
+        drop(turn);
         store.vectors.forget();
-        store.rewrite_catalog(false, &mut |done| progress(Progress { stage: "catalog", done, total: 0 }))?;
+        store.rewrite_catalog(Anew::ToShrink, &mut |done| progress(Progress { stage: "catalog", done, total: 0 }))?;
         let after = uses(store)?;
         Ok(Compaction {
             segments_before: before.len() as u64,

@@ -4,8 +4,9 @@ use crate::catalog::CATALOG;
 use crate::db::Scope;
 use crate::record::{Strategy, Trajectory};
 use crate::segment::file_name;
-use crate::{CommitId, Id, Result};
+use crate::{CommitId, Id, Result, SegmentId};
 use lagdb_format::Digest;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// What a purge removed.
@@ -28,7 +29,8 @@ pub struct PurgeReceipt {
     pub stale: Vec<Id<Strategy>>,
     /// Files that were given up or written anew.
     pub files: Vec<PathBuf>,
-    /// Of these, files that a snapshot still reads: they go when it ends.
+    /// Of these, files that are still there, also such as were given up before. What a snapshot still reads goes when it
+    /// ends; what the disk did not let go is tried again by the next purge or compaction, and at the next open.
     pub waiting: Vec<PathBuf>,
     /// Bytes of catalog and segments before.
     pub bytes_before: u64,
@@ -43,14 +45,16 @@ impl Scope {
     /// a byte of it afterwards, nor of anything else that was deleted: segments with dead KV logs and the catalog are
     /// written anew.
     ///
-    /// Idempotent: purging what was only deleted, or purged already, erases what is left of it. A crash on the way is
-    /// made good at the next open. Backups made before keep what they have.
+    /// Idempotent: purging what was only deleted, or purged already, erases what is left of it. A crash or an error on the
+    /// way is made good at the next open, by the upkeep or by the next purge; until then
+    /// [`Stats::is_erasing`](crate::Stats::is_erasing) says so. Backups made before keep what they have. Waits for a
+    /// compaction, an upkeep's move or another purge that is under way.
     ///
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) when this thread has a transaction open.
-    /// [`Error::Corrupt`](crate::Error::Corrupt) when something that is to be moved is damaged,
-    /// [`Error::Io`](crate::Error::Io) when the disk refuses: then the trajectory may be out of reach and its bytes still
-    /// be there; purge again, or open the database again.
+    /// [`Error::Corrupt`](crate::Error::Corrupt) when something that is to be moved is damaged: then all is erased but
+    /// the segment where it lies. [`Error::Io`](crate::Error::Io) when the disk refuses: then the trajectory may be out of
+    /// reach and its bytes still be there; purge again, or open the database again.
     pub fn purge(&self, id: Id<Trajectory>) -> Result<PurgeReceipt> {
         let store = self.store();
         let sizes = || -> Result<u64> {
@@ -60,14 +64,20 @@ impl Scope {
             store.unpin(&mut pin);
             Ok(store.catalog_bytes()? + segments?.iter().map(|(_, row)| row.len).sum::<u64>())
         };
+        // Refused before it waits for somebody who waits for this thread.
+        drop(store.writer_turn()?);
+        // From before the commit: what another move copies meanwhile would be erased by nobody.
+        let turn = store.moving_turn();
         let bytes_before = sizes()?;
         let mut tx = self.begin()?;
         let purged = tx.purge(id)?;
         let commit = tx.commit()?;
-        let erased = store.erase()?;
-        let names = |ids: &mut dyn Iterator<Item = crate::SegmentId>| ids.map(|id| file_name(id).into()).collect();
-        let waiting: Vec<PathBuf> = names(&mut store.waiting().into_iter().filter(|id| erased.contains(id)));
-        let mut files: Vec<PathBuf> = names(&mut erased.into_iter());
+        let mut erased = store.erase(&turn)?;
+        drop(turn);
+        let waiting: BTreeSet<_> = store.waiting().into_iter().collect();
+        erased.extend(&waiting);
+        let names = |ids: BTreeSet<SegmentId>| ids.into_iter().map(|id| file_name(id).into()).collect();
+        let (mut files, waiting): (Vec<PathBuf>, Vec<PathBuf>) = (names(erased), names(waiting));
         files.push(CATALOG.into());
         Ok(PurgeReceipt {
             trajectory: id,

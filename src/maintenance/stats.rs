@@ -4,7 +4,7 @@ use crate::catalog::row::EvictedRow;
 use crate::catalog::{Key, Rows, Table};
 use crate::index::vector::IndexStats;
 use crate::segment::FOOTER_CACHE_BYTES;
-use crate::store::{SegmentUse, Store, segment_uses};
+use crate::store::{SegmentUse, Store, is_erasing, segment_uses};
 use crate::{CommitId, Database, Result};
 
 /// What a database holds, over all scopes.
@@ -34,6 +34,9 @@ pub struct Stats {
     pub live_bytes: u64,
     /// Of these, bytes of KV logs that were deleted or replaced; a compaction frees them.
     pub dead_bytes: u64,
+    /// Whether a purge is not finished: bytes of what was purged may still be in the files. It goes on with the next
+    /// purge, with the upkeep, and at the next open.
+    pub is_erasing: bool,
     /// KV logs that were ever evicted to keep a budget.
     pub evicted_kv_logs: u64,
     /// Their bytes.
@@ -83,6 +86,7 @@ fn count(store: &Store, rows: &Rows, commit: CommitId) -> Result<Stats> {
         segment_bytes: uses.values().map(|of| of.row.len).sum(),
         live_bytes: uses.values().map(|of| of.living_bytes).sum(),
         dead_bytes: uses.values().map(SegmentUse::dead_bytes).sum(),
+        is_erasing: is_erasing(rows)?,
         evicted_kv_logs: evicted.kv_logs,
         evicted_bytes: evicted.bytes,
         catalog_cache_bytes: store.catalog_cache_bytes(catalog_bytes),

@@ -7,11 +7,14 @@
 //!
 //! - How is a segment written? [`writing`].
 //! - How is a KV log read, and what if the file is not the one that was written? [`set`].
+//! - Is every byte what was written? [`checking`].
 
+mod checking;
 mod set;
 mod writing;
 
-pub(crate) use set::{FOOTER_CACHE_BYTES, Located, SegmentSet, read_file, read_whole};
+pub(crate) use checking::{Checked, check_segment};
+pub(crate) use set::{FOOTER_CACHE_BYTES, Located, SegmentSet};
 pub(crate) use writing::{FinishedSegment, PendingSegment};
 
 use crate::SegmentId;

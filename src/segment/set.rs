@@ -66,8 +66,8 @@ pub(crate) struct Located {
 }
 
 /// A segment's file, found to be the one that was written.
-struct OpenSegment {
-    file: Arc<dyn MediumFile>,
+pub(super) struct OpenSegment {
+    pub(super) file: Arc<dyn MediumFile>,
     footer: Arc<Footer>,
 }
 
@@ -92,23 +92,23 @@ impl SegmentSet {
     /// Reads a KV log, as much of it as the precision needs, and checks every page that was read: what is found later,
     /// through the view, has no file to name.
     pub(crate) fn read(&self, located: Located, precision: Precision) -> Result<KvLogView<'static>> {
-        self.or_outdated(located, self.read_living(located, precision))
+        self.or_outdated(located.segment, self.read_living(located, precision))
     }
 
     /// The model that made a KV log, as its segment's footer says: nothing else of the log is read.
     pub(crate) fn fingerprint(&self, located: Located) -> Result<ModelFingerprint> {
         let segment = self.open(located.segment, &located.row);
         self.or_outdated(
-            located,
+            located.segment,
             segment.and_then(|segment| segment.row_group(located).map(RowGroup::fingerprint).copied()),
         )
     }
 
     /// What was read, or that another process gave the segment up meanwhile.
-    fn or_outdated<T>(&self, located: Located, read: Result<T>) -> Result<T> {
+    pub(crate) fn or_outdated<T>(&self, segment: SegmentId, read: Result<T>) -> Result<T> {
         match read {
-            Err(Error::Corrupt { .. }) if self.is_beside && self.is_gone(located.segment) => {
-                Err(Error::Outdated { what: format!("{} was given up", file_name(located.segment)) })
+            Err(Error::Corrupt { .. }) if self.is_beside && self.is_gone(segment) => {
+                Err(Error::Outdated { what: format!("{} was given up", file_name(segment)) })
             }
             read => read,
         }
@@ -146,20 +146,28 @@ impl SegmentSet {
         Ok(segment)
     }
 
-    /// Takes the names of segments away that no commit names. Errors are left to the next open.
-    pub(crate) fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
-        let mut any = false;
+    /// Takes the names of segments away that no commit names. Returns those that may still have one, or have it again
+    /// after a crash: to be tried again; at the latest the next open does.
+    pub(crate) fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) -> Vec<SegmentId> {
+        let (mut gone, mut refused) = (Vec::new(), Vec::new());
         for id in ids {
             self.footers().forget(id);
             match self.medium.unlink(&file_name(id)) {
-                Ok(()) => any = true,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => tracing::warn!(segment = id.as_u64(), %error, "a dead segment was not unlinked"),
+                Ok(()) => gone.push(id),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => gone.push(id),
+                Err(error) => {
+                    tracing::warn!(segment = id.as_u64(), %error, "a dead segment was not unlinked");
+                    refused.push(id);
+                }
             }
         }
-        if any && let Err(error) = self.medium.sync_dir(SEGMENTS) {
+        if !gone.is_empty()
+            && let Err(error) = self.medium.sync_dir(SEGMENTS)
+        {
             tracing::warn!(%error, "unlinked segments may come back");
+            refused.append(&mut gone);
         }
+        refused
     }
 
     /// Makes the names of new segments durable.
@@ -190,21 +198,8 @@ impl SegmentSet {
     }
 }
 
-/// All bytes of a segment, if it has the length and the footer that the catalog says.
-pub(crate) fn read_whole(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<Vec<u8>> {
-    let segment = open_file(medium, id, row)?;
-    read_range(&*segment.file, &file_name(id), 0, row.len)
-}
-
-/// All bytes of a segment's file, whatever they are.
-pub(crate) fn read_file(medium: &dyn Medium, id: SegmentId) -> Result<Vec<u8>> {
-    let name = file_name(id);
-    let file = medium.open_to_read(&name).map_err(|source| Error::io("open", &name, source))?;
-    let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
-    read_range(&*file, &name, 0, len)
-}
-
-fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
+/// A segment's file, if it has the length and the footer that the catalog says.
+pub(super) fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {
     let name = file_name(id);
     let file = open_named(medium, id)?;
     let len = file.len().map_err(|source| Error::io("measure", &name, source))?;
@@ -220,7 +215,7 @@ fn open_file(medium: &dyn Medium, id: SegmentId, row: &SegmentRow) -> Result<Ope
     Ok(OpenSegment { file, footer: Arc::new(footer) })
 }
 
-fn open_named(medium: &dyn Medium, id: SegmentId) -> Result<Arc<dyn MediumFile>> {
+pub(super) fn open_named(medium: &dyn Medium, id: SegmentId) -> Result<Arc<dyn MediumFile>> {
     let name = file_name(id);
     medium.open_to_read(&name).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => corrupt(&name, None, "the file is missing".to_owned()),
@@ -235,7 +230,7 @@ fn parse_footer(end: &[u8], len: u64, id: SegmentId) -> lagdb_format::Result<Foo
     Footer::parse(footer, &located, id.as_u64())
 }
 
-fn read_range(file: &dyn MediumFile, name: &str, offset: u64, n_bytes: u64) -> Result<Vec<u8>> {
+pub(super) fn read_range(file: &dyn MediumFile, name: &str, offset: u64, n_bytes: u64) -> Result<Vec<u8>> {
     let n_bytes =
         usize::try_from(n_bytes).map_err(|_| corrupt(name, Some(offset), "too long for this machine".to_owned()))?;
     let mut bytes = Vec::new();

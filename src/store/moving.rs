@@ -12,7 +12,7 @@ use crate::segment::{Located, PendingSegment};
 use crate::{CommitId, Result, SegmentId};
 use lagdb_format::{Precision, RowGroupIndex};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 /// A new segment ends once it has grown to this.
 const FULL_BYTES: u64 = 256 << 20;
@@ -67,29 +67,67 @@ pub(crate) fn scan_kv_logs(rows: &Rows, visit: &mut dyn FnMut(&Key, KvLogRows) -
 /// Told of the bytes of each KV log that was copied; an error stops the copying, and nothing was moved.
 pub(crate) type Pace<'a> = dyn FnMut(u64) -> Result<()> + 'a;
 
+/// The right to move KV logs. Whoever chooses segments by what is dead in them has it from before the choice: another
+/// move may leave dead copies elsewhere.
+pub(crate) struct MovingTurn<'a> {
+    _one: MutexGuard<'a, ()>,
+}
+
 impl Store {
-    /// Frees the segments `victims` once what lives in them lies elsewhere.
-    ///
-    /// One at a time: others wait. The caller does not hold the writer's turn.
-    pub(crate) fn move_out(&self, victims: &BTreeSet<SegmentId>, pace: &mut Pace<'_>) -> Result<()> {
-        let _one = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Waits until nobody else moves KV logs. Who has the turn waits for the writer's: the caller does not hold that.
+    pub(crate) fn moving_turn(&self) -> MovingTurn<'_> {
+        MovingTurn { _one: self.moving.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// Frees those segments of `victims` that are still there, once what lives in them lies elsewhere; which they are.
+    pub(crate) fn move_out(
+        &self,
+        _turn: &MovingTurn<'_>,
+        victims: &BTreeSet<SegmentId>,
+        pace: &mut Pace<'_>,
+    ) -> Result<BTreeSet<SegmentId>> {
         let (rows, _, mut pin) = self.read()?;
-        let mut copies = Copies { store: self, pending: None, segments: Vec::new(), logs: Vec::new() };
-        let copied = copies.copy_all(&rows, victims, pace).and_then(|()| match copies.segments.is_empty() {
-            true => Ok(()),
-            false => self.segments.sync_names(),
-        });
+        let found = Victims::find(&rows, victims);
+        // Its pages can be used again while the logs are copied; the pin keeps the files.
         drop(rows);
+        let mut copies = Copies { store: self, pending: None, segments: Vec::new(), logs: Vec::new() };
+        let copied = found.and_then(|found| {
+            copies.copy_all(&found, pace)?;
+            if !copies.segments.is_empty() {
+                self.segments.sync_names()?;
+            }
+            Ok(found.segments.into_keys().collect::<BTreeSet<_>>())
+        });
         self.unpin(&mut pin);
         match copied {
-            Ok(()) => copies.take_effect(victims),
+            Ok(found) if found.is_empty() => Ok(found),
+            Ok(found) => copies.take_effect(&found).map(|()| found),
             Err(error) => {
                 self.stop_if_unknown(&error);
                 // No commit names them, and none will.
-                self.segments.unlink(copies.segments.iter().map(|(id, _)| *id));
+                self.unlink(copies.segments.iter().map(|(id, _)| *id));
                 Err(error)
             }
         }
+    }
+}
+
+/// The segments that are to go, and what lives in them.
+struct Victims {
+    segments: BTreeMap<SegmentId, SegmentRow>,
+    living: Vec<(Key, KvLogRow)>,
+}
+
+impl Victims {
+    fn find(rows: &Rows, victims: &BTreeSet<SegmentId>) -> Result<Self> {
+        let segments: BTreeMap<_, _> = segment_rows(rows)?.into_iter().filter(|(id, _)| victims.contains(id)).collect();
+        let mut living = Vec::new();
+        scan_kv_logs(rows, &mut |key, logs| {
+            let is_victim = |log: &KvLogRow| segments.contains_key(&SegmentId::from_u64(log.segment));
+            living.extend(logs.logs.into_iter().filter(is_victim).map(|log| (key.clone(), log)));
+            Ok(())
+        })?;
+        Ok(Self { segments, living })
     }
 }
 
@@ -110,21 +148,14 @@ struct Copy {
 }
 
 impl Copies<'_> {
-    fn copy_all(&mut self, rows: &Rows, victims: &BTreeSet<SegmentId>, pace: &mut Pace<'_>) -> Result<()> {
-        let segments: BTreeMap<_, _> = segment_rows(rows)?.into_iter().collect();
-        let mut living = Vec::new();
-        scan_kv_logs(rows, &mut |key, logs| {
-            let is_victim = |log: &KvLogRow| victims.contains(&SegmentId::from_u64(log.segment));
-            living.extend(logs.logs.into_iter().filter(is_victim).map(|log| (key.clone(), log)));
-            Ok(())
-        })?;
-        for (key, from) in living {
+    fn copy_all(&mut self, victims: &Victims, pace: &mut Pace<'_>) -> Result<()> {
+        for (key, from) in &victims.living {
             let segment = SegmentId::from_u64(from.segment);
             let unknown = || value::corrupt(Table::KvLogs, key.as_bytes(), format!("segment {segment} is unknown"));
-            let row = *segments.get(&segment).ok_or_else(unknown)?;
-            let to = self.copy(&from, row)?;
+            let row = *victims.segments.get(&segment).ok_or_else(unknown)?;
+            let to = self.copy(from, row)?;
             pace(to.n_bytes)?;
-            self.logs.push(Copy { key, from, to });
+            self.logs.push(Copy { key: key.clone(), from: *from, to });
         }
         self.finish_segment()
     }

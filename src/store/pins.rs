@@ -17,6 +17,8 @@ struct Pinned {
     snapshots: BTreeMap<CommitId, usize>,
     /// Segments that no commit from this one on names.
     retired: Vec<(CommitId, SegmentId)>,
+    /// Segments that nobody reads and whose files the disk did not let go.
+    refused: Vec<SegmentId>,
 }
 
 /// Keeps the segments of one commit until it is released.
@@ -44,16 +46,24 @@ impl Pins {
         Pin { pins: self.clone(), commit: Some(commit) }
     }
 
-    /// Notes that `dead` are not named from `commit` on; which of all such segments can go now.
+    /// Notes that `dead` are not named from `commit` on; which of all such segments can go now, refused ones included.
     pub(super) fn retire(&self, commit: CommitId, dead: Vec<SegmentId>) -> Vec<SegmentId> {
         let mut state = self.state();
         state.retired.extend(dead.into_iter().map(|segment| (commit, segment)));
-        state.take_free()
+        let mut free = state.take_free();
+        free.append(&mut state.refused);
+        free
     }
 
-    /// Segments that snapshots keep, and no later commit names.
+    /// Notes that the files of these could not be unlinked. Not tried again at the end of every snapshot.
+    pub(super) fn refuse(&self, refused: Vec<SegmentId>) {
+        self.state().refused.extend(refused);
+    }
+
+    /// Segments that snapshots or the disk keep, and no later commit names.
     pub(super) fn waiting(&self) -> Vec<SegmentId> {
-        self.state().retired.iter().map(|(_, segment)| *segment).collect()
+        let state = self.state();
+        state.retired.iter().map(|(_, segment)| *segment).chain(state.refused.iter().copied()).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, Pinned> {

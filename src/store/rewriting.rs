@@ -6,6 +6,16 @@ use super::{Store, read_state};
 use crate::catalog::{CATALOG, Catalog, Key, Rows, Table, value};
 use crate::{Error, Result};
 
+/// What a catalog is written anew for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Anew {
+    /// To become smaller; if it would not, the old one stays.
+    ToShrink,
+    /// To keep nothing of what was deleted. The mark of something to erase goes with it if that `is_done`: then nothing is
+    /// left in segments either.
+    ToErase { is_done: bool },
+}
+
 impl Store {
     /// Bytes of the catalog's file.
     pub(crate) fn catalog_bytes(&self) -> Result<u64> {
@@ -20,11 +30,10 @@ impl Store {
         if self.options.read_only { catalog_bytes + cache_bytes } else { cache_bytes }
     }
 
-    /// Writes the catalog anew, if it becomes smaller by that or `always`. Writing waits meanwhile. When always, the mark
-    /// of something to erase goes with it, for then nothing of it is left.
+    /// Writes the catalog anew. Writing waits meanwhile.
     ///
     /// `progress` is told how many rows are copied.
-    pub(crate) fn rewrite_catalog(&self, always: bool, progress: &mut dyn FnMut(u64)) -> Result<()> {
+    pub(crate) fn rewrite_catalog(&self, anew: Anew, progress: &mut dyn FnMut(u64)) -> Result<()> {
         let _turn = self.writer_turn()?;
         self.check_running()?;
         self.settle()?;
@@ -35,7 +44,8 @@ impl Store {
                 old.scan_raw(table, &Key::all(), &mut |key, bytes| {
                     done += 1;
                     value::open(table, key, bytes)?;
-                    if table == Table::Meta && always && key == Key::erasing().as_bytes() {
+                    let is_mark = table == Table::Meta && key == Key::erasing().as_bytes();
+                    if is_mark && anew == (Anew::ToErase { is_done: true }) {
                         return Ok(());
                     }
                     new.put_raw(table, &Key::of(key), bytes)
@@ -45,7 +55,7 @@ impl Store {
             read_state(new).map(drop)
         };
         let written = Catalog::write_beside(&*self.medium, copy);
-        match written.and_then(|n_bytes| Ok(always || n_bytes < self.catalog_bytes()?)) {
+        match written.and_then(|n_bytes| Ok(anew != Anew::ToShrink || n_bytes < self.catalog_bytes()?)) {
             Ok(true) => {}
             Ok(false) => return Catalog::forget_beside(&*self.medium),
             Err(error) => {

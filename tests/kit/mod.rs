@@ -1,6 +1,7 @@
 //! What the tests share: small records, KV logs and databases.
 
 pub(crate) mod answers;
+pub(crate) mod refusing;
 
 use lagdb::format::{CaptureStage, Digest, ElementType, KvGeometry, KvLayer, KvLog, ModelFingerprint};
 use lagdb::{

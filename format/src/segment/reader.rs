@@ -1,7 +1,6 @@
 //! A whole segment in memory: open, read a KV log, verify every byte.
 
 use super::footer::{Footer, RowGroupIndex};
-use super::header;
 use super::layout::TAIL_BYTES;
 use super::tail::FooterRange;
 use super::view::KvLogView;
@@ -71,7 +70,7 @@ impl<'a> Segment<'a> {
     /// Looks at every byte: header, pages, encoded numbers, padding and directories. Opening checked the rest.
     pub fn verify(&self) -> Verification {
         let mut found = Verification { n_bytes: self.bytes.len() as u64, ..Verification::default() };
-        found.faults.extend(self.check_header().err());
+        found.faults.extend(self.located.check_header(self.bytes).err());
         for row_group in self.footer.row_groups() {
             match self.kv_log(row_group.index()) {
                 Ok(view) => {
@@ -83,13 +82,6 @@ impl<'a> Segment<'a> {
             }
         }
         found
-    }
-
-    fn check_header(&self) -> Result<()> {
-        if header::read(self.bytes)? == self.located.identity {
-            return Ok(());
-        }
-        Err(FormatError::corrupt(8, "header", "differs from the tail"))
     }
 }
 

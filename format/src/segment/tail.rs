@@ -1,5 +1,6 @@
 //! The tail: the last 64 bytes, where opening a segment begins. It says where the footer lies.
 
+use super::header;
 use super::identity::Identity;
 use super::layout::{ALIGNMENT, END_MAGIC, Fields, HEADER_BYTES, TAIL_BYTES};
 use crate::{FormatError, Result};
@@ -25,6 +26,18 @@ impl FooterRange {
     /// The segment that the file says it is.
     pub fn segment_id(&self) -> u64 {
         self.identity.segment_id
+    }
+
+    /// Whether the front of the file, `front`, is the header of the same segment.
+    ///
+    /// # Errors
+    /// [`FormatError::Corrupt`] for wrong bytes and for another segment's, [`FormatError::Unsupported`] for a newer
+    /// segment.
+    pub fn check_header(&self, front: &[u8]) -> Result<()> {
+        if header::read(front)? == self.identity {
+            return Ok(());
+        }
+        Err(FormatError::corrupt(8, "header", "differs from the tail"))
     }
 
     /// Appends the tail.

@@ -5,10 +5,10 @@ use crate::catalog::row::{KvLogRows, SegmentRow};
 use crate::catalog::{CATALOG, Key, Rows, Table, row, value};
 use crate::maintenance::{OnProgress, Progress};
 use crate::medium::Medium;
-use crate::segment::{SEGMENTS, file_name, id_of, read_file, read_whole};
+use crate::segment::{self, Checked, SEGMENTS, file_name, id_of};
 use crate::store::segment_rows;
 use crate::{Error, Result, SegmentId};
-use lagdb_format::{Digest, Segment};
+use lagdb_format::Digest;
 use std::collections::BTreeMap;
 
 /// The fingerprint of each row group of each sound segment.
@@ -36,9 +36,7 @@ pub(super) fn check_alone(medium: &dyn Medium, report: &mut VerifyReport, progre
     for name in names.iter().filter(|name| name.ends_with(".kv")) {
         progress(Progress { stage: "segments", done: report.segments, total: names.len() as u64 });
         let Some(id) = id_of(name) else { continue };
-        if let Some(bytes) = report.note(file_name(id), read_file(medium, id)) {
-            check_bytes(&bytes, id, report);
-        }
+        look_at(medium, id, None, report);
     }
 }
 
@@ -58,23 +56,24 @@ fn check_segment(
     row: &SegmentRow,
     report: &mut VerifyReport,
 ) -> Option<Vec<Digest>> {
-    let bytes = report.note(file_name(id), read_whole(medium, id, row))?;
-    let found = check_bytes(&bytes, id, report)?;
+    let found = look_at(medium, id, Some(row), report)?;
     if found.len() != row.n_row_groups as usize {
         report.add(file_name(id), format!("{} row groups; {} were written", found.len(), row.n_row_groups));
     }
     Some(found)
 }
 
-fn check_bytes(bytes: &[u8], id: SegmentId, report: &mut VerifyReport) -> Option<Vec<Digest>> {
+fn look_at(
+    medium: &dyn Medium,
+    id: SegmentId,
+    row: Option<&SegmentRow>,
+    report: &mut VerifyReport,
+) -> Option<Vec<Digest>> {
+    let checked = segment::check_segment(medium, id, row, &mut |error| report.add_error(file_name(id), error));
+    let Checked { n_bytes, fingerprints } = report.note(file_name(id), checked)?;
     report.segments += 1;
-    report.segment_bytes += bytes.len() as u64;
-    let opened = Segment::open_as(bytes, id.as_u64()).map_err(|error| Error::from_format(error, file_name(id)));
-    let segment = report.note(file_name(id), opened)?;
-    for fault in segment.verify().faults {
-        report.add_error(file_name(id), Error::from_format(fault, file_name(id)));
-    }
-    Some(segment.footer().row_groups().iter().map(|row_group| row_group.fingerprint().id()).collect())
+    report.segment_bytes += n_bytes;
+    Some(fingerprints)
 }
 
 fn check_kv_logs(

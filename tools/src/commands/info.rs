@@ -40,6 +40,7 @@ fn text(stats: &Stats, debt: &Debt, scopes: &[String]) -> String {
             bytes(stats.dead_bytes)
         ),
         format!("debt          {} in {} segments", bytes(debt.dead_bytes), debt.segments.len()),
+        format!("purges        {}", if stats.is_erasing { "one is not finished" } else { "all finished" }),
         format!("evicted       {} KV logs, {} ever", stats.evicted_kv_logs, bytes(stats.evicted_bytes)),
         format!(
             "vectors       {} in memory, {} of them in graphs: {}; {} on disk",
@@ -72,6 +73,7 @@ fn json(stats: &Stats, debt: &Debt, scopes: &[String]) -> serde_json::Value {
         "judgments": stats.judgments, "strategies": stats.strategies, "embeddings": stats.embeddings,
         "kv_logs": stats.kv_logs, "segments": stats.segments, "catalog_bytes": stats.catalog_bytes,
         "segment_bytes": stats.segment_bytes, "live_bytes": stats.live_bytes, "dead_bytes": stats.dead_bytes,
+        "is_erasing": stats.is_erasing,
         "evicted_kv_logs": stats.evicted_kv_logs, "evicted_bytes": stats.evicted_bytes,
         "catalog_cache_bytes": stats.catalog_cache_bytes, "checksum_bytes": stats.checksum_bytes,
         "footer_cache_bytes": stats.footer_cache_bytes, "debt": debts, "scopes": scopes,

@@ -74,7 +74,7 @@ impl KvLogView<'_> {
     }
 
     /// Everything that is wrong with the row group: checksums, encoded bytes, sections and padding.
-    pub(crate) fn faults(&self) -> Vec<FormatError> {
+    pub fn faults(&self) -> Vec<FormatError> {
         let mut decoder = Decoder::default();
         let mut raw = Vec::new();
         let mut faults = Vec::new();
