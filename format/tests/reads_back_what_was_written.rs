@@ -2,8 +2,8 @@
 
 use crate::support::{ELEMENTS, Shape, log_of, noise, numbers, pattern, ragged, segment};
 use lagdb_format::{
-    ElementType, Encoding, Footer, FormatError, HeadTokens, KvLog, KvLogView, KvRead, PageNumbers, Part, RowGroupIndex,
-    Segment, SegmentWriter,
+    ElementType, Encoding, Footer, FormatError, HeadTokens, KvLayer, KvLog, KvLogView, KvRead, PageNumbers, Part,
+    RowGroupIndex, Segment, SegmentWriter,
 };
 use proptest::prelude::*;
 
@@ -194,4 +194,35 @@ fn heads_may_keep_tokens_of_none() {
     let ragged =
         KvLog::ragged(*log.fingerprint(), log.element(), vec![], vec![], heads, log.layers().to_vec()).unwrap();
     assert_eq!(ragged, log, "every head keeps every token");
+}
+
+/// A page of numbers without mantissas was read with those of the page before it: the decoder keeps its buffers, and a plane
+/// that is not stored was not cleared. Its checksums were right, and so were the numbers of a decoder that began with it.
+#[test]
+fn a_page_without_mantissas_does_not_get_those_of_another() {
+    let shape = Shape { n_layers: 1, n_kv_heads: 8, head_dim: 64, n_tokens: 512 };
+    for element in ELEMENTS {
+        let log = noise(Shape { n_tokens: 512, ..shape }, element, 1);
+        // Two pages a column of what has two bytes, four of what has four: full ones and bare ones in turn.
+        let number = |i: usize| match i / (128 * 512) % 2 {
+            0 => 1.0 + (i % 1000) as f32 / 1000.0,
+            _ => [0.0, 1.0, -2.0][i % 3],
+        };
+        let chunk = element.encode_f32(&(0..512 * 512).map(number).collect::<Vec<_>>()).unwrap();
+        let layers = vec![KvLayer { keys: chunk.clone(), values: chunk }];
+        let (ids, positions) = (log.token_ids().to_vec(), log.positions().to_vec());
+        let log = KvLog::new(*log.fingerprint(), element, ids, positions, layers).unwrap();
+        let mut writer = SegmentWriter::new(1).with_page_bytes(128 * 512 * element.n_bytes()).with_key_summaries();
+        writer.push(&log, Encoding::ExponentHuffman).unwrap();
+        let bytes = writer.finish().unwrap();
+        let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap();
+        assert_eq!(view.n_pages(), 8);
+        assert!(view.to_log().unwrap() == log);
+        assert!(numbers(&view).unwrap() == numbers(&log).unwrap());
+        let pages = view.layer_pages(0, Part::Keys).unwrap().map(|page| page.unwrap().bytes.to_vec());
+        assert!(pages.collect::<Vec<_>>().concat() == log.layers()[0].keys);
+        let summaries = view.key_summaries(0).unwrap().unwrap();
+        let of_bare = |head: &lagdb_format::KeySummary| (head.min.iter().copied().fold(0.0, f32::min), head.max[0]);
+        assert!(summaries[1].heads.iter().all(|head| of_bare(head) == (-2.0, 1.0)));
+    }
 }

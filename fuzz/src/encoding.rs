@@ -28,26 +28,38 @@ fn comes_back(element: ElementType, raw: &[u8]) {
     assert_eq!(decoded, raw);
 }
 
-/// Any numbers come back from exponent-huffman; any bytes decode, to the same numbers as bytes and as f32, or are refused.
+/// Any numbers come back from exponent-huffman; any bytes decode, to the same numbers as bytes and as f32, or are refused. All
+/// of it after another page, whose every mantissa bit is set, and as without.
 pub fn encoding_exponent_huffman(data: &[u8]) {
+    let encoding = Encoding::ExponentHuffman;
     let Some((shape, data)) = data.split_first_chunk::<4>() else { return };
     let shape = shape_of(*shape);
-    let mut raw = vec![0; shape.n_tokens as usize * shape.row_width() * shape.element.n_bytes()];
-    let mut numbers = vec![0.0; raw.len() / shape.element.n_bytes()];
-    let decoded = bare::decode(Encoding::ExponentHuffman, shape, data, &mut raw);
-    let widened = bare::decode_f32(Encoding::ExponentHuffman, shape, data, &mut numbers);
+    let width = shape.element.n_bytes();
+    let mut raw = vec![0x3f; shape.n_tokens as usize * shape.row_width() * width];
+    let mut numbers = vec![0.0; raw.len() / width];
+    let mut kept = bare::Kept::default();
+    raw.as_chunks_mut::<2>().0.iter_mut().step_by(2).for_each(|bytes| *bytes = [0xff, 0x3f]);
+    let before = kept.encode(encoding, shape, &raw).expect("any numbers are encoded");
+    kept.decode(encoding, shape, &before, &mut raw).expect("what was encoded is decoded");
+
+    let decoded = kept.decode(encoding, shape, data, &mut raw);
+    let widened = kept.decode_f32(encoding, shape, data, &mut numbers);
     assert_eq!(decoded, widened);
-    if decoded.is_err() {
-        raw.iter_mut().zip(data.iter().cycle()).for_each(|(raw, byte)| *raw = *byte);
-    }
-    let (stored, error) = bare::encode(Encoding::ExponentHuffman, shape, &raw).expect("any numbers are encoded");
-    assert!(stored.len() <= raw.len() + 1 && error == PageError::NONE);
     let mut expected = numbers.clone();
-    shape.element.decode_f32(&raw, &mut expected).expect("whole numbers");
-    bare::decode_f32(Encoding::ExponentHuffman, shape, &stored, &mut numbers).expect("what was encoded is decoded");
+    if decoded.is_ok() {
+        shape.element.decode_f32(&raw, &mut expected).expect("whole numbers");
+        assert!(expected.iter().zip(&numbers).all(|(a, b)| a.to_bits() == b.to_bits()), "as f32");
+    } else {
+        raw.iter_mut().zip(data.iter().cycle()).for_each(|(raw, byte)| *raw = *byte);
+        shape.element.decode_f32(&raw, &mut expected).expect("whole numbers");
+    }
+    let stored = kept.encode(encoding, shape, &raw).expect("any numbers are encoded");
+    let (alone, error) = bare::encode(encoding, shape, &raw).expect("any numbers are encoded");
+    assert!(stored == alone && stored.len() <= raw.len() + 1 && error == PageError::NONE);
+    kept.decode_f32(encoding, shape, &stored, &mut numbers).expect("what was encoded is decoded");
     assert!(expected.iter().zip(&numbers).all(|(a, b)| a.to_bits() == b.to_bits()), "as f32");
-    let exact = std::mem::replace(&mut raw, vec![0xa5; expected.len() * shape.element.n_bytes()]);
-    bare::decode(Encoding::ExponentHuffman, shape, &stored, &mut raw).expect("what was encoded is decoded");
+    let exact = std::mem::replace(&mut raw, vec![0xa5; expected.len() * width]);
+    kept.decode(encoding, shape, &stored, &mut raw).expect("what was encoded is decoded");
     assert_eq!(raw, exact);
 }
 

@@ -360,6 +360,47 @@ pub mod bare {
         Decoder::default().decode_f32(encoding, shape, stored, out)
     }
 
+    /// An encoder and a decoder that keep what they had from one page to the next, as those of segments do.
+    #[derive(Default)]
+    pub struct Kept {
+        encoder: Encoder,
+        decoder: Decoder,
+    }
+
+    impl Kept {
+        /// As [`encode`].
+        ///
+        /// # Errors
+        /// As [`encode`].
+        pub fn encode(&mut self, encoding: Encoding, shape: PageShape, raw: &[u8]) -> Result<Vec<u8>> {
+            let mut stored = Vec::new();
+            self.encoder.encode(encoding, shape, raw, &mut stored)?;
+            Ok(stored)
+        }
+
+        /// As [`decode`].
+        ///
+        /// # Errors
+        /// As [`decode`].
+        pub fn decode(&mut self, encoding: Encoding, shape: PageShape, stored: &[u8], raw: &mut [u8]) -> Result<()> {
+            self.decoder.decode(encoding, shape, stored, raw)
+        }
+
+        /// As [`decode_f32`].
+        ///
+        /// # Errors
+        /// As [`decode_f32`].
+        pub fn decode_f32(
+            &mut self,
+            encoding: Encoding,
+            shape: PageShape,
+            stored: &[u8],
+            out: &mut [f32],
+        ) -> Result<()> {
+            self.decoder.decode_f32(encoding, shape, stored, out)
+        }
+    }
+
     /// The stored form of `raw` at each level, and the errors.
     ///
     /// # Errors

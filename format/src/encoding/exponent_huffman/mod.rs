@@ -331,8 +331,10 @@ impl Chunk {
         page.n_escapes = page.n_escapes.checked_sub(n_escapes).ok_or_else(|| corrupt("has too few exponents apart"))?;
         for ((n_bits, stored), plane) in page.planes.iter_mut().zip(&mut self.planes) {
             let stored = stored.split_off(..n_bytes(*n_bits, n).min(stored.len())).unwrap_or_default();
-            if *n_bits > 0 {
-                simd::unpack_bits(target, *n_bits, stored, plane);
+            match *n_bits {
+                // The buffer has the plane of a page before.
+                0 => plane.fill(0),
+                n_bits => simd::unpack_bits(target, n_bits, stored, plane),
             }
         }
         Ok(())

@@ -20,11 +20,15 @@ pub(super) struct Repeats {
 }
 
 impl Repeats {
-    /// Finds the rows of `row_bytes` that are earlier ones again; whether there are any.
+    /// Finds the rows of `row_bytes` that are earlier ones again; whether there are any. Shorter ones than a beginning are not
+    /// worth it.
     pub(super) fn find(&mut self, raw: &[u8], row_bytes: usize) -> bool {
-        let mut known: HashMap<[u8; BEGINNING], (u32, &[u8])> = HashMap::with_capacity(raw.len() / row_bytes.max(1));
         self.is_repeat.clear();
         self.sources.clear();
+        if row_bytes < BEGINNING {
+            return false;
+        }
+        let mut known: HashMap<[u8; BEGINNING], (u32, &[u8])> = HashMap::with_capacity(raw.len() / row_bytes);
         let mut n_stored = 0;
         for row in raw.chunks_exact(row_bytes.max(1)) {
             let mut beginning = [0; BEGINNING];
