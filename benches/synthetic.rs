@@ -30,7 +30,32 @@ pub(crate) fn kv_log(
             values: column(geometry, n_tokens, element, &mut random, 0.0)?,
         })
     });
-    let layers = layers.collect::<lagdb::format::Result<Vec<_>>>()?;
+    log_of(geometry, n_tokens, element, layers.collect::<lagdb::format::Result<_>>()?)
+}
+
+/// One layer in which two in a hundred channels, of keys and of values, are twelve times as large as the others: where one
+/// scale for all numbers of a token is bad.
+///
+/// # Errors
+/// Never for the geometries above.
+pub(crate) fn outliers(geometry: KvGeometry, n_tokens: usize, element: ElementType) -> lagdb::format::Result<KvLog> {
+    let (geometry, mut random) = (KvGeometry { n_layers: 1, ..geometry }, Random(3));
+    let mut chunk = || {
+        let sizes: Vec<f32> =
+            (0..geometry.row_width()).map(|_| if random.unit() < 0.02 { 12.0 } else { 1.0 }).collect();
+        let rows = (0..n_tokens).flat_map(|_| sizes.clone());
+        element.encode_f32(&rows.map(|size| size * random.normal()).collect::<Vec<_>>())
+    };
+    let layers = vec![KvLayer { keys: chunk()?, values: chunk()? }];
+    log_of(geometry, n_tokens, element, layers)
+}
+
+fn log_of(
+    geometry: KvGeometry,
+    n_tokens: usize,
+    element: ElementType,
+    layers: Vec<KvLayer>,
+) -> lagdb::format::Result<KvLog> {
     let digest = |name: &str| Digest::of("lagdb bench", &[name.as_bytes()]);
     let fingerprint = ModelFingerprint {
         weights: digest("weights"),

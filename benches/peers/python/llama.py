@@ -82,8 +82,9 @@ class Sequence:
         assert self.context, "no context"
         for start in range(0, n_tokens, 512):
             ids = [(7 * i) % VOCAB for i in range(start, min(start + 512, n_tokens))]
-            batch = lib.llama_batch_get_one((ctypes.c_int32 * len(ids))(*ids), len(ids))
-            assert lib.llama_decode(self.context, batch) == 0, "it does not decode"
+            tokens = (ctypes.c_int32 * len(ids))(*ids)  # the batch only points to them
+            status = lib.llama_decode(self.context, lib.llama_batch_get_one(tokens, len(ids)))
+            assert status == 0, f"it does not decode: {status}"
         self.size = lib.llama_state_seq_get_size(self.context, 0)
         self.state = (ctypes.c_uint8 * self.size)()
         self.again = (ctypes.c_uint8 * self.size)()
