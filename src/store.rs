@@ -44,10 +44,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use writer::WriterGate;
 
-/// Up to so many bytes of codes, comparing them one by one should be about as fast as a walk over what passes a filter: 8,000
-/// vectors of 384 numbers. An estimate: tens of nanoseconds each, against a few tenths of a millisecond.
-const COMPARED_BYTES: usize = 3 << 20;
-
 /// Everything that is open.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -325,12 +321,7 @@ fn no_segment_number() -> Error {
 }
 
 fn bounds(options: &Options) -> Bounds {
-    Bounds {
-        graph_from: options.graph_from,
-        memory_bytes: options.index_memory_bytes,
-        compared_bytes: COMPARED_BYTES,
-        is_writing: !options.read_only,
-    }
+    Bounds { graph_from: options.graph_from, memory_bytes: options.index_memory_bytes, is_writing: !options.read_only }
 }
 
 /// The state row, which every catalog has.

@@ -11,8 +11,13 @@ use super::simd::{BLOCK, Plane, dot_rows};
 
 /// The byte that stands for zero.
 const ZERO: u8 = 128;
+/// What a lower half is on the average.
+const LOWER_MIDDLE: f32 = 7.5;
 /// `Σ query` times this is what all bytes add that stand for zero, less what lower halves add on the average.
-const COARSE_ZERO: f32 = ZERO as f32 - 7.5;
+const COARSE_ZERO: f32 = ZERO as f32 - LOWER_MIDDLE;
+
+/// The usual error of coarse scores up to which a walk finds as much with a few more in sight: from 128 numbers on.
+const WALKABLE_ERROR: f32 = 0.01;
 
 /// Codes side by side, in two planes of `[n, stride]`.
 #[derive(Clone, Debug)]
@@ -24,6 +29,8 @@ pub(super) struct Codes {
     pub(super) scales: Vec<f32>,
     /// The largest `‖x − x̂‖` of all.
     pub(super) error: f32,
+    /// The largest `‖x̂ − x̃‖` of all, `x̃` being what the upper halves alone stand for.
+    pub(super) coarse_error: f32,
 }
 
 /// A query as a code.
@@ -53,14 +60,25 @@ pub(super) fn stride(dim: usize) -> usize {
 
 impl Codes {
     pub(super) fn new(dim: usize) -> Self {
-        Self { dim, upper: Vec::new(), lower: Vec::new(), scales: Vec::new(), error: 0.0 }
+        Self { dim, upper: Vec::new(), lower: Vec::new(), scales: Vec::new(), error: 0.0, coarse_error: 0.0 }
+    }
+
+    /// No codes, and room for `n`.
+    pub(super) fn with_capacity(dim: usize, n: usize) -> Self {
+        let plane = || Vec::with_capacity(n * stride(dim));
+        Self { upper: plane(), lower: plane(), scales: Vec::with_capacity(n), ..Self::new(dim) }
     }
 
     /// Codes that were read; as many rows as scales.
-    pub(super) fn from_parts(dim: usize, [upper, lower]: [Vec<u8>; 2], scales: Vec<f32>, error: f32) -> Self {
+    pub(super) fn from_parts(
+        dim: usize,
+        [upper, lower]: [Vec<u8>; 2],
+        scales: Vec<f32>,
+        [error, coarse_error]: [f32; 2],
+    ) -> Self {
         debug_assert_eq!(upper.len(), scales.len() * stride(dim), "checked by the reader");
         debug_assert_eq!(upper.len(), lower.len(), "checked by the reader");
-        Self { dim, upper, lower, scales, error }
+        Self { dim, upper, lower, scales, error, coarse_error }
     }
 
     pub(super) fn dim(&self) -> usize {
@@ -97,8 +115,11 @@ impl Codes {
                 self.lower.push(first & 15 | second << 4);
             }
         }
+        let from_middle = |number: &i8| (f32::from((*number as u8 ^ ZERO) & 15) - LOWER_MIDDLE).powi(2);
+        let coarse_error = scale * numbers.iter().map(from_middle).sum::<f32>().sqrt();
         self.scales.push(scale);
         self.error = self.error.max(error);
+        self.coarse_error = self.coarse_error.max(coarse_error);
     }
 
     /// Adds a row of codes of the same dimension.
@@ -108,6 +129,7 @@ impl Codes {
         self.lower.extend_from_slice(from.lower().row(node));
         self.scales.extend(from.scales.get(node as usize));
         self.error = self.error.max(from.error);
+        self.coarse_error = self.coarse_error.max(from.coarse_error);
     }
 
     /// The row `node` as a query, put into `query`.
@@ -144,6 +166,17 @@ impl Codes {
     pub(super) fn bound(&self, query: &QueryCode) -> f32 {
         // ‖x̂‖ ≤ 1 + ‖x − x̂‖; the last term is for the rounding of f32.
         self.error + query.error * (1.0 + self.error) + 1e-5
+    }
+
+    /// What a walk needs to know its way: the upper halves, where the errors of many numbers cancel out.
+    pub(super) fn of_walks(&self) -> Precision {
+        let usual_error = self.coarse_error / (self.dim as f32).sqrt();
+        if usual_error <= WALKABLE_ERROR { Precision::Coarse } else { Precision::Full }
+    }
+
+    /// How far a coarse score may be from that of the vectors, to be on the safe side.
+    pub(super) fn coarse_bound(&self, query: &QueryCode) -> f32 {
+        self.bound(query) + self.coarse_error * (1.0 + query.error)
     }
 
     /// How far a full score hardly ever is from that of the vectors: the errors point in all directions, so that one
@@ -231,11 +264,9 @@ mod tests {
             let (mut row, again) = (QueryCode::default(), QueryCode::new(&a));
             codes.row_as_query(0, &mut row);
             prop_assert_eq!((&row.numbers, row.sum, row.scale), (&again.numbers, again.sum, again.scale));
-            // Half of the bytes tell it roughly: within half a step of them, 8 of 127, in each number.
-            let full = scores.cosines[0];
+            // Half of the bytes tell it roughly.
             codes.score(&query, &[0], Precision::Coarse, &mut scores);
-            let rough = 8.0 * codes.scales[0] * b.iter().map(|x| x.abs()).sum::<f32>() + 2.0 * query.error;
-            prop_assert!((scores.cosines[0] - full).abs() <= rough);
+            prop_assert!((scores.cosines[0] - dot(&a, &b)).abs() <= codes.coarse_bound(&query));
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! 0        8         12      16     20      24    28   32        36        40      44
-//! | magic  | version | scope | kind | space | dim | n  | n_layers| n_strays| error | …
-//! 44            documents [n] u32, ascending
+//! | magic  | version | scope | kind | space | dim | n  | n_layers| n_strays| error | coarse error | …
+//! 48            documents [n] u32, ascending
 //!               scales    [n] f32
 //!               strays    [n_strays] u32, ascending: nodes that a walk does not find, always compared
 //!               per layer, the lowest first:
@@ -25,11 +25,13 @@ use super::scan::ExactScan;
 use std::fmt;
 
 const MAGIC: [u8; 8] = *b"\x89LGX\r\n\x1a\n";
-const VERSION: u32 = 2;
-const HEADER_BYTES: usize = 44;
+const VERSION: u32 = 3;
+const HEADER_BYTES: usize = 48;
 const DIGEST_BYTES: usize = 32;
 /// Layers thin out sixteenfold.
 const MOST_LAYERS: u32 = 16;
+/// No code is farther from its vector, which has the length 1, with room for long vectors of equal numbers.
+const MOST_ERROR: f32 = 16.0;
 
 /// Whose vectors these are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +73,7 @@ impl Generation {
         let header = [VERSION, key.scope, key.kind, key.space, key.dim, counts[0], counts[1], counts[2]];
         put(&mut bytes, &header);
         bytes.extend_from_slice(&codes.error.to_le_bytes());
+        bytes.extend_from_slice(&codes.coarse_error.to_le_bytes());
         put(&mut bytes, &self.scan.documents);
         bytes.extend(codes.scales.iter().flat_map(|scale| scale.to_le_bytes()));
         put(&mut bytes, &self.strays);
@@ -112,9 +115,9 @@ impl Generation {
         }
         let n = number(rest, "n")? as usize;
         let (n_layers, n_strays) = (number(rest, "n_layers")?, number(rest, "n_strays")? as usize);
-        let error = f32::from_bits(number(rest, "error")?);
-        if !(0.0..=1.0).contains(&error) {
-            return Err(damaged(format!("error: {error}")));
+        let errors = [f32::from_bits(number(rest, "error")?), f32::from_bits(number(rest, "coarse error")?)];
+        if errors.iter().any(|error| !(0.0..=MOST_ERROR).contains(error)) {
+            return Err(damaged(format!("error: {errors:?}")));
         }
         let documents = numbers(rest, n, "documents")?;
         let scales: Vec<f32> = numbers(rest, n, "scales")?.into_iter().map(f32::from_bits).collect();
@@ -132,7 +135,7 @@ impl Generation {
         let dim = key.dim as usize;
         let n_bytes = n.checked_mul(stride(dim)).ok_or_else(|| damaged("n: too many"))?;
         let planes = [take(rest, n_bytes, "upper")?.to_vec(), take(rest, n_bytes, "lower")?.to_vec()];
-        let codes = Codes::from_parts(dim, planes, scales, error);
+        let codes = Codes::from_parts(dim, planes, scales, errors);
         if !rest.is_empty() {
             return Err(damaged(format!("{} bytes too many", rest.len())));
         }

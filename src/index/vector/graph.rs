@@ -42,9 +42,6 @@ pub(super) struct Reached {
     is_done: bool,
 }
 
-/// Whether a node may be an answer.
-pub(super) type Wanted<'a> = dyn Fn(u32) -> bool + 'a;
-
 /// What a walk needs beside the graph; kept from one to the next.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -162,10 +159,7 @@ impl Layer {
     }
 
     /// Leaves in the pool the nearest that can be reached from `seeds` over ever nearer ones.
-    ///
-    /// With `wanted`, only nodes that are wanted come into the pool; from one to the next the walk may step over one
-    /// that is not.
-    pub(super) fn walk(&self, aim: Aim<'_>, seeds: &[u32], wanted: Option<&Wanted<'_>>, scratch: &mut Scratch) {
+    pub(super) fn walk(&self, aim: Aim<'_>, seeds: &[u32], scratch: &mut Scratch) {
         scratch.begin(self.len());
         scratch.fresh.clear();
         for seed in seeds {
@@ -182,10 +176,7 @@ impl Layer {
             }
             reached.is_done = true;
             let place = reached.place;
-            match wanted {
-                None => self.step(place, scratch),
-                Some(wanted) => self.step_among(place, wanted, scratch),
-            }
+            self.step(place, scratch);
             // Most likely the next.
             if let Some(next) = scratch.pool.get(at + 1..).and_then(|rest| rest.iter().find(|reached| !reached.is_done))
             {
@@ -200,36 +191,6 @@ impl Layer {
         for link in self.links(place) {
             if scratch.is_new(link) {
                 scratch.fresh.push(link);
-            }
-        }
-    }
-
-    /// As [`step`](Self::step) to wanted ones, over those that are not until there are as many as half of the links.
-    fn step_among(&self, place: u32, wanted: &Wanted<'_>, scratch: &mut Scratch) {
-        scratch.fresh.clear();
-        let mut others = [NONE; BASE_WIDTH];
-        let mut n_others = 0;
-        for link in self.links(place) {
-            if scratch.is_new(link) {
-                if wanted(self.node(link)) {
-                    scratch.fresh.push(link);
-                } else if let Some(other) = others.get_mut(n_others) {
-                    *other = link;
-                    n_others += 1;
-                }
-            }
-        }
-        for other in others.iter().take(n_others) {
-            if scratch.fresh.len() >= self.width / 2 {
-                return;
-            }
-            for link in self.links(*other) {
-                if scratch.seen.get(link as usize) != Some(&scratch.walk)
-                    && wanted(self.node(link))
-                    && scratch.is_new(link)
-                {
-                    scratch.fresh.push(link);
-                }
             }
         }
     }
@@ -253,7 +214,7 @@ pub(super) fn descend(layers: &[Layer], aim: Aim<'_>, scratch: &mut Scratch) -> 
     let mut node = layers.last().map_or(0, |top| top.node(0));
     for layer in layers.iter().rev() {
         let seed = layer.place(node).unwrap_or(0);
-        layer.walk(aim, &[seed], None, scratch);
+        layer.walk(aim, &[seed], scratch);
         node = scratch.pool.first().map_or(node, |nearest| layer.node(nearest.place));
     }
     node

@@ -55,8 +55,6 @@ pub(crate) struct Bounds {
     pub(crate) graph_from: usize,
     /// Bytes held at most.
     pub(crate) memory_bytes: usize,
-    /// Up to so many bytes of codes, candidates are compared one by one although there is a graph.
-    pub(crate) compared_bytes: usize,
     /// Whether graphs are built and files changed. Not where a database is only read.
     pub(crate) is_writing: bool,
 }

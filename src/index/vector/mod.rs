@@ -71,8 +71,6 @@ struct SpaceIndex {
     /// Kept from walk to walk.
     scratches: Mutex<Vec<Scratch>>,
     last_used: AtomicU64,
-    /// Up to so many bytes of codes, candidates are compared one by one.
-    compared_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -131,7 +129,7 @@ impl State {
 }
 
 impl SpaceIndex {
-    fn new(key: VectorKey, compared_bytes: usize) -> Self {
+    fn new(key: VectorKey) -> Self {
         let tail = ExactScan::new(key.dim as usize);
         let state = State {
             base: None,
@@ -142,13 +140,7 @@ impl SpaceIndex {
             failed_with: 0,
             is_forgotten: false,
         };
-        Self {
-            key,
-            state: RwLock::new(state),
-            scratches: Mutex::default(),
-            last_used: AtomicU64::new(0),
-            compared_bytes,
-        }
+        Self { key, state: RwLock::new(state), scratches: Mutex::default(), last_used: AtomicU64::new(0) }
     }
 
     /// A panic elsewhere leaves codes as they are, so a poisoned lock is no reason to stop.
@@ -286,7 +278,7 @@ impl VectorIndex {
     }
 
     fn space(&self, key: VectorKey) -> Arc<SpaceIndex> {
-        let new = || Arc::new(SpaceIndex::new(key, self.keeper.bounds.compared_bytes));
+        let new = || Arc::new(SpaceIndex::new(key));
         locked(&self.spaces).entry(key).or_insert_with(new).clone()
     }
 

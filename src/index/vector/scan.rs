@@ -55,7 +55,9 @@ impl ExactScan {
         if let Some(among) = among {
             members &= among;
         }
+        let n = members.len() as usize;
         let mut merged = Self::new(self.codes.dim());
+        (merged.codes, merged.documents) = (Codes::with_capacity(self.codes.dim(), n), Vec::with_capacity(n));
         for document in &members {
             let (from, node) = match self.node(document) {
                 Some(node) => (self, node),
@@ -87,10 +89,15 @@ impl ExactScan {
     }
 
     /// Offers those of `among` that it has; how many there are.
+    ///
+    /// Half of a code is compared first. Where that proves that others are better, the other half is not read.
     pub(super) fn offer(&self, query: &QueryCode, among: &RoaringBitmap, shortlist: &mut Shortlist) -> usize {
-        let margin = self.codes.bound(query);
+        let (margin, coarse_margin) = (self.codes.bound(query), self.codes.coarse_bound(query));
         let (mut scores, mut nodes) = (Scores::default(), Vec::with_capacity(BATCH));
         let mut compare = |nodes: &mut Vec<u32>| {
+            self.codes.score(query, nodes, Precision::Coarse, &mut scores);
+            let mut coarse = scores.cosines.iter();
+            nodes.retain(|_| coarse.next().is_some_and(|score| shortlist.may_take(score + coarse_margin)));
             self.codes.score(query, nodes, Precision::Full, &mut scores);
             for (node, score) in nodes.iter().zip(&scores.cosines) {
                 if let Some(document) = self.documents.get(*node as usize) {
@@ -143,7 +150,15 @@ fn gallop(ascending: &[u32], number: u32) -> usize {
 
 /// The numbers of a stored vector.
 pub(super) fn numbers(stored: &[u8]) -> Vec<f32> {
-    stored.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    let mut vector = Vec::new();
+    numbers_into(stored, &mut vector);
+    vector
+}
+
+/// The same, in place of what is in `vector`.
+pub(super) fn numbers_into(stored: &[u8], vector: &mut Vec<f32>) {
+    vector.clear();
+    vector.extend(stored.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
 }
 
 /// What may be among the best: whatever is not certain to be worse than as many others as are wanted.
@@ -163,10 +178,15 @@ impl Shortlist {
     /// A document whose score is within `margin` of `score`.
     pub(super) fn offer(&mut self, document: u32, score: f32, margin: f32) {
         let highest = score + margin;
-        if highest >= self.least.threshold() && highest >= self.floor {
+        if self.may_take(highest) {
             self.least.offer(Scored { document, score: score - margin });
             self.kept.push(Scored { document, score: highest });
         }
+    }
+
+    /// Whether what has this score at most may be among the best.
+    fn may_take(&self, highest: f32) -> bool {
+        highest >= self.least.threshold() && highest >= self.floor
     }
 
     /// The documents with the highest scores that they can have, highest first.

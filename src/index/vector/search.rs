@@ -5,22 +5,13 @@ use super::code::{Precision, QueryCode, Scores};
 use super::generation::Generation;
 use super::graph::{Aim, Scratch};
 use super::plan::{Plan, Route, Situation, Why};
-use super::scan::{ExactScan, Shortlist, numbers};
+use super::scan::{ExactScan, Shortlist, numbers_into};
 use super::{SpaceIndex, State};
 use crate::catalog::{Table, value};
 use crate::record::embedding::dot;
 use crate::{CommitId, Result};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
-
-/// How many of the nearest a walk keeps in sight, when few hits are wanted.
-const BREADTH: usize = 48;
-/// The same, where only some may be answers.
-const FILTERED_BREADTH: usize = 72;
-/// How many nodes a filtered walk begins at.
-const SEEDS: usize = 16;
-/// A filtered walk looks for its beginnings in the lowest layer with no more places than this.
-const SEED_PLACES: usize = 8192;
 
 /// What is asked of the index.
 #[derive(Debug)]
@@ -79,16 +70,18 @@ pub(super) fn search(
         n_candidates: search.candidates.len() as usize,
         n_indexed,
         n_graph: state.base.as_ref().map_or(0, |base| base.scan.documents.len()),
-        row_bytes: 2 * super::code::stride(space.key.dim as usize),
-        compared_bytes: space.compared_bytes,
         limit: search.limit,
     });
     let mut shortlist = Shortlist::new(search.limit, search.floor);
     if let Some(base) = &state.base {
         let walked = space.with_scratch(|scratch| match plan.route {
             Route::Scan => Err(plan.why),
-            Route::Walk => way.walk(base, scratch, &mut shortlist),
-            Route::FilteredWalk => way.filtered_walk(base, scratch, &mut shortlist, n_indexed),
+            Route::Walk => way.walk(base, &plan, scratch, &mut shortlist).or_else(|why| {
+                // A filter keeps out a little more around the query than elsewhere.
+                plan = plan.wider().ok_or(why)?;
+                shortlist = Shortlist::new(search.limit, search.floor);
+                way.walk(base, &plan, scratch, &mut shortlist)
+            }),
         });
         if let Err(why) = walked {
             (plan.route, plan.why) = (Route::Scan, why);
@@ -113,14 +106,15 @@ fn exactly(search: &Search<'_>, shortlist: &[Scored], source: &dyn Source, n_exa
     }
     let documents: Vec<u32> = shortlist.iter().map(|scored| scored.document).collect();
     let mut highest = shortlist.iter().skip(1).map(|scored| scored.score);
-    let mut lost = None;
+    let (mut lost, mut vector) = (None, Vec::with_capacity(search.near.len()));
     source.read(&documents, &mut |document, stored| {
         let Some(stored) = stored.filter(|stored| stored.len() == search.near.len() * 4) else {
             lost = Some(document);
             return false;
         };
         *n_exact += 1;
-        let score = dot(search.near, &numbers(stored));
+        numbers_into(stored, &mut vector);
+        let score = dot(search.near, &vector);
         if score >= search.floor {
             best.offer(Scored { document, score });
         }
@@ -143,100 +137,41 @@ struct Way<'a> {
 }
 
 impl Way<'_> {
-    /// Puts on the shortlist what a walk over all finds.
-    fn walk(&mut self, base: &Generation, scratch: &mut Scratch, shortlist: &mut Shortlist) -> Walked<()> {
+    /// Puts on the shortlist what a walk finds.
+    fn walk(&mut self, base: &Generation, plan: &Plan, scratch: &mut Scratch, shortlist: &mut Shortlist) -> Walked<()> {
         scratch.n_scored = 0;
-        let aim = self.aim(base, BREADTH);
+        let codes = &base.scan.codes;
+        let aim = Aim { codes, query: self.query, precision: codes.of_walks(), breadth: plan.breadth };
         let entry = base.graph.entry(aim, scratch);
         if let Some(layer) = base.graph.layers.first() {
-            layer.walk(aim, &[entry], None, scratch);
-            scratch.refine(layer, aim.codes, aim.query);
+            layer.walk(aim, &[entry], scratch);
+            scratch.refine(layer, codes, self.query);
         }
-        self.take(base, scratch, shortlist)
-    }
-
-    /// Puts on the shortlist what a walk over the candidates finds.
-    ///
-    /// It begins at the best candidates of a layer above. When what it finds is farther away than the nearest of all in
-    /// a sample that is smaller than the candidates are, the filter leaves what is elsewhere, and the walk proves little.
-    fn filtered_walk(
-        &mut self,
-        base: &Generation,
-        scratch: &mut Scratch,
-        shortlist: &mut Shortlist,
-        n_indexed: usize,
-    ) -> Walked<()> {
-        scratch.n_scored = 0;
-        let wanted = |node: u32| {
-            let document = base.scan.documents.get(node as usize);
-            document.is_some_and(|document| self.search.candidates.contains(*document))
-        };
-        let seeds = self.seeds(base, &wanted, scratch)?;
-        let aim = self.aim(base, FILTERED_BREADTH);
-        if let Some(layer) = base.graph.layers.first() {
-            layer.walk(aim, &seeds, Some(&wanted), scratch);
-            scratch.refine(layer, aim.codes, aim.query);
-        }
-        let nearest = scratch.pool.first().map_or(f32::NEG_INFINITY, |reached| reached.score);
-        self.take(base, scratch, shortlist)?;
-        if nearest < self.nearest_of_sample(base, scratch, n_indexed / 2) {
-            return Err(Why::FilterIsElsewhere);
-        }
-        Ok(())
-    }
-
-    /// Towards the query, with at least so many in sight.
-    fn aim<'b>(&'b self, base: &'b Generation, breadth: usize) -> Aim<'b> {
-        let breadth = breadth.max(self.search.limit.saturating_mul(3));
-        Aim { codes: &base.scan.codes, query: self.query, precision: Precision::Coarse, breadth }
-    }
-
-    fn seeds(&mut self, base: &Generation, wanted: &dyn Fn(u32) -> bool, scratch: &mut Scratch) -> Walked<Vec<u32>> {
-        let above = base.graph.layers.get(1..).unwrap_or_default();
-        let Some(layer) = above.iter().find(|layer| layer.len() <= SEED_PLACES) else {
-            return Err(Why::WalkFoundTooFew);
-        };
-        let nodes: Vec<u32> = layer.nodes.iter().copied().filter(|node| wanted(*node)).collect();
-        let mut scores = Scores::default();
-        base.scan.codes.score(self.query, &nodes, Precision::Full, &mut scores);
-        scratch.n_scored += nodes.len();
-        let mut best = Best::new(SEEDS);
-        nodes
-            .iter()
-            .zip(&scores.cosines)
-            .for_each(|(node, score)| best.offer(Scored { document: *node, score: *score }));
-        Ok(best.into_sorted().into_iter().map(|scored| scored.document).collect())
-    }
-
-    /// The score of the nearest of the largest layer with no more places than `n_places`.
-    fn nearest_of_sample(&mut self, base: &Generation, scratch: &mut Scratch, n_places: usize) -> f32 {
-        let layers = &base.graph.layers;
-        let from = layers.iter().position(|layer| layer.len() <= n_places).unwrap_or(layers.len());
-        let node = super::graph::descend(layers.get(from..).unwrap_or_default(), self.aim(base, 1), scratch);
-        let mut scores = Scores::default();
-        base.scan.codes.score(self.query, &[node], Precision::Full, &mut scores);
-        scores.cosines.first().copied().unwrap_or(f32::NEG_INFINITY)
+        self.take(base, plan, scratch, shortlist)
     }
 
     /// Takes what a walk reached, and the strays, as far as they are candidates.
-    fn take(&mut self, base: &Generation, scratch: &mut Scratch, shortlist: &mut Shortlist) -> Walked<()> {
+    fn take(&mut self, base: &Generation, plan: &Plan, scratch: &mut Scratch, shortlist: &mut Shortlist) -> Walked<()> {
         let codes = &base.scan.codes;
         let margin = codes.usual_bound(self.query);
-        let mut n = 0;
-        let mut offer = |node: u32, score: f32| match base.scan.documents.get(node as usize) {
-            Some(document) if self.search.candidates.contains(*document) => {
+        let (mut n, mut last_rank) = (0, 0);
+        let mut offer = |rank: usize, node: u32, score: f32| match base.scan.documents.get(node as usize) {
+            Some(document) if self.search.is_of_all() || self.search.candidates.contains(*document) => {
                 shortlist.offer(*document, score, margin);
                 n += 1;
+                if n == self.search.limit {
+                    last_rank = rank;
+                }
             }
             _ => {}
         };
-        scratch.pool.iter().for_each(|reached| offer(reached.place, reached.score));
+        (1..).zip(&scratch.pool).for_each(|(rank, reached)| offer(rank, reached.place, reached.score));
         let mut scores = Scores::default();
         let is_new = |node: &&u32| scratch.pool.iter().all(|reached| reached.place != **node);
         let strays: Vec<u32> = base.strays.iter().filter(is_new).copied().collect();
         codes.score(self.query, &strays, Precision::Full, &mut scores);
-        strays.iter().zip(&scores.cosines).for_each(|(node, score)| offer(*node, *score));
+        strays.iter().zip(&scores.cosines).for_each(|(node, score)| offer(scratch.pool.len(), *node, *score));
         self.n_compared += scratch.n_scored + strays.len();
-        if n < self.search.limit { Err(Why::WalkFoundTooFew) } else { Ok(()) }
+        if n >= self.search.limit && plan.is_sure_of(last_rank) { Ok(()) } else { Err(Why::FilterIsElsewhere) }
     }
 }
