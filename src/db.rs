@@ -175,8 +175,7 @@ impl Scope {
         Ok(Snapshot::pinned(rows, self.store.clone(), scope, (commit, pin)))
     }
 
-    /// What it held at an earlier commit, inside the retention window ([`Options::retain_commits`]). Of commits that
-    /// shared a sync, the one before is read when `commit` was not the last of them.
+    /// What it held at an earlier commit, inside the retention window ([`Options::retain_commits`]).
     ///
     /// # Errors
     /// As [`snapshot`](Self::snapshot); also [`Error::Invalid`](crate::Error::Invalid) when the commit is outside of the

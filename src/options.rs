@@ -125,7 +125,7 @@ impl Options {
     }
 
     /// How many commits stay readable after they are no longer the latest, by
-    /// [`as_of`](crate::Scope::as_of); none unless said otherwise. Of commits that shared a sync, the last counts.
+    /// [`as_of`](crate::Scope::as_of); none unless said otherwise. Those that shared a sync count as one.
     ///
     /// The window begins with the open. What was deleted or replaced inside it still takes its place on disk.
     #[must_use]

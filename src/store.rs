@@ -105,7 +105,7 @@ impl Store {
         numbers.next_segment = numbers.next_segment.max(behind);
         let store = Self { lock: Some(lock), ..Self::of(catalog, medium, segments, vectors, options, numbers) };
         store.try_to_finish_erasing()?;
-        store.retain()?;
+        store.retain(&[])?;
         Ok(store)
     }
 
@@ -214,7 +214,7 @@ impl Store {
         }
         self.catalog().commit(&flush.layers)?;
         self.note_latest(&flush.layers);
-        self.retain()
+        self.retain(&flush.layers)
     }
 
     /// Waits until nothing is staged. The caller holds the writer's turn.

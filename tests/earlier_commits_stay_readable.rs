@@ -1,6 +1,7 @@
 //! Inside the retention window, the database answers as it did at an earlier commit.
 
 use crate::kit::{self, kv_log, model};
+use lagdb::format::KvRead;
 use lagdb::{CommitId, Database, Error, Outcome, Trajectory};
 
 #[test]
@@ -33,6 +34,46 @@ fn the_past_answers_as_it_did() {
         kit::remember(&scope, &format!("later {i}"), None);
     }
     assert!(is_outside(commits[0]) && is_outside(last), "the window moved on");
+}
+
+/// Of commits that shared a sync only the last was kept: the others answered as the one before all of them, without what
+/// they had themselves acknowledged.
+#[test]
+fn every_commit_of_a_group_answers_as_it_did() {
+    const WRITERS: usize = 8;
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::options().retain_commits(10_000).open(dir.path()).unwrap();
+    let scope = database.scope("s").unwrap();
+    kit::remember(&scope, "first", None);
+    let written: Vec<(CommitId, lagdb::Id<Trajectory>)> = std::thread::scope(|threads| {
+        let write = |writer: usize| {
+            let scope = database.scope("s").unwrap();
+            (0..12)
+                .map(|i| {
+                    let mut tx = scope.begin().unwrap();
+                    let id = tx.put(&kit::trajectory(&format!("{writer} {i}"))).unwrap();
+                    if writer == 0 {
+                        tx.put_kv_log(id, &kv_log(&model(1), 8, i)).unwrap();
+                    }
+                    (tx.commit().unwrap(), id)
+                })
+                .collect::<Vec<_>>()
+        };
+        let running: Vec<_> = (0..WRITERS).map(|writer| threads.spawn(move || write(writer))).collect();
+        running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    database.compact(&mut |_| {}).unwrap();
+    for (commit, id) in &written {
+        let past = scope.as_of(*commit).unwrap();
+        let mut expected: Vec<_> = written.iter().filter(|(at, _)| at <= commit).map(|(_, id)| *id).collect();
+        expected.sort();
+        let mut found = past.ids::<Trajectory>().unwrap();
+        found.remove(0);
+        assert_eq!((past.commit_id(), found), (*commit, expected), "its own record and no later one");
+        if let Some(log) = past.kv_log(*id, &model(1)).unwrap() {
+            assert_eq!(log.n_tokens(), 8);
+        }
+    }
 }
 
 #[test]

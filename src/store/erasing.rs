@@ -46,7 +46,7 @@ impl Store {
         self.vectors.clear(commit)?;
         self.rewrite_catalog(Anew::ToErase { is_done: damage.is_none() }, &mut |_| {})?;
         self.forget_retained();
-        self.retain()?;
+        self.retain(&[])?;
         damage.map_or(Ok(dead), Err)
     }
 

@@ -2,26 +2,53 @@
 //!
 //! Each is a pinned view, as a snapshot has one: what it sees is neither overwritten in the catalog nor unlinked. The
 //! window begins with the open and ends with the close; a purge empties it, for nothing may answer with what was purged.
+//!
+//! Of commits that shared a sync, redb knows the last one only. What the others saw is the commit before all of them with
+//! the layers of the first of them above it.
 
 use super::{Pin, Store};
-use crate::catalog::Rows;
+use crate::catalog::{Layer, Rows};
 use crate::{CommitId, Error, Result};
 use std::collections::VecDeque;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// The commits of the window, oldest first.
-pub(super) type Retained = VecDeque<(CommitId, Rows, Pin)>;
+pub(super) type Retained = VecDeque<Past>;
+
+/// A commit of the window.
+#[derive(Debug)]
+pub(super) struct Past {
+    commit: CommitId,
+    rows: Rows,
+    pin: Pin,
+    /// One for each commit of the sync that it was the last of.
+    layers: Vec<Arc<Layer>>,
+}
+
+impl Past {
+    /// What `commit` saw, which came later and shared its sync with `next`.
+    fn rows_at(&self, commit: CommitId, next: Option<&Self>) -> Option<Rows> {
+        let n_later = usize::try_from(commit.as_u64().checked_sub(self.commit.as_u64())?).ok()?;
+        let rows = self.rows.share()?;
+        if n_later == 0 {
+            return Some(rows);
+        }
+        let next = next.filter(|next| next.commit.as_u64() - next.layers.len() as u64 == self.commit.as_u64())?;
+        Some(rows.staged_on(next.layers.get(..n_later)?.to_vec()))
+    }
+}
 
 impl Store {
-    /// Takes the latest commit into the window; the oldest leaves when it is full.
-    pub(super) fn retain(&self) -> Result<()> {
+    /// Takes the latest commit into the window, and those that shared its sync, whose `layers` these are; the oldest leave
+    /// when it is full.
+    pub(super) fn retain(&self, layers: &[Arc<Layer>]) -> Result<()> {
         let n = self.options.retained;
         if n == 0 {
             return Ok(());
         }
         let (rows, commit, pin) = self.read()?;
         let mut retained = self.retained();
-        retained.push_back((commit, rows, pin));
+        retained.push_back(Past { commit, rows, pin, layers: layers.to_vec() });
         // The latest one is not yet in need of the window.
         let n_leaving = retained.len().saturating_sub(n + 1);
         let leaving: Vec<_> = retained.drain(..n_leaving).collect();
@@ -40,15 +67,17 @@ impl Store {
         self.unpin(&mut pin);
         let retained = self.retained();
         let outside = || {
-            let first = retained.front().map_or(latest, |(first, ..)| *first);
+            let first = retained.front().map_or(latest, |first| first.commit);
             Error::invalid("commit", format!("{commit} is outside of the retention window, {first} to {latest}"))
         };
         if commit > latest {
             return Err(outside());
         }
-        let (at, rows, _) = retained.iter().rev().find(|(at, ..)| *at <= commit).ok_or_else(outside)?;
-        let pin = self.pins.pin_again(*at);
-        Ok((rows.share().ok_or_else(outside)?, *at, pin))
+        let behind = retained.partition_point(|past| past.commit <= commit);
+        let past = behind.checked_sub(1).and_then(|at| retained.get(at)).ok_or_else(outside)?;
+        let rows = past.rows_at(commit, retained.get(behind)).ok_or_else(outside)?;
+        // Whatever a commit between the two gave up is kept for the first.
+        Ok((rows, commit, self.pins.pin_again(past.commit)))
     }
 
     /// Ends the window; it begins anew with the latest commit.
@@ -57,8 +86,8 @@ impl Store {
         self.let_go(leaving);
     }
 
-    fn let_go(&self, leaving: Vec<(CommitId, Rows, Pin)>) {
-        for (_, rows, mut pin) in leaving {
+    fn let_go(&self, leaving: Vec<Past>) {
+        for Past { rows, mut pin, .. } in leaving {
             drop(rows);
             self.unpin(&mut pin);
         }
