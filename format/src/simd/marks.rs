@@ -26,6 +26,7 @@ pub(crate) fn find_marked(target: Target, bytes: &[u8], least: u8, mut found: im
 /// there are no more; how many.
 #[allow(unsafe_code, reason = "calls code of a processor feature")]
 pub(crate) fn merge_marked(target: Target, bytes: &[u8], least: u8, source: &[u8], others: &mut [u8]) -> usize {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "all is left to the reference"))]
     let (mut done, mut n) = (0, 0);
     #[cfg(target_arch = "x86_64")]
     if target.0 == Kind::Vbmi {
@@ -108,6 +109,7 @@ fn mark_avx2(blocks: &[[u8; 64]], least: u8, marks: &mut [u64]) {
 /// Replaces every byte, all below 64, by that of the table.
 #[allow(unsafe_code, reason = "calls code of a processor feature")]
 pub(crate) fn replace(target: Target, table: &[u8; 64], bytes: &mut [u8]) {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "all is left to the reference"))]
     let mut bytes = bytes;
     #[cfg(target_arch = "x86_64")]
     if target.0 == Kind::Vbmi {

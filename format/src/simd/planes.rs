@@ -4,8 +4,10 @@
 //! apart, then the halves of those, then of those.
 
 #[cfg(target_arch = "x86_64")]
+use super::Kind;
+#[cfg(target_arch = "x86_64")]
 use super::registers::{of_bytes, to_bytes};
-use super::{Kind, Target, compiled};
+use super::{Target, compiled};
 
 /// Numbers whose bits fill whole bytes.
 const GROUP: usize = 8;
@@ -13,6 +15,7 @@ const GROUP: usize = 8;
 /// Writes the numbers of `n_bits` (1 to 8) bits in `packed` to `out`, a byte each; what is missing is zero.
 #[allow(unsafe_code, reason = "calls code of a processor feature")]
 pub(crate) fn unpack_bits(target: Target, n_bits: u32, packed: &[u8], out: &mut [u8]) {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "all is left to the reference"))]
     let (mut packed, mut out) = (packed, out);
     if n_bits == 8 {
         let n = packed.len().min(out.len());
@@ -89,6 +92,7 @@ pub(crate) fn pack_bits(target: Target, n_bits: u32, numbers: &[u8], out: &mut V
     let n_bytes = (numbers.len() * n_bits as usize).div_ceil(8);
     // Whole words are written where fewer bytes count.
     out.resize(start + n_bytes + 64, 0);
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "all is left to the reference"))]
     let (mut numbers, mut room) = (numbers, out.get_mut(start..).unwrap_or_default());
     #[cfg(target_arch = "x86_64")]
     if target.0 == Kind::Vbmi {

@@ -4,7 +4,9 @@
 //! matrix treatment of the fast Walsh-Hadamard transform*, 1976, <https://doi.org/10.1109/TC.1976.1674569>. The order of
 //! additions is fixed (neighbours 1 apart first, then 2, 4, …), so that every machine rounds alike.
 
-use super::{Kind, Target, compiled};
+#[cfg(target_arch = "x86_64")]
+use super::Kind;
+use super::{Target, compiled};
 
 /// Numbers in a block: what AVX-512 holds in a register.
 const BLOCK: usize = 16;

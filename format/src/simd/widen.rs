@@ -1,6 +1,8 @@
 //! Numbers of two bytes as f32. Widening is exact; of f16, a signalling NaN becomes a quiet one, as processors have it.
 
-use super::{Kind, Target, compiled};
+#[cfg(target_arch = "x86_64")]
+use super::Kind;
+use super::{Target, compiled};
 use half::f16;
 
 compiled! {
@@ -15,6 +17,7 @@ compiled! {
 /// Widens as many numbers as there is room for.
 #[allow(unsafe_code, reason = "calls code of a processor feature")]
 pub(crate) fn widen_f16(target: Target, numbers: &[[u8; 2]], out: &mut [f32]) {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "all is left to the reference"))]
     let (mut numbers, mut out) = (numbers, out);
     #[cfg(target_arch = "x86_64")]
     if target.0 != Kind::Portable {
@@ -28,6 +31,8 @@ pub(crate) fn widen_f16(target: Target, numbers: &[[u8; 2]], out: &mut [f32]) {
         numbers = numbers.get(n..).unwrap_or_default();
         out = out.get_mut(n..).unwrap_or_default();
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = target;
     for (x, number) in out.iter_mut().zip(numbers) {
         *x = f16::from_le_bytes(*number).to_f32();
     }

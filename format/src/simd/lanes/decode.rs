@@ -8,8 +8,10 @@
 use super::REGISTERS;
 use super::{BLOCK, GROUP, LANES};
 #[cfg(target_arch = "x86_64")]
+use crate::simd::Kind;
+#[cfg(target_arch = "x86_64")]
 use crate::simd::registers::{Register, of_bytes, of_words, to_block, to_words};
-use crate::simd::{Kind, Target, compiled};
+use crate::simd::{Target, compiled};
 
 /// Fills `out` with entries of `table`. The lanes are in `bytes`, and `positions` are the bits at which their next codes
 /// begin; they are moved on. What lies beyond `bytes` is zero. All groups but the last of a page are whole, and `out` begins
@@ -22,6 +24,7 @@ pub(crate) fn decode_lanes(
     positions: &mut [u64; LANES],
     out: &mut [u8],
 ) {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "all is left to the reference"))]
     let mut out = out;
     #[cfg(target_arch = "x86_64")]
     if target.0 == Kind::Vbmi {

@@ -2,8 +2,10 @@
 
 use super::{BLOCK, GROUP, LANES, LONGEST_CODE};
 #[cfg(target_arch = "x86_64")]
+use crate::simd::Kind;
+#[cfg(target_arch = "x86_64")]
 use crate::simd::registers::{Register, of_bytes, of_words, to_words};
-use crate::simd::{Kind, Target, compiled};
+use crate::simd::{Target, compiled};
 
 /// Lanes that are being written, each into memory of its own.
 #[derive(Debug)]
@@ -58,6 +60,7 @@ pub(crate) fn encode_lanes(
     symbols: &[u8],
     lanes: &mut OpenLanes<'_>,
 ) {
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut, reason = "all is left to the reference"))]
     let mut symbols = symbols;
     #[cfg(target_arch = "x86_64")]
     if target.0 == Kind::Vbmi {
