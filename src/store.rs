@@ -37,6 +37,7 @@ use crate::segment::{FinishedSegment, SEGMENTS, SegmentSet};
 use crate::{CommitId, Error, Result, SegmentId};
 use group::{Flush, Group};
 use latest::Latest;
+use moving::MovingGate;
 use pins::Pins;
 use retention::Retained;
 use std::collections::BTreeSet;
@@ -60,7 +61,7 @@ pub(crate) struct Store {
     /// Commits that stay readable.
     retained: Mutex<Retained>,
     /// Held by whoever moves KV logs between segments.
-    moving: Mutex<()>,
+    moving: MovingGate,
     /// The highest numbers given out, also by transactions that never happened.
     numbers: Mutex<State>,
     /// Why the store stopped.
@@ -146,7 +147,7 @@ impl Store {
             group: Group::default(),
             latest: Latest::default(),
             retained: Mutex::default(),
-            moving: Mutex::default(),
+            moving: MovingGate::default(),
             numbers: Mutex::new(numbers),
             failure: OnceLock::new(),
             lock: None,

@@ -273,6 +273,29 @@ fn a_purge_beside_the_upkeep_erases_what_the_upkeep_copied() {
     assert!(!database.stats().unwrap().is_erasing);
 }
 
+/// A purge and a compaction waited for a move of the upkeep at the pace of the upkeep.
+#[test]
+fn a_purge_does_not_wait_at_the_pace_of_the_upkeep() {
+    let medium = MemoryMedium::new();
+    let database = options().open_on(Arc::new(medium.clone())).unwrap();
+    let scope = database.scope("s").unwrap();
+    let ids = logs_in_one_segment(&scope, &[11, 12, 13]);
+    let mut tx = scope.begin().unwrap();
+    tx.delete(ids[0]).unwrap();
+    tx.commit().unwrap();
+    // At a byte a second the two logs would take hours.
+    let upkeep = database.keep_up(upkeep(1)).unwrap();
+    while in_files(&medium.dump(), &numbers(12)).len() < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    scope.purge(ids[1]).unwrap();
+    assert!(in_files(&medium.dump(), &numbers(12)).is_empty());
+    drop(upkeep);
+    database.compact(&mut |_| {}).unwrap();
+    let log = scope.snapshot().unwrap().kv_log(ids[2], &model(1)).unwrap().unwrap().to_log().unwrap();
+    assert_eq!(log, kv_log(&model(1), 40, 13));
+}
+
 /// Purges, an upkeep and compactions at once: each purge answers for its own bytes, and none takes away the mark of another.
 #[test]
 fn purges_beside_each_other_and_compactions_leave_nothing() {

@@ -5,11 +5,15 @@
 //! budget are evicted ([`Database::evict`]). Readers and writers go on: copying takes no turn, and files go when nobody reads them. A crash leaves either state.
 
 use super::{Debt, DiskBudget, Eviction, Expiry, SegmentDebt};
+use crate::store::{Store, is_erasing};
 use crate::{Database, Error, Result, SegmentId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// How long others may wait for somebody who rests.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// When and how fast the background works.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,7 +24,7 @@ pub struct Upkeep {
     pub dead_share: f64,
     /// Fewer dead bytes than these are left alone.
     pub dead_bytes: u64,
-    /// Bytes it copies a second, at most.
+    /// Bytes it copies a second, at most; a segment that a purge or a compaction waits for is copied at once.
     pub bytes_per_second: u64,
     /// Bytes of KV logs to keep at most.
     pub budget: DiskBudget,
@@ -186,7 +190,7 @@ impl Shared {
         let mut copied = 0;
         let moved = store.move_out(&store.moving_turn(), &BTreeSet::from([victim.segment]), &mut |n_bytes| {
             copied += n_bytes;
-            self.rest(began, copied, bytes_per_second)
+            self.rest(store, began, copied, bytes_per_second)
         });
         let mut state = self.state();
         match moved {
@@ -215,7 +219,7 @@ impl Shared {
 
     /// Goes on with purges that an error stopped. Not as long as a damaged segment would stop them again.
     fn finish_purges(&self, database: &Database) -> Result<()> {
-        if !database.stats()?.is_erasing {
+        if !is_erasing(&database.store().catalog().begin_read()?)? {
             return Ok(());
         }
         let dead = || -> Result<BTreeSet<_>> { Ok(database.debt()?.segments.iter().map(|of| of.segment).collect()) };
@@ -229,13 +233,20 @@ impl Shared {
         finished
     }
 
-    /// Waits until `copied` bytes are no more than the pace allows; fails when the work is to end.
-    fn rest(&self, began: Instant, copied: u64, bytes_per_second: u64) -> Result<()> {
+    /// Waits until `copied` bytes are no more than the pace allows, or somebody waits for the end of this; fails when the
+    /// work is to end.
+    fn rest(&self, store: &Store, began: Instant, copied: u64, bytes_per_second: u64) -> Result<()> {
         let due = Duration::from_secs_f64(copied as f64 / bytes_per_second as f64);
-        let rest = due.saturating_sub(began.elapsed());
-        let waited = self.changed.wait_timeout_while(self.state(), rest, |state| !state.is_over);
-        let is_over = waited.unwrap_or_else(PoisonError::into_inner).0.is_over;
-        if is_over { Err(Error::invalid("upkeep", "was ended")) } else { Ok(()) }
+        let mut state = self.state();
+        while !state.is_over {
+            let rest = due.saturating_sub(began.elapsed());
+            if rest.is_zero() || store.is_moving_awaited() {
+                return Ok(());
+            }
+            let waited = self.changed.wait_timeout(state, rest.min(LINGER));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Err(Error::invalid("upkeep", "was ended"))
     }
 }
 

@@ -12,7 +12,8 @@ use crate::segment::{Located, PendingSegment};
 use crate::{CommitId, Result, SegmentId};
 use lagdb_format::{Precision, RowGroupIndex};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A new segment ends once it has grown to this.
 const FULL_BYTES: u64 = 256 << 20;
@@ -67,6 +68,13 @@ pub(crate) fn scan_kv_logs(rows: &Rows, visit: &mut dyn FnMut(&Key, KvLogRows) -
 /// Told of the bytes of each KV log that was copied; an error stops the copying, and nothing was moved.
 pub(crate) type Pace<'a> = dyn FnMut(u64) -> Result<()> + 'a;
 
+/// Where those wait who move KV logs.
+#[derive(Debug, Default)]
+pub(super) struct MovingGate {
+    one: Mutex<()>,
+    n_waiting: AtomicUsize,
+}
+
 /// The right to move KV logs. Whoever chooses segments by what is dead in them has it from before the choice: another
 /// move may leave dead copies elsewhere.
 pub(crate) struct MovingTurn<'a> {
@@ -76,7 +84,15 @@ pub(crate) struct MovingTurn<'a> {
 impl Store {
     /// Waits until nobody else moves KV logs. Who has the turn waits for the writer's: the caller does not hold that.
     pub(crate) fn moving_turn(&self) -> MovingTurn<'_> {
-        MovingTurn { _one: self.moving.lock().unwrap_or_else(PoisonError::into_inner) }
+        self.moving.n_waiting.fetch_add(1, Ordering::Relaxed);
+        let one = self.moving.one.lock().unwrap_or_else(PoisonError::into_inner);
+        self.moving.n_waiting.fetch_sub(1, Ordering::Relaxed);
+        MovingTurn { _one: one }
+    }
+
+    /// Whether somebody waits to move KV logs: who has the turn should not linger.
+    pub(crate) fn is_moving_awaited(&self) -> bool {
+        self.moving.n_waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Frees those segments of `victims` that are still there, once what lives in them lies elsewhere; which they are.
