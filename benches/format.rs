@@ -70,7 +70,7 @@ fn encoded(log: &KvLog, encoding: Encoding, name: &str) -> BenchResult<Vec<Row>>
     let row = |what: &str, unit, lagdb, goal| Row {
         name: format!("{name} {what}"),
         unit,
-        higher_is_better: unit != "",
+        higher_is_better: !unit.is_empty(),
         lagdb,
         peers: Vec::new(),
         goal,

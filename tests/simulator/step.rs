@@ -193,7 +193,7 @@ impl Written {
         let mut tx = database.scope(&scope)?.begin()?;
         let id = tx.put(&lived.record)?;
         tx.judge(id, &kit::success())?;
-        if writer % 2 == 0 {
+        if writer.is_multiple_of(2) {
             let log = kv_log(&model(1), u32::from(writer), number as u32 % 1000);
             tx.put_kv_log(id, &log)?;
             lived.kv_logs.insert(1, Arc::new(log));

@@ -28,7 +28,7 @@ const REDB_MAGIC: [u8; 9] = [b'r', b'e', b'd', b'b', 0x1a, 0x0a, 0xa9, 0x0d, 0x0
 #[derive(Debug)]
 pub(crate) enum CatalogFile {
     /// Every block has a checksum.
-    Checked(Checked),
+    Checked(Box<Checked>),
     /// Bytes as redb writes them.
     Plain(Arc<dyn MediumFile>),
 }
@@ -38,7 +38,7 @@ impl CatalogFile {
     pub(crate) fn open(file: Arc<dyn MediumFile>, strictness: Strictness) -> Result<Self> {
         let mut magic = [0; REDB_MAGIC.len()];
         let is_plain = file.read_at(0, &mut magic).is_ok() && magic == REDB_MAGIC;
-        if is_plain { Ok(Self::Plain(file)) } else { Checked::open(file, strictness).map(Self::Checked) }
+        Ok(if is_plain { Self::Plain(file) } else { Self::Checked(Box::new(Checked::open(file, strictness)?)) })
     }
 
     /// The offsets at which damage was met.

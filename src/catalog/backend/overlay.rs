@@ -155,7 +155,7 @@ mod tests {
         checked.write(BLOCK_BYTES, &[7; BLOCK]).unwrap();
         checked.sync_data().unwrap();
         let reopened = Checked::open(medium.open("checked").unwrap(), Strictness::Fail).unwrap();
-        for below in [CatalogFile::Plain(plain), CatalogFile::Checked(reopened)] {
+        for below in [CatalogFile::Plain(plain), CatalogFile::Checked(Box::new(reopened))] {
             let copy = Overlay::new(below).unwrap();
             copy.set_len(6 * BLOCK_BYTES).unwrap();
             copy.write(4 * BLOCK_BYTES, &[9; BLOCK]).unwrap();

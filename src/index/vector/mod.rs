@@ -42,6 +42,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 /// Where generations are, relative to the database directory.
 pub(crate) const INDEX: &str = "index";
 
+/// By scope, kind and space.
+type EmbeddedBySpace = BTreeMap<(u32, u32, u32), (CommitId, Embedded)>;
+
 /// The vectors of all scopes.
 #[derive(Debug)]
 pub(crate) struct VectorIndex {
@@ -49,7 +52,7 @@ pub(crate) struct VectorIndex {
     spaces: Mutex<BTreeMap<VectorKey, Arc<SpaceIndex>>>,
     keeper: Arc<Keeper>,
     /// By scope, kind and space, all records that have an embedding, at the commit that was searched last.
-    embedded: Mutex<BTreeMap<(u32, u32, u32), (CommitId, Embedded)>>,
+    embedded: Mutex<EmbeddedBySpace>,
     /// Counts searches, to know what was used last.
     clock: AtomicU64,
 }
