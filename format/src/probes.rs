@@ -1,7 +1,7 @@
 //! Probe queries: a few queries of the model that made a KV log, kept to score its keys again without the model.
 //!
 //! Selecting tokens by how much later queries attend to them ([SnapKV](https://arxiv.org/abs/2404.14469)) needs queries;
-//! with these, a smaller budget or another score can be tried long after the session is gone: [`score`].
+//! with these, a smaller budget or another score can be tried long after the session is gone: [`ProbeQueries::score`].
 
 mod score;
 
