@@ -113,6 +113,9 @@ fn layers_come_back(shape: PageShape, raw: &[u8]) {
         let mut found = vec![f32::NAN; numbers.len()];
         bare::decode_f32(encoding, shape, &stored, &mut found).expect("what was encoded is decoded");
         let max = numbers.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // A zero that lost its sign is off by the smallest number.
+        let is_same = numbers.iter().zip(&found).all(|(a, b)| a.to_bits() == b.to_bits());
+        let max = if max == 0.0 && !is_same { f32::from_bits(1) } else { max };
         assert_eq!(max, error.max, "{encoding:?}");
     }
     let (stored, _) = bare::encode_levels(&Encoding::LAYERED, shape, raw).expect("numbers with a range");
