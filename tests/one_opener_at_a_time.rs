@@ -20,6 +20,22 @@ fn the_second_opener_is_told_who_has_it() {
     Database::open(&path).unwrap();
 }
 
+/// Closed and opened again while another thread started a process, a database seemed to be open elsewhere: until it runs
+/// its program, the child has a copy of the lock.
+#[test]
+fn a_lock_that_is_just_being_let_go_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Database::open(dir.path()).unwrap());
+    let copy = std::fs::OpenOptions::new().read(true).write(true).open(dir.path().join("lock")).unwrap();
+    copy.lock().unwrap();
+    let child = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        drop(copy);
+    });
+    Database::open(dir.path()).unwrap();
+    child.join().unwrap();
+}
+
 #[test]
 fn the_default_owner_names_the_process() {
     let dir = tempfile::tempdir().unwrap();

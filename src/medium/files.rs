@@ -8,6 +8,11 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a lock may take to be let go. A process that another thread is about to start holds copies of all that is open
+/// until it runs its program, locks that were just let go among them.
+const LOCK_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Longest owner text that is read from a lock file.
 const OWNER_BYTES: u64 = 512;
@@ -77,7 +82,7 @@ impl Medium for FileMedium {
 
     fn lock(&self, owner: &str) -> Result<Box<dyn Lock>, LockError> {
         let mut file = open_lock(&self.path(LOCK))?;
-        match file.try_lock() {
+        match lock_soon(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LockError::Held(read_owner(&mut file))),
             Err(TryLockError::Error(error)) => return Err(error.into()),
@@ -87,6 +92,17 @@ impl Medium for FileMedium {
             tracing::debug!(%error, "the lock does not say who holds it");
         }
         Ok(Box::new(FileLock { _file: file }))
+    }
+}
+
+/// Takes the lock, also if it is let go only within [`LOCK_PATIENCE`].
+fn lock_soon(file: &File) -> Result<(), TryLockError> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(LOCK_PATIENCE / 50),
+            taken => return taken,
+        }
     }
 }
 
