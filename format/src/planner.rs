@@ -2,7 +2,8 @@
 //!
 //! Nothing is assumed about encodings. Samples are encoded with each candidate ([`measure`]), and [`plan`] chooses among
 //! what came out. A sample may be kinder than the rest of a log: the writer holds every page to a budget of error, and
-//! gives one that misses it the next encoding that comes nearer ([`Plan::ladder`]). A budget of bytes is the least error whose plan fits; bytes that are left go to keys first, because
+//! gives one that misses it the next encoding that comes nearer ([`Plan::ladder`]). A budget of bytes is the least error
+//! whose plan fits; bytes that are left go to keys first, because
 //! an error of keys changes which tokens are attended to, one of values only what they say
 //! (<https://github.com/ggml-org/llama.cpp/pull/7412> measures it).
 
