@@ -7,7 +7,7 @@
 mod report;
 
 use lagdb::format::{ElementType, Encoding, KvLog};
-use lagdb::generate::{Generator, ModelConfig, Sampling, Selection, SessionOptions};
+use lagdb::generate::{Generator, ModelConfig, Sampling, Selection, SessionOptions, WeightPrecision};
 use lagdb::{Database, Id, KvStorage, Scope, Trajectory};
 use report::{Row, cpu, median};
 use std::ops::ControlFlow;
@@ -25,7 +25,11 @@ const QWEN3_06B: &str = r#"{
 fn main() -> BenchResult<()> {
     let demo = Generator::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/demo-model/kv"))?;
     let mut rows = compare("demo model", &demo, Sizes { context: 60, log: 7, prompt: 36, rounds: 51 })?;
-    let qwen = Generator::random(ModelConfig::from_json(QWEN3_06B.as_bytes(), "config.json".as_ref())?, 1)?;
+    let qwen = Generator::random(
+        ModelConfig::from_json(QWEN3_06B.as_bytes(), "config.json".as_ref())?,
+        1,
+        WeightPrecision::F32,
+    )?;
     rows.extend(compare("Qwen3-0.6B geometry", &qwen, Sizes { context: 2048, log: 2048, prompt: 16, rounds: 3 })?);
     rows.push(report::memory());
     report::print(&rows);

@@ -51,6 +51,8 @@ mod generate_matches_transformers;
 #[cfg(feature = "generate")]
 mod generate_model_mismatch;
 #[cfg(feature = "generate")]
+mod generate_precision;
+#[cfg(feature = "generate")]
 mod generate_sampling;
 #[cfg(feature = "generate")]
 mod generate_sessions;

@@ -48,8 +48,7 @@ pub(super) struct Attended {
 impl Attention {
     /// Attends from `x`, `[n_tokens, hidden_size]`, and writes its keys and values to `layer` of the cache.
     pub(super) fn forward(&self, x: &Tensor, layer: usize, step: &Step, cache: &mut KvCache) -> Result<Attended> {
-        let (query, raw_keys) = self.queries_and_keys(x)?;
-        let value = self.value.forward(x)?;
+        let [query, raw_keys, value] = self.project(x)?;
         let angles = self.rope.then_some(&step.angles);
         let (new, asked) = (self.shape(x, self.n_kv_heads)?, self.shape(x, self.n_heads)?);
         let in_cache = (new.n_heads, new.n_tokens, new.head_dim);
@@ -61,11 +60,12 @@ impl Attention {
         Ok(Attended { hidden: self.output.forward(&mixed)?, raw_keys })
     }
 
-    fn queries_and_keys(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let (query, key) = (self.query.forward(x)?, self.key.forward(x)?);
+    /// Queries, keys (both after their norm) and values, token-major.
+    fn project(&self, x: &Tensor) -> Result<[Tensor; 3]> {
+        let [query, key, value] = Linear::forward_each([&self.query, &self.key, &self.value], x)?;
         match &self.norms {
-            None => Ok((query, key)),
-            Some(norms) => Ok((norms.query.forward(&query)?, norms.key.forward(&key)?)),
+            None => Ok([query, key, value]),
+            Some(norms) => Ok([norms.query.forward(&query)?, norms.key.forward(&key)?, value]),
         }
     }
 

@@ -9,10 +9,11 @@ use super::attention::Attention;
 use super::config::ModelConfig;
 use super::kv_cache::KvCache;
 use super::linear::Linear;
+use super::matrix::Matrix;
 use super::mlp::Mlp;
+use super::precision::WeightsInfo;
 use super::rms_norm::RmsNorm;
 use super::rope::{Angles, Rope};
-use super::tensor;
 use super::visibility::Visibility;
 use candle_core::{Result, Tensor};
 
@@ -22,10 +23,11 @@ pub(super) struct Decoder {
     config: ModelConfig,
     rope: Rope,
     /// `[vocab_size, hidden_size]`.
-    embedding: Tensor,
+    embedding: Matrix,
     layers: Vec<Layer>,
     norm: RmsNorm,
     head: Linear,
+    weights: WeightsInfo,
 }
 
 /// One layer: attention and MLP, each after a norm and added to the residual stream.
@@ -85,6 +87,11 @@ impl Decoder {
         &self.config
     }
 
+    /// As what its weights are held.
+    pub(super) fn weights(&self) -> &WeightsInfo {
+        &self.weights
+    }
+
     /// The model's RoPE.
     pub(super) fn rope(&self) -> &Rope {
         &self.rope
@@ -97,7 +104,7 @@ impl Decoder {
         cache.reserve(ids.len())?;
         let all = [cache.positions(), positions].concat();
         let step = Step::new(&self.rope, &all, ids.len(), self.config.window());
-        let mut hidden = self.embed(ids)?;
+        let mut hidden = self.embedding.rows(ids)?;
         let mut raw_keys = Vec::with_capacity(self.layers.len());
         for (i, layer) in self.layers.iter().enumerate() {
             let (next, keys) = layer.forward(&hidden, i, &step, cache)?;
@@ -111,12 +118,5 @@ impl Decoder {
     /// The logits of each row of `hidden`.
     pub(super) fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         self.head.forward(hidden)
-    }
-
-    fn embed(&self, ids: &[u32]) -> Result<Tensor> {
-        let width = self.config.hidden_size;
-        let row = |table: &[f32], id: u32| table[id as usize * width..(id as usize + 1) * width].to_vec();
-        let rows = tensor::read(&self.embedding, |table| ids.iter().flat_map(|&id| row(table, id)).collect())?;
-        tensor::own(rows, (ids.len(), width))
     }
 }

@@ -4,6 +4,7 @@ use super::config::ModelConfig;
 use super::decoder::Decoder;
 use super::fingerprint::fingerprint;
 use super::model_files::{ModelFiles, Parts, read_dir};
+use super::precision::{LoadOptions, WeightsInfo};
 use super::session::{Session, SessionOptions};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
@@ -26,13 +27,21 @@ impl Generator {
     /// Loads a model directory as published for transformers: `config.json`, `model.safetensors` or the shards of
     /// `model.safetensors.index.json`, and where they exist `tokenizer.json` and `generation_config.json`.
     ///
-    /// Weights stored as f32, f16 or bf16 are computed in f32 on the CPU.
+    /// Weights stored as f32, f16 or bf16 are computed in f32 on the CPU; [`load_with`](Self::load_with) quantizes them.
     ///
     /// # Errors
     /// [`Error::Model`] naming the file that is missing, damaged or not understood; [`Error::Io`] when the operating
     /// system refuses.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
-        Self::build(read_dir(dir.as_ref())?, dir.as_ref().join("tokenizer.json"))
+        Self::load_with(dir, LoadOptions::default())
+    }
+
+    /// As [`load`](Self::load), with matrices held as `options` say.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with(dir: impl AsRef<Path>, options: LoadOptions) -> Result<Self> {
+        Self::build(read_dir(dir.as_ref())?, dir.as_ref().join("tokenizer.json"), options)
     }
 
     /// Loads a model from bytes, such as those of `include_bytes!`.
@@ -40,13 +49,21 @@ impl Generator {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_files(files: ModelFiles<'_>) -> Result<Self> {
-        Self::build(files.read()?, PathBuf::from("tokenizer.json"))
+        Self::from_files_with(files, LoadOptions::default())
     }
 
-    fn build(parts: Parts, tokenizer_path: PathBuf) -> Result<Self> {
+    /// As [`from_files`](Self::from_files), with matrices held as `options` say.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_files_with(files: ModelFiles<'_>, options: LoadOptions) -> Result<Self> {
+        Self::build(files.read()?, PathBuf::from("tokenizer.json"), options)
+    }
+
+    fn build(parts: Parts<'_>, tokenizer_path: PathBuf, LoadOptions { precision }: LoadOptions) -> Result<Self> {
         let Parts { config, mut weights, tokenizer } = parts;
-        let decoder = Decoder::new(config, &mut weights)?;
-        let fingerprint = fingerprint(decoder.config(), weights.digest(), tokenizer.as_deref());
+        let decoder = Decoder::new(config, &mut weights, precision)?;
+        let fingerprint = fingerprint(decoder.config(), weights.digest(precision), tokenizer.as_deref());
         let vocab_size = decoder.config().vocab_size;
         let tokenizer = tokenizer.map(|json| Tokenizer::from_json(&json, vocab_size, &tokenizer_path)).transpose()?;
         Ok(Self(Arc::new(Model { decoder, tokenizer, fingerprint })))
@@ -74,6 +91,11 @@ impl Generator {
     /// What the model is.
     pub fn config(&self) -> &ModelConfig {
         self.0.decoder.config()
+    }
+
+    /// As what its weights are held.
+    pub fn weights(&self) -> &WeightsInfo {
+        self.0.decoder.weights()
     }
 
     /// Token ids of `text`; `special` adds what the tokenizer puts around a text, such as a beginning-of-text token.

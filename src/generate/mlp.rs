@@ -18,7 +18,7 @@ pub(super) struct Mlp {
 impl Mlp {
     /// `[n_tokens, hidden_size]` to the same.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (gate, up) = (self.gate.forward(x)?, self.up.forward(x)?);
+        let [gate, up] = Linear::forward_each([&self.gate, &self.up], x)?;
         let gated = tensor::read(&gate, |gate| tensor::read(&up, |up| gated(gate, up)))??;
         self.down.forward(&tensor::own(gated, gate.shape())?)
     }

@@ -21,8 +21,9 @@
 //! |---|---|
 //! | what can the model be? | [`config`], `config/json.rs` for the spellings |
 //! | where do its weights come from? | `model_files`, `weights`, `decoder/load.rs` |
+//! | as what are they held? | [`precision`], `matrix` |
 //! | which KV logs fit it? | `fingerprint` |
-//! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `product`, `vector`, [`rope`], `visibility` (the mask) |
+//! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask) |
 //! | where do keys and values lie? | `kv_cache`, `heads` |
 //! | what does a user hold? | [`generator`], [`session`] with attach, capture and generation, [`sampling`] |
 //!
@@ -41,8 +42,10 @@ pub mod generator;
 mod heads;
 mod kv_cache;
 mod linear;
+mod matrix;
 mod mlp;
 pub mod model_files;
+pub mod precision;
 mod product;
 mod random;
 mod rms_norm;
@@ -58,5 +61,6 @@ mod weights;
 pub use config::ModelConfig;
 pub use generator::Generator;
 pub use model_files::ModelFiles;
+pub use precision::{LoadOptions, WeightPrecision, WeightsInfo};
 pub use sampling::Sampling;
 pub use session::{Attachment, FinishReason, Layout, NewToken, Prompt, Response, Selection, Session, SessionOptions};

@@ -24,18 +24,18 @@ pub struct ModelFiles<'a> {
 }
 
 /// What is read from files before a decoder is built.
-pub(super) struct Parts {
+pub(super) struct Parts<'a> {
     pub(super) config: ModelConfig,
-    pub(super) weights: Weights,
+    pub(super) weights: Weights<'a>,
     pub(super) tokenizer: Option<Vec<u8>>,
 }
 
-impl ModelFiles<'_> {
+impl<'a> ModelFiles<'a> {
     /// Reads the bytes; errors name the usual file names.
-    pub(super) fn read(&self) -> Result<Parts> {
+    pub(super) fn read(&self) -> Result<Parts<'a>> {
         let config = config(Path::new("."), self.config, self.generation_config)?;
         let mut weights = Weights::new("model.safetensors");
-        for (i, bytes) in self.weights.iter().enumerate() {
+        for (i, &bytes) in self.weights.iter().enumerate() {
             let name = if self.weights.len() == 1 { "model.safetensors".to_owned() } else { format!("shard {i}") };
             weights.add(Path::new(&name), bytes)?;
         }
@@ -43,8 +43,8 @@ impl ModelFiles<'_> {
     }
 }
 
-/// Reads a model directory, one shard in memory at a time.
-pub(super) fn read_dir(dir: &Path) -> Result<Parts> {
+/// Reads a model directory.
+pub(super) fn read_dir(dir: &Path) -> Result<Parts<'static>> {
     let generation_config = read_if_there(&dir.join("generation_config.json"))?;
     let config = config(dir, &read_json(&dir.join("config.json"))?, generation_config.as_deref())?;
     let tokenizer = read_if_there(&dir.join("tokenizer.json"))?;
@@ -59,11 +59,11 @@ fn config(dir: &Path, json: &[u8], generation_config: Option<&[u8]>) -> Result<M
     Ok(config)
 }
 
-fn read_weights(dir: &Path) -> Result<Weights> {
+fn read_weights(dir: &Path) -> Result<Weights<'static>> {
     let single = dir.join("model.safetensors");
     if single.is_file() {
         let mut weights = Weights::new(&single);
-        weights.add(&single, &read(&single)?)?;
+        weights.add(&single, read(&single)?)?;
         return Ok(weights);
     }
     let index = dir.join("model.safetensors.index.json");
@@ -74,7 +74,7 @@ fn read_weights(dir: &Path) -> Result<Weights> {
     let mut weights = Weights::new(&index);
     for shard in shards(&index)? {
         let path = dir.join(shard);
-        weights.add(&path, &read(&path)?)?;
+        weights.add(&path, read(&path)?)?;
     }
     Ok(weights)
 }

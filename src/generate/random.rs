@@ -6,20 +6,24 @@
 use super::config::ModelConfig;
 use super::decoder::Decoder;
 use super::generator::Generator;
+use super::precision::WeightPrecision;
 use super::weights::TensorSource;
 use crate::error::{Error, Result};
 use lagdb_format::Digest;
 
 impl Generator {
-    /// A model of this configuration with random weights and no tokenizer; one seed always gives one model.
+    /// A model of this configuration with random weights, held as `precision` says, and no tokenizer; one seed always
+    /// gives one model.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the configuration holds an absurd value.
     #[doc(hidden)]
-    pub fn random(config: ModelConfig, seed: u64) -> Result<Self> {
+    pub fn random(config: ModelConfig, seed: u64, precision: WeightPrecision) -> Result<Self> {
         config.check().map_err(|problem| Error::invalid("config", problem))?;
-        let decoder = Decoder::new(config, &mut RandomWeights { seed })?;
-        Ok(Self::of_random_weights(decoder, Digest::of("lagdb random weights", &[&seed.to_le_bytes()])))
+        let decoder = Decoder::new(config, &mut RandomWeights { seed }, precision)?;
+        let became = decoder.weights().types.first().map_or("", |share| share.name);
+        let digest = Digest::of("lagdb random weights", &[&seed.to_le_bytes(), became.as_bytes()]);
+        Ok(Self::of_random_weights(decoder, digest))
     }
 }
 

@@ -1,13 +1,18 @@
-//! Weights: named tensors from safetensors bytes, widened to f32, each with a digest of what was stored.
+//! Weights: named tensors from safetensors bytes, each with a digest of what was stored.
 //!
-//! Only the safe reader is used: bytes are parsed in memory, never mapped. A tensor is allocated from the length of
-//! the bytes that are there, not from what a header claims. Digests cover name, type, shape and bytes of the tensors
-//! the decoder takes, so neither sharding nor tensors it ignores change a fingerprint.
+//! Only the safe reader is used: bytes are parsed in memory, never mapped, and a tensor is widened to f32 when the decoder
+//! takes it, from the bytes that are there rather than from what a header claims. So a model that is quantized as it is
+//! loaded is never in memory as f32. Digests cover name, type, shape and bytes of the tensors the decoder takes: neither
+//! sharding nor tensors it ignores change a fingerprint.
 
+use super::matrix::Matrix;
+use super::precision::WeightPrecision;
 use crate::error::{Error, Result};
 use candle_core::safetensors::SliceSafetensors;
 use lagdb_format::{Digest, ElementType};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Where a decoder takes its tensors from.
@@ -17,26 +22,55 @@ pub(super) trait TensorSource {
     /// # Errors
     /// [`Error::Model`] naming tensor and file when it is missing, of another shape, or of a type that is not read.
     fn numbers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// Matrix `name` of `shape`, `[n_out, n_in]`, as `precision` wants it.
+    ///
+    /// # Errors
+    /// As [`numbers`](Self::numbers).
+    fn matrix(&mut self, name: &str, shape: [usize; 2], precision: WeightPrecision) -> Result<Matrix> {
+        Ok(Matrix::new(self.numbers(name, &shape)?, shape, precision)?)
+    }
 }
 
 /// The tensors of a model that have not been taken yet.
 #[derive(Default)]
-pub(super) struct Weights {
+pub(super) struct Weights<'a> {
+    files: Vec<Cow<'a, [u8]>>,
     stored: BTreeMap<String, Stored>,
-    taken: BTreeMap<String, Digest>,
+    taken: TakenTensors,
     /// The file named when a tensor is in none.
     file: PathBuf,
 }
 
 struct Stored {
-    file: PathBuf,
+    path: PathBuf,
     shape: Vec<usize>,
-    digest: Digest,
-    /// The numbers, or the name of a type that is not read.
-    numbers: std::result::Result<Vec<f32>, String>,
+    kind: String,
+    /// Its bytes in one of the files.
+    file: usize,
+    bytes: Range<usize>,
 }
 
-impl Weights {
+/// Digests of the tensors a decoder has taken.
+#[derive(Default)]
+pub(super) struct TakenTensors(BTreeMap<String, Digest>);
+
+impl TakenTensors {
+    /// Tensor `name` as it is stored.
+    pub(super) fn add(&mut self, name: &str, kind: &str, shape: &[usize], data: &[u8]) {
+        self.0.insert(name.to_owned(), tensor_digest(name, kind, shape, data));
+    }
+
+    /// One digest over all of them in the order of their names, and over what they were turned into: `None` when the
+    /// decoder computes with the stored numbers.
+    pub(super) fn digest(&self, became: Option<&str>) -> Digest {
+        let mut parts: Vec<&[u8]> = self.0.values().map(|digest| digest.0.as_slice()).collect();
+        parts.extend(became.map(str::as_bytes));
+        Digest::of("lagdb model weights v1", &parts)
+    }
+}
+
+impl<'a> Weights<'a> {
     /// No tensors; errors about missing ones name `file`.
     pub(super) fn new(file: impl Into<PathBuf>) -> Self {
         Self { file: file.into(), ..Self::default() }
@@ -46,42 +80,48 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::Model`] when the bytes are damaged or repeat a name.
-    pub(super) fn add(&mut self, file: &Path, bytes: &[u8]) -> Result<()> {
-        let problem = |problem: String| Error::Model { path: file.to_path_buf(), problem };
-        let tensors = SliceSafetensors::new(bytes).map_err(|e| problem(format!("no safetensors: {e}")))?;
+    pub(super) fn add(&mut self, path: &Path, bytes: impl Into<Cow<'a, [u8]>>) -> Result<()> {
+        let bytes = bytes.into();
+        let problem = |problem: String| Error::Model { path: path.to_path_buf(), problem };
+        let tensors = SliceSafetensors::new(&bytes).map_err(|e| problem(format!("no safetensors: {e}")))?;
         for (name, view) in tensors.tensors() {
-            let kind = view.dtype().to_string();
-            let digest = tensor_digest(&name, &kind, view.shape(), view.data());
-            let numbers = widen(&kind, view.data());
-            let stored = Stored { file: file.to_path_buf(), shape: view.shape().to_vec(), digest, numbers };
+            let start = view.data().as_ptr().addr().wrapping_sub(bytes.as_ptr().addr()); // the view is a part of `bytes`
+            let bytes = start..start.wrapping_add(view.data().len());
+            let (kind, shape) = (view.dtype().to_string(), view.shape().to_vec());
+            let stored = Stored { path: path.to_path_buf(), shape, kind, file: self.files.len(), bytes };
             if self.stored.insert(name.clone(), stored).is_some() {
                 return Err(problem(format!("tensor {name} is in two files")));
             }
         }
+        self.files.push(bytes);
         Ok(())
     }
 
-    /// One digest over all tensors taken so far, in the order of their names.
-    pub(super) fn digest(&self) -> Digest {
-        let parts: Vec<&[u8]> = self.taken.values().map(|digest| digest.0.as_slice()).collect();
-        Digest::of("lagdb model weights v1", &parts)
+    /// One digest over all tensors taken so far, and over what they became.
+    pub(super) fn digest(&self, precision: WeightPrecision) -> Digest {
+        self.taken.digest(match precision {
+            WeightPrecision::AsStored | WeightPrecision::F32 => None,
+            WeightPrecision::Q8_0 => Some("computed as Q8_0"),
+            WeightPrecision::Q4K => Some("computed as Q4_K"),
+        })
     }
 }
 
-impl TensorSource for Weights {
+impl TensorSource for Weights<'_> {
     fn numbers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let Some(stored) = self.stored.remove(name) else {
             return Err(Error::Model { path: self.file.clone(), problem: format!("tensor {name} is missing") });
         };
-        let problem = |problem| Error::Model { path: stored.file.clone(), problem };
+        let problem = |problem| Error::Model { path: stored.path.clone(), problem };
         if stored.shape != shape {
             let found = &stored.shape;
             return Err(problem(format!("tensor {name} has shape {found:?}, the configuration says {shape:?}")));
         }
-        let numbers = stored
-            .numbers
+        let bytes = self.files.get(stored.file).and_then(|file| file.get(stored.bytes)).unwrap_or_default();
+        let kind = stored.kind;
+        let numbers = widen(&kind, bytes)
             .map_err(|kind| problem(format!("tensor {name} is of type {kind}; F32, F16 and BF16 are read")))?;
-        self.taken.insert(name.to_owned(), stored.digest);
+        self.taken.add(name, &kind, shape, bytes);
         Ok(numbers)
     }
 }

@@ -5,35 +5,43 @@ use crate::error::Result;
 use crate::generate::attention::{Attention, QkNorm};
 use crate::generate::config::ModelConfig;
 use crate::generate::linear::Linear;
+use crate::generate::matrix::Matrix;
 use crate::generate::mlp::Mlp;
+use crate::generate::precision::{Fallback, WeightPrecision, WeightsInfo, type_name};
 use crate::generate::rms_norm::RmsNorm;
 use crate::generate::rope::Rope;
 use crate::generate::tensor;
 use crate::generate::weights::TensorSource;
-use candle_core::Tensor;
 
 impl Decoder {
-    /// Takes the tensors that `config` asks for.
+    /// Takes the tensors that `config` asks for, its matrices as `precision` wants them.
     ///
     /// # Errors
     /// [`Error::Model`](crate::Error::Model) naming the first tensor that is missing or has another shape.
-    pub(in crate::generate) fn new(config: ModelConfig, weights: &mut dyn TensorSource) -> Result<Self> {
-        let mut source = Source { config: &config, weights };
+    pub(in crate::generate) fn new(
+        config: ModelConfig,
+        weights: &mut dyn TensorSource,
+        precision: WeightPrecision,
+    ) -> Result<Self> {
+        let mut source = Source { config: &config, weights, precision, info: WeightsInfo::default() };
         let (vocab, width) = (config.vocab_size, config.hidden_size);
-        let embedding = source.tensor("model.embed_tokens.weight", &[vocab, width])?;
+        let embedding = source.matrix("model.embed_tokens.weight", [vocab, width])?;
         let layers = (0..config.layers.len()).map(|i| source.layer(i)).collect::<Result<_>>()?;
         let norm = source.norm("model.norm", width)?;
         let head = match config.tied_embeddings {
             true => Linear { weight: embedding.clone(), bias: None },
             false => source.linear("lm_head", [width, vocab], false)?,
         };
-        Ok(Self { rope: Rope::new(&config.rope, config.head_dim), embedding, layers, norm, head, config })
+        let weights = source.info;
+        Ok(Self { rope: Rope::new(&config.rope, config.head_dim), embedding, layers, norm, head, config, weights })
     }
 }
 
 struct Source<'a> {
     config: &'a ModelConfig,
     weights: &'a mut dyn TensorSource,
+    precision: WeightPrecision,
+    info: WeightsInfo,
 }
 
 impl Source<'_> {
@@ -83,17 +91,29 @@ impl Source<'_> {
     }
 
     fn linear(&mut self, name: &str, [n_in, n_out]: [usize; 2], bias: bool) -> Result<Linear> {
-        let weight = self.tensor(&format!("{name}.weight"), &[n_out, n_in])?;
-        let bias = bias.then(|| self.tensor(&format!("{name}.bias"), &[n_out])).transpose()?;
-        Ok(Linear { weight, bias })
+        let weight = self.matrix(&format!("{name}.weight"), [n_out, n_in])?;
+        let bias = bias.then(|| self.vector(&format!("{name}.bias"), n_out)).transpose()?;
+        Ok(Linear { weight, bias: bias.map(|bias| tensor::own(bias, n_out)).transpose()? })
     }
 
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        Ok(tensor::own(self.weights.numbers(name, shape)?, shape)?)
+    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
+        let matrix = self.weights.matrix(name, shape, self.precision)?;
+        let [n_out, n_in] = shape;
+        self.info.add_matrix(matrix.dtype(), n_out * n_in, matrix.n_bytes());
+        if self.precision.misses(n_in) {
+            let name_of_type = type_name(matrix.dtype());
+            self.info.fallbacks.push(Fallback { tensor: name.to_owned(), n_in, name: name_of_type });
+        }
+        Ok(matrix)
     }
 
     fn norm(&mut self, name: &str, width: usize) -> Result<RmsNorm> {
-        let weight = self.weights.numbers(&format!("{name}.weight"), &[width])?;
+        let weight = self.vector(&format!("{name}.weight"), width)?;
         Ok(RmsNorm { weight, eps: self.config.rms_norm_eps as f32 })
+    }
+
+    fn vector(&mut self, name: &str, width: usize) -> Result<Vec<f32>> {
+        self.info.add_numbers(width);
+        self.weights.numbers(name, &[width])
     }
 }
