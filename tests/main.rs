@@ -47,6 +47,8 @@ mod generate_context_limit;
 #[cfg(feature = "generate")]
 mod generate_damaged_files;
 #[cfg(feature = "generate")]
+mod generate_gguf;
+#[cfg(feature = "generate")]
 mod generate_matches_transformers;
 #[cfg(feature = "generate")]
 mod generate_model_mismatch;

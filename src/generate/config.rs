@@ -1,12 +1,18 @@
 //! What a decoder is, as data: the one description that covers Llama, Mistral, Qwen2, Qwen3, SmolLM2 and SmolLM3.
 //!
 //! A [`ModelConfig`] that exists has been checked: no size is zero or absurd, heads divide evenly, and there is one
-//! [`LayerConfig`] per layer. How `config.json` spells these facts is known to `config/json.rs` alone.
+//! [`LayerConfig`] per layer. How `config.json` and GGUF spell these facts is known to `config/json.rs` and
+//! `config/gguf.rs` alone.
 
+mod gguf;
 mod json;
 
+pub(super) use gguf::GgufFacts;
+
 use crate::error::{Error, Result};
+use candle_core::quantized::gguf_file::Value;
 use lagdb_format::KvGeometry;
+use std::collections::HashMap;
 use std::path::Path;
 
 /// Upper limit on any width or vocabulary in a configuration; real models stay far below.
@@ -72,7 +78,7 @@ pub struct LayerConfig {
 }
 
 /// Base and scaling of RoPE.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RopeConfig {
     /// Base of the geometric series of wavelengths.
     pub theta: f64,
@@ -81,7 +87,7 @@ pub struct RopeConfig {
 }
 
 /// How RoPE's frequencies are changed for long contexts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
     /// Not at all.
     None,
@@ -96,6 +102,8 @@ pub enum RopeScaling {
         /// Context length before scaling.
         original_positions: f64,
     },
+    /// Each frequency is divided by a number of its own, `[head_dim / 2]`: how GGUF stores Llama 3.1's.
+    Divided(Vec<f32>),
 }
 
 impl ModelConfig {
@@ -106,6 +114,14 @@ impl ModelConfig {
     pub fn from_json(json: &[u8], path: &Path) -> Result<Self> {
         let problem = |problem| Error::Model { path: path.to_path_buf(), problem };
         let config = json::read(json).map_err(problem)?;
+        config.check().map_err(problem)?;
+        Ok(config)
+    }
+
+    /// Reads the metadata of a GGUF file, and what its tensors say; `path` is named in errors.
+    pub(super) fn from_gguf(metadata: &HashMap<String, Value>, facts: &GgufFacts, path: &Path) -> Result<Self> {
+        let problem = |problem| Error::Model { path: path.to_path_buf(), problem };
+        let config = gguf::read(metadata, facts).map_err(problem)?;
         config.check().map_err(problem)?;
         Ok(config)
     }
@@ -178,6 +194,9 @@ impl RopeConfig {
             if x.is_finite() && x > 0.0 { Ok(()) } else { Err(format!("{name} is {x}")) }
         };
         positive("rope_theta", self.theta)?;
+        if let RopeScaling::Divided(divisors) = &self.scaling {
+            divisors.iter().try_for_each(|&divisor| positive("rope_freqs", f64::from(divisor)))?;
+        }
         if let RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions } = self.scaling {
             positive("factor", factor)?;
             positive("low_freq_factor", low_freq_factor)?;

@@ -35,11 +35,12 @@ fn config_digest(config: &ModelConfig) -> Digest {
 }
 
 fn rope_digest(rope: &RopeConfig, head_dim: usize) -> Digest {
-    let scaling = match rope.scaling {
+    let scaling = match &rope.scaling {
         RopeScaling::None => Vec::new(),
         RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions } => {
-            [factor, low_freq_factor, high_freq_factor, original_positions].map(f64::to_le_bytes).concat()
+            [factor, low_freq_factor, high_freq_factor, original_positions].map(|x| x.to_le_bytes()).concat()
         }
+        RopeScaling::Divided(divisors) => divisors.iter().flat_map(|divisor| divisor.to_le_bytes()).collect(),
     };
     let width = (head_dim as u64).to_le_bytes();
     Digest::of("lagdb model rope v1", &[&rope.theta.to_le_bytes(), &scaling, &width, b"half-split pairs"])

@@ -3,12 +3,12 @@
 use super::config::ModelConfig;
 use super::decoder::Decoder;
 use super::fingerprint::fingerprint;
-use super::model_files::{ModelFiles, Parts, read_dir};
+use super::model_files::{ModelFiles, Parts, read_gguf, read_path};
 use super::precision::{LoadOptions, WeightsInfo};
 use super::session::{Session, SessionOptions};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
-use lagdb_format::{Digest, ModelFingerprint};
+use lagdb_format::ModelFingerprint;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,23 +25,33 @@ struct Model {
 
 impl Generator {
     /// Loads a model directory as published for transformers: `config.json`, `model.safetensors` or the shards of
-    /// `model.safetensors.index.json`, and where they exist `tokenizer.json` and `generation_config.json`.
+    /// `model.safetensors.index.json`, and where they exist `tokenizer.json` and `generation_config.json`. Or one file
+    /// that ends in `.gguf`, with the tokenizer in its metadata.
     ///
     /// Weights stored as f32, f16 or bf16 are computed in f32 on the CPU; [`load_with`](Self::load_with) quantizes them.
+    /// A GGUF's quantized tensors are computed as they are.
     ///
     /// # Errors
     /// [`Error::Model`] naming the file that is missing, damaged or not understood; [`Error::Io`] when the operating
     /// system refuses.
-    pub fn load(dir: impl AsRef<Path>) -> Result<Self> {
-        Self::load_with(dir, LoadOptions::default())
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with(path, LoadOptions::default())
     }
 
     /// As [`load`](Self::load), with matrices held as `options` say.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn load_with(dir: impl AsRef<Path>, options: LoadOptions) -> Result<Self> {
-        Self::build(read_dir(dir.as_ref())?, dir.as_ref().join("tokenizer.json"), options)
+    pub fn load_with(path: impl AsRef<Path>, options: LoadOptions) -> Result<Self> {
+        Self::build(read_path(path.as_ref())?, options)
+    }
+
+    /// Loads the bytes of a GGUF file, with matrices held as `options` say.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); the file is called `model.gguf`.
+    pub fn from_gguf(bytes: &[u8], options: LoadOptions) -> Result<Self> {
+        Self::build(read_gguf(bytes)?, options)
     }
 
     /// Loads a model from bytes, such as those of `include_bytes!`.
@@ -57,22 +67,20 @@ impl Generator {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn from_files_with(files: ModelFiles<'_>, options: LoadOptions) -> Result<Self> {
-        Self::build(files.read()?, PathBuf::from("tokenizer.json"), options)
+        Self::build(files.read()?, options)
     }
 
-    fn build(parts: Parts<'_>, tokenizer_path: PathBuf, LoadOptions { precision }: LoadOptions) -> Result<Self> {
+    pub(super) fn build(parts: Parts<'_>, LoadOptions { precision }: LoadOptions) -> Result<Self> {
         let Parts { config, mut weights, tokenizer } = parts;
-        let decoder = Decoder::new(config, &mut weights, precision)?;
-        let fingerprint = fingerprint(decoder.config(), weights.digest(precision), tokenizer.as_deref());
+        let decoder = Decoder::new(config, weights.as_mut(), precision)?;
+        let fingerprint = fingerprint(
+            decoder.config(),
+            weights.digest(precision),
+            tokenizer.as_ref().map(|json| json.bytes.as_slice()),
+        );
         let vocab_size = decoder.config().vocab_size;
-        let tokenizer = tokenizer.map(|json| Tokenizer::from_json(&json, vocab_size, &tokenizer_path)).transpose()?;
+        let tokenizer = tokenizer.map(|json| json.load(vocab_size)).transpose()?;
         Ok(Self(Arc::new(Model { decoder, tokenizer, fingerprint })))
-    }
-
-    /// A model without a tokenizer whose weights say nothing.
-    pub(super) fn of_random_weights(decoder: Decoder, weights: Digest) -> Self {
-        let fingerprint = fingerprint(decoder.config(), weights, None);
-        Self(Arc::new(Model { decoder, tokenizer: None, fingerprint }))
     }
 
     /// A new session; `options` says what comes first and what is kept for capture.

@@ -19,8 +19,8 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what can the model be? | [`config`], `config/json.rs` for the spellings |
-//! | where do its weights come from? | `model_files`, `weights`, `decoder/load.rs` |
+//! | what can the model be? | [`config`], `config/json.rs` and `config/gguf.rs` for the spellings |
+//! | where do its weights come from? | `model_files`, `weights`, `gguf`, `decoder/load.rs` |
 //! | as what are they held? | [`precision`], `matrix` |
 //! | which KV logs fit it? | `fingerprint` |
 //! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask) |
@@ -39,6 +39,7 @@ pub mod config;
 mod decoder;
 mod fingerprint;
 pub mod generator;
+mod gguf;
 mod heads;
 mod kv_cache;
 mod linear;

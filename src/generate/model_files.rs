@@ -1,10 +1,13 @@
 //! The files of a model, on disk as published or in memory.
 
 use super::config::ModelConfig;
-use super::weights::Weights;
+use super::gguf;
+use super::tokenizer::TokenizerJson;
+use super::weights::{TensorSource, Weights};
 use crate::error::{Error, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
 /// The most bytes of a JSON file that are read; a tokenizer of 250,000 tokens has about 35 MB.
@@ -23,11 +26,16 @@ pub struct ModelFiles<'a> {
     pub generation_config: Option<&'a [u8]>,
 }
 
+/// Reads the bytes of a GGUF file.
+pub(super) fn read_gguf(bytes: &[u8]) -> Result<Parts<'_>> {
+    gguf::read(Cursor::new(bytes), Path::new("model.gguf"))
+}
+
 /// What is read from files before a decoder is built.
 pub(super) struct Parts<'a> {
     pub(super) config: ModelConfig,
-    pub(super) weights: Weights<'a>,
-    pub(super) tokenizer: Option<Vec<u8>>,
+    pub(super) weights: Box<dyn TensorSource + 'a>,
+    pub(super) tokenizer: Option<TokenizerJson>,
 }
 
 impl<'a> ModelFiles<'a> {
@@ -39,16 +47,28 @@ impl<'a> ModelFiles<'a> {
             let name = if self.weights.len() == 1 { "model.safetensors".to_owned() } else { format!("shard {i}") };
             weights.add(Path::new(&name), bytes)?;
         }
-        Ok(Parts { config, weights, tokenizer: self.tokenizer.map(<[u8]>::to_vec) })
+        let tokenizer =
+            self.tokenizer.map(|json| TokenizerJson { bytes: json.to_vec(), path: PathBuf::from("tokenizer.json") });
+        Ok(Parts { config, weights: Box::new(weights), tokenizer })
     }
 }
 
-/// Reads a model directory.
-pub(super) fn read_dir(dir: &Path) -> Result<Parts<'static>> {
+/// Reads a GGUF file, or a model directory.
+pub(super) fn read_path(path: &Path) -> Result<Parts<'static>> {
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("gguf") => {
+            let file = std::fs::File::open(path).map_err(|source| refused(path, source))?;
+            gguf::read(BufReader::new(file), path)
+        }
+        _ => read_dir(path),
+    }
+}
+
+fn read_dir(dir: &Path) -> Result<Parts<'static>> {
     let generation_config = read_if_there(&dir.join("generation_config.json"))?;
     let config = config(dir, &read_json(&dir.join("config.json"))?, generation_config.as_deref())?;
-    let tokenizer = read_if_there(&dir.join("tokenizer.json"))?;
-    Ok(Parts { config, weights: read_weights(dir)?, tokenizer })
+    let tokenizer = read_tokenizer(dir.join("tokenizer.json"))?;
+    Ok(Parts { config, weights: Box::new(read_weights(dir)?), tokenizer })
 }
 
 fn config(dir: &Path, json: &[u8], generation_config: Option<&[u8]>) -> Result<ModelConfig> {
@@ -93,6 +113,11 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
         .collect()
 }
 
+/// A `tokenizer.json`, if there is one.
+pub(super) fn read_tokenizer(path: PathBuf) -> Result<Option<TokenizerJson>> {
+    Ok(read_if_there(&path)?.map(|bytes| TokenizerJson { bytes, path }))
+}
+
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     path.is_file().then(|| read_json(path)).transpose()
 }
@@ -107,12 +132,12 @@ fn read_json(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => missing(path),
-        _ => Error::io("read", path, source),
-    })
+    std::fs::read(path).map_err(|source| refused(path, source))
 }
 
-fn missing(path: &Path) -> Error {
-    Error::Model { path: PathBuf::from(path), problem: "is missing".to_owned() }
+fn refused(path: &Path, source: std::io::Error) -> Error {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => Error::Model { path: path.to_path_buf(), problem: "is missing".to_owned() },
+        _ => Error::io("read", path, source),
+    }
 }

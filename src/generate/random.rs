@@ -4,9 +4,9 @@
 //! and the tensor's name; matrices are scaled so that activations keep their size from layer to layer.
 
 use super::config::ModelConfig;
-use super::decoder::Decoder;
 use super::generator::Generator;
-use super::precision::WeightPrecision;
+use super::model_files::Parts;
+use super::precision::{LoadOptions, WeightPrecision};
 use super::weights::TensorSource;
 use crate::error::{Error, Result};
 use lagdb_format::Digest;
@@ -20,10 +20,10 @@ impl Generator {
     #[doc(hidden)]
     pub fn random(config: ModelConfig, seed: u64, precision: WeightPrecision) -> Result<Self> {
         config.check().map_err(|problem| Error::invalid("config", problem))?;
-        let decoder = Decoder::new(config, &mut RandomWeights { seed }, precision)?;
-        let became = decoder.weights().types.first().map_or("", |share| share.name);
-        let digest = Digest::of("lagdb random weights", &[&seed.to_le_bytes(), became.as_bytes()]);
-        Ok(Self::of_random_weights(decoder, digest))
+        Self::build(
+            Parts { config, weights: Box::new(RandomWeights { seed }), tokenizer: None },
+            LoadOptions { precision },
+        )
     }
 }
 
@@ -40,6 +40,11 @@ impl TensorSource for RandomWeights {
             _ => (1.0, 0.1),
         };
         Ok((0..shape.iter().product::<usize>()).map(|_| center + scale * uniform(&mut state)).collect())
+    }
+
+    fn digest(&self, precision: WeightPrecision) -> Digest {
+        let precision = format!("{precision:?}");
+        Digest::of("lagdb random weights", &[&self.seed.to_le_bytes(), precision.as_bytes()])
     }
 }
 

@@ -30,7 +30,7 @@ impl Rope {
     /// The frequencies `theta^(-2i / head_dim)`, bent as `config` says.
     pub fn new(config: &RopeConfig, head_dim: usize) -> Self {
         let frequency = |i: usize| config.theta.powf(-2.0 * i as f64 / head_dim as f64);
-        Self { frequencies: (0..head_dim / 2).map(|i| scaled(frequency(i), &config.scaling)).collect() }
+        Self { frequencies: (0..head_dim / 2).map(|i| scaled(i, frequency(i), &config.scaling)).collect() }
     }
 
     /// The angles of tokens at `positions`, in any order.
@@ -63,10 +63,11 @@ impl Angles {
     }
 }
 
-/// Llama 3.1's bend, as in `_compute_llama3_parameters` of transformers.
-fn scaled(frequency: f64, scaling: &RopeScaling) -> f64 {
-    let RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions } = *scaling else {
-        return frequency;
+/// The frequency of pair `i` as `scaling` bends it; Llama 3.1's bend as in `_compute_llama3_parameters` of transformers.
+fn scaled(i: usize, frequency: f64, scaling: &RopeScaling) -> f64 {
+    let &RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions } = scaling else {
+        let RopeScaling::Divided(divisors) = scaling else { return frequency };
+        return frequency / divisors.get(i).copied().map_or(1.0, f64::from);
     };
     let turns = original_positions * frequency / TAU;
     let kept = ((turns - low_freq_factor) / (high_freq_factor - low_freq_factor)).clamp(0.0, 1.0);

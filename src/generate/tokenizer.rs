@@ -2,17 +2,30 @@
 
 use crate::error::{Error, Result};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tokenizers::{
     DecodeStream, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
 };
+
+/// A `tokenizer.json`, and the file that is named in errors.
+pub(super) struct TokenizerJson {
+    pub(super) bytes: Vec<u8>,
+    pub(super) path: PathBuf,
+}
+
+impl TokenizerJson {
+    /// Reads it; all its ids must be below `vocab_size`.
+    pub(super) fn load(&self, vocab_size: usize) -> Result<Tokenizer> {
+        Tokenizer::from_json(&self.bytes, vocab_size, &self.path)
+    }
+}
 
 /// The tokenizer of a model.
 pub(super) struct Tokenizer(tokenizers::Tokenizer);
 
 impl Tokenizer {
     /// Reads a `tokenizer.json` whose ids must all be below `vocab_size`; `path` is named in errors.
-    pub(super) fn from_json(json: &[u8], vocab_size: usize, path: &Path) -> Result<Self> {
+    fn from_json(json: &[u8], vocab_size: usize, path: &Path) -> Result<Self> {
         let problem = |problem| Error::Model { path: path.to_path_buf(), problem };
         let tokenizer = tokenizers::Tokenizer::from_bytes(json).map_err(|e| problem(e.to_string()))?;
         let largest = tokenizer.get_vocab(true).into_values().max().unwrap_or(0);

@@ -30,6 +30,9 @@ pub(super) trait TensorSource {
     fn matrix(&mut self, name: &str, shape: [usize; 2], precision: WeightPrecision) -> Result<Matrix> {
         Ok(Matrix::new(self.numbers(name, &shape)?, shape, precision)?)
     }
+
+    /// One digest over all tensors taken so far, and over what they became.
+    fn digest(&self, precision: WeightPrecision) -> Digest;
 }
 
 /// The tensors of a model that have not been taken yet.
@@ -53,18 +56,29 @@ struct Stored {
 
 /// Digests of the tensors a decoder has taken.
 #[derive(Default)]
-pub(super) struct TakenTensors(BTreeMap<String, Digest>);
+pub(super) struct TakenTensors {
+    digests: BTreeMap<String, Digest>,
+    /// Some are stored quantized.
+    quantized: bool,
+}
 
 impl TakenTensors {
     /// Tensor `name` as it is stored.
     pub(super) fn add(&mut self, name: &str, kind: &str, shape: &[usize], data: &[u8]) {
-        self.0.insert(name.to_owned(), tensor_digest(name, kind, shape, data));
+        self.digests.insert(name.to_owned(), tensor_digest(name, kind, shape, data));
+        self.quantized |= !["F32", "F16", "BF16"].contains(&kind);
     }
 
-    /// One digest over all of them in the order of their names, and over what they were turned into: `None` when the
-    /// decoder computes with the stored numbers.
-    pub(super) fn digest(&self, became: Option<&str>) -> Digest {
-        let mut parts: Vec<&[u8]> = self.0.values().map(|digest| digest.0.as_slice()).collect();
+    /// One digest over all of them in the order of their names, and over `precision` unless it leaves the numbers as they
+    /// are stored.
+    pub(super) fn digest(&self, precision: WeightPrecision) -> Digest {
+        let became = match precision {
+            WeightPrecision::AsStored => None,
+            WeightPrecision::F32 => self.quantized.then_some("computed as F32"),
+            WeightPrecision::Q8_0 => Some("computed as Q8_0"),
+            WeightPrecision::Q4K => Some("computed as Q4_K"),
+        };
+        let mut parts: Vec<&[u8]> = self.digests.values().map(|digest| digest.0.as_slice()).collect();
         parts.extend(became.map(str::as_bytes));
         Digest::of("lagdb model weights v1", &parts)
     }
@@ -96,15 +110,6 @@ impl<'a> Weights<'a> {
         self.files.push(bytes);
         Ok(())
     }
-
-    /// One digest over all tensors taken so far, and over what they became.
-    pub(super) fn digest(&self, precision: WeightPrecision) -> Digest {
-        self.taken.digest(match precision {
-            WeightPrecision::AsStored | WeightPrecision::F32 => None,
-            WeightPrecision::Q8_0 => Some("computed as Q8_0"),
-            WeightPrecision::Q4K => Some("computed as Q4_K"),
-        })
-    }
 }
 
 impl TensorSource for Weights<'_> {
@@ -123,6 +128,10 @@ impl TensorSource for Weights<'_> {
             .map_err(|kind| problem(format!("tensor {name} is of type {kind}; F32, F16 and BF16 are read")))?;
         self.taken.add(name, &kind, shape, bytes);
         Ok(numbers)
+    }
+
+    fn digest(&self, precision: WeightPrecision) -> Digest {
+        self.taken.digest(precision)
     }
 }
 

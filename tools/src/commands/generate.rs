@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use lagdb::agent::{Agent, Attempt, Environment, Policy, Recall, Recollection, Task};
-use lagdb::generate::{Generator, Sampling};
+use lagdb::generate::{Generator, LoadOptions, Sampling, WeightPrecision};
 use lagdb::{Database, Judgment, Step};
 use serde_json::json;
 use std::io::Write;
@@ -13,9 +13,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// What to generate.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
-    /// Directory with config.json, safetensors and tokenizer.json; without it, the embedded demo model.
+    /// Directory with config.json, safetensors and tokenizer.json, or a GGUF file; without it, the embedded demo model.
     #[arg(long)]
     model: Option<PathBuf>,
+    /// What the model's matrices become.
+    #[arg(long, value_enum, default_value_t = Precision::AsStored, requires = "model")]
+    precision: Precision,
     /// The text to continue.
     #[arg(long)]
     prompt: String,
@@ -45,13 +48,27 @@ pub struct Options {
     seed: u64,
 }
 
+/// How the matrices of a model are held.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Precision {
+    /// Floats in f32, quantized tensors of a GGUF file as they are.
+    AsStored,
+    F32,
+    /// 8.5 bits a number.
+    #[value(name = "q8_0")]
+    Q8,
+    /// 4.5 bits a number.
+    #[value(name = "q4_k")]
+    Q4,
+}
+
 /// Generates and prints; with `--db`, attends to what it recalls and remembers what it did.
 ///
 /// # Errors
 /// A missing or unknown model file, a prompt over the context limit, a database that is damaged or open elsewhere.
 pub fn run(options: &Options, output: Output) -> Outcome {
     let generator = match &options.model {
-        Some(directory) => Generator::load(directory)?,
+        Some(path) => Generator::load_with(path, LoadOptions { precision: options.precision.into() })?,
         None => crate::demo::embedded_model()?,
     };
     // Without --db the same loop runs over a memory that ends with the command.
@@ -115,6 +132,17 @@ fn report(attempt: &Attempt, recollection: &Recollection, remembered: Option<u64
         remembered.map_or_else(String::new, |id| format!(", remembered as trajectory {id}"))
     ));
     Ok(())
+}
+
+impl From<Precision> for WeightPrecision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::AsStored => Self::AsStored,
+            Precision::F32 => Self::F32,
+            Precision::Q8 => Self::Q8_0,
+            Precision::Q4 => Self::Q4K,
+        }
+    }
 }
 
 impl Options {
