@@ -72,6 +72,20 @@ pub enum Error {
         /// Fingerprint id of the model.
         expected: String,
     },
+    /// A model was given, or asked for, a KV log or tokens of its own, and it speaks in text alone.
+    #[error("{model} takes and gives no KV logs")]
+    KvLogsUnsupported {
+        /// The model.
+        model: String,
+    },
+    /// A model gave no reply, or none that can be read.
+    #[error("no reply from {model}: {problem}")]
+    Reply {
+        /// The model.
+        model: String,
+        /// What went wrong.
+        problem: String,
+    },
     /// An embedding of one space was used where another is needed.
     #[error("embedding space {found} where {expected} is needed")]
     SpaceMismatch {
@@ -129,7 +143,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Io { .. } | Self::Poisoned { .. } => ErrorKind::Environment,
+            Self::Io { .. } | Self::Poisoned { .. } | Self::Reply { .. } => ErrorKind::Environment,
             #[cfg(feature = "generate")]
             Self::Tensor(_) => ErrorKind::Environment,
             Self::Locked { .. } | Self::Outdated { .. } => ErrorKind::Retry,

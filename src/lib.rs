@@ -56,7 +56,6 @@
 //! Beside them stands `generate` (feature `generate`): the decoder. It imports nothing of the store; both speak
 //! [`format`](mod@format).
 
-#[cfg(feature = "generate")]
 pub mod agent;
 mod catalog;
 pub mod db;

@@ -87,11 +87,13 @@ fn home_of(name: &str) -> &str {
         "Error" | "ErrorKind" | "Result" => "error",
         "Id" | "SegmentId" | "CommitId" => "id",
         "Record" | "RecordKind" | "Trajectory" | "Strategy" | "Embedding" | "EmbeddingSpace" | "Judgment"
-        | "Outcome" | "Step" | "Exposure" => "record",
+        | "Outcome" | "Step" | "Exposure" | "Delivery" | "DeliveryPoint" | "Estimate" | "Evidence"
+        | "JudgmentSource" | "Offered" | "Polarity" | "Provenance" | "Rollout" | "Status" | "StrategyKind"
+        | "StrategyStats" | "Tally" | "Trust" => "record",
         "LexicalEmbedder" => "embed",
         "Options" => "options",
         "Snapshot" | "Transaction" | "KvLogInfo" => "txn",
-        "Query" | "Hit" => "retrieval",
+        "Query" | "Hit" | "Filter" | "Lesson" => "retrieval",
         "Database" | "Scope" => "db",
         module => module,
     }

@@ -2,38 +2,47 @@
 //!
 //! ```text
 //!   Task ──► recall ──► solve ◄──► Environment ──► judge ──► remember
-//!              ▲          │  look-ups                          │ one transaction
-//!              └──────────┴───────────── Scope ◄───────────────┘
+//!              ▲          ▲ │                                  │ one transaction
+//!              │          │ ▼                                  ▼
+//!              │     LanguageModel                             │
+//!              └──────────────────── Scope ◄───────────────────┘
 //! ```
 //!
 //! | question | answered by |
 //! |---|---|
-//! | what is a task, who answers the agent and who judges it? | [`Task`], [`Environment`] |
+//! | what is a task, who answers the agent and who checks? | [`Task`], [`Environment`] |
+//! | who speaks? | [`LanguageModel`], [`Conversation`]; [`Scripted`] for tests |
 //! | what of the past reaches the model, and how? | [`Recall`], [`Recollection`] |
-//! | what happened? | [`Attempt`] |
+//! | what happened? | [`Attempt`], [`Ending`] |
+//! | how did it end? | [`Judge`]: [`Verifier`] |
 //! | what is kept of it? | [`Agent::remember`] |
 //!
 //! Log-Augmented Generation, <https://arxiv.org/abs/2505.14398>; ReasoningBank, <https://arxiv.org/abs/2509.25140>.
 
+mod dice;
 mod environment;
+mod judge;
+mod model;
 mod recall;
 mod remember;
 mod solve;
 
-pub use environment::{Environment, Task};
-pub use recall::{Recall, Recollection};
-pub use solve::Attempt;
+pub use environment::{Answer, Environment, EnvironmentError, Task};
+pub use judge::{Judge, Verifier};
+pub use model::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply, Scripted};
+pub use recall::{Recall, Recollection, Said};
+pub use solve::{Attempt, Ending};
 
-use crate::generate::{Generator, Sampling};
 use crate::{LexicalEmbedder, Outcome, Scope};
 use lagdb_format::ElementType;
+use std::sync::Arc;
 
-/// A model with a memory: one generator over one scope of a database.
+/// A model with a memory: one language model over one scope of a database.
 ///
 /// Nothing is held open between calls: no transaction spans a model call.
 #[derive(Clone)]
 pub struct Agent {
-    generator: Generator,
+    model: Arc<dyn LanguageModel>,
     scope: Scope,
     embedder: LexicalEmbedder,
     policy: Policy,
@@ -42,11 +51,11 @@ pub struct Agent {
 /// How an agent acts; what is the same for all its tasks.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// How the next token is chosen, and at which tokens the model hands over to the environment.
-    pub sampling: Sampling,
-    /// Most steps of a task; the last one is not answered by the environment.
+    /// How replies are chosen, and at which texts the model hands over to the environment.
+    pub decoding: Decoding,
+    /// Most actions of a task.
     pub max_steps: usize,
-    /// What is kept of the last response; `None` keeps no KV log and computes a little less.
+    /// What is kept of the last reply; `None` keeps no KV log and computes a little less.
     pub capture: Option<Capture>,
     /// Recall only trajectories with this outcome; `None` recalls all. Failures never are.
     pub recall_outcome: Option<Outcome>,
@@ -55,7 +64,7 @@ pub struct Policy {
 /// What a KV log holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capture {
-    /// Prompt tokens before the last response that belong to it (a lead-in such as `think`).
+    /// Prompt tokens before the last reply that belong to it (a lead-in such as `think`).
     pub lead_in_tokens: usize,
     /// Number type of the stored keys and values.
     pub element: ElementType,
@@ -63,19 +72,14 @@ pub struct Capture {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self {
-            sampling: Sampling::greedy(256),
-            max_steps: 8,
-            capture: Some(Capture { lead_in_tokens: 0, element: ElementType::F16 }),
-            recall_outcome: Some(Outcome::Success),
-        }
+        Self { decoding: Decoding::greedy(256), max_steps: 8, capture: None, recall_outcome: Some(Outcome::Success) }
     }
 }
 
 impl Agent {
-    /// An agent that answers with `generator` and remembers in `scope`.
-    pub fn new(generator: Generator, scope: Scope, policy: Policy) -> Self {
-        Self { generator, scope, embedder: LexicalEmbedder::default(), policy }
+    /// An agent that speaks with `model` and remembers in `scope`.
+    pub fn new(model: impl LanguageModel + 'static, scope: Scope, policy: Policy) -> Self {
+        Self { model: Arc::new(model), scope, embedder: LexicalEmbedder::default(), policy }
     }
 
     /// What the agent remembers in.
@@ -83,8 +87,8 @@ impl Agent {
         &self.scope
     }
 
-    /// What the agent answers with.
-    pub fn generator(&self) -> &Generator {
-        &self.generator
+    /// Who speaks.
+    pub fn model(&self) -> &dyn LanguageModel {
+        &*self.model
     }
 }

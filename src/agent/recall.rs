@@ -1,8 +1,8 @@
 //! What of the past reaches the model: as attention (KV logs), as the same tokens in the prompt, or as whole texts.
 
 use super::{Agent, Task};
-use crate::{Hit, Id, Outcome, Query, Result, Snapshot, Trajectory};
-use lagdb_format::{KvLogView, KvRead};
+use crate::{Error, Hit, Id, Outcome, Query, Result, Snapshot, Trajectory};
+use lagdb_format::{KvLogView, KvRead, ModelFingerprint};
 
 /// How the past is given to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +17,15 @@ pub enum Recall {
     FullContext,
 }
 
+/// Something that is said to the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A text.
+    Text(String),
+    /// Tokens of the model's own.
+    Tokens(Vec<u32>),
+}
+
 /// What was recalled for one task, best match first.
 #[derive(Default)]
 pub struct Recollection {
@@ -24,8 +33,8 @@ pub struct Recollection {
     pub hits: Vec<(Id<Trajectory>, f32)>,
     /// KV logs to attach.
     pub kv_logs: Vec<KvLogView<'static>>,
-    /// Tokens to compute in front of the prompt.
-    pub tokens: Vec<u32>,
+    /// What is said before the prompt.
+    pub said: Vec<Said>,
     /// Trajectories left out because another model made their KV logs, and the field in which that model differs.
     pub foreign: Vec<(Id<Trajectory>, &'static str)>,
 }
@@ -36,12 +45,16 @@ impl Agent {
     /// Earlier attempts at the task itself are left out, and so are `exclude`: what an experiment takes away.
     ///
     /// # Errors
-    /// When the database cannot be read, or a recalled KV log is corrupt.
+    /// When the database cannot be read, or a recalled KV log is corrupt;
+    /// [`KvLogsUnsupported`](crate::Error::KvLogsUnsupported) by a model that takes none.
     pub fn recall(&self, task: &Task, how: Recall, limit: usize, exclude: &[Id<Trajectory>]) -> Result<Recollection> {
         let mut recollection = Recollection::default();
         if how == Recall::Nothing || limit == 0 {
             return Ok(recollection);
         }
+        let Some(model) = self.model.fingerprint() else {
+            return Err(Error::KvLogsUnsupported { model: self.model.identity() });
+        };
         let snapshot = self.scope.snapshot()?;
         let query = Query::near(self.embedder.embed(&task.query)).exclude_task(&task.name);
         let query = exclude.iter().fold(query, |query, id| query.exclude(*id));
@@ -52,7 +65,7 @@ impl Agent {
             let n_found = hits.len();
             for hit in hits.into_iter().skip(n_seen) {
                 if recollection.hits.len() < limit {
-                    self.recall_one(&snapshot, &hit, how, &mut recollection)?;
+                    recall_one(&snapshot, model, &hit, how, &mut recollection)?;
                 }
             }
             if recollection.hits.len() == limit || n_found < n_asked {
@@ -62,35 +75,33 @@ impl Agent {
             (n_seen, n_asked) = (n_found, n_asked.saturating_mul(2));
         }
     }
+}
 
-    /// Adds one trajectory, unless it failed or has nothing that this model can read.
-    fn recall_one(
-        &self,
-        snapshot: &Snapshot,
-        hit: &Hit<Trajectory>,
-        how: Recall,
-        recollection: &mut Recollection,
-    ) -> Result<()> {
-        if snapshot.outcome(hit.id)? == Outcome::Failure {
-            return Ok(());
-        }
-        let Some(log) = snapshot.kv_log(hit.id, self.generator.fingerprint())? else {
-            let field = snapshot.kv_log_mismatch(hit.id, self.generator.fingerprint())?;
-            recollection.foreign.extend(field.map(|field| (hit.id, field)));
-            return Ok(());
-        };
-        recollection.hits.push((hit.id, hit.score));
-        match how {
-            Recall::Nothing => {}
-            Recall::KvLogs => recollection.kv_logs.push(log),
-            Recall::LogText => recollection.tokens.extend(log.token_ids()),
-            Recall::FullContext => {
-                for step in &hit.record.steps {
-                    recollection.tokens.extend(self.generator.encode(&step.observation, false)?);
-                    recollection.tokens.extend(self.generator.encode(&step.action, false)?);
-                }
-            }
-        }
-        Ok(())
+/// Adds one trajectory, unless it failed or has nothing that this model can read.
+fn recall_one(
+    snapshot: &Snapshot,
+    model: &ModelFingerprint,
+    hit: &Hit<Trajectory>,
+    how: Recall,
+    recollection: &mut Recollection,
+) -> Result<()> {
+    if snapshot.outcome(hit.id)? == Outcome::Failure {
+        return Ok(());
     }
+    let Some(log) = snapshot.kv_log(hit.id, model)? else {
+        let field = snapshot.kv_log_mismatch(hit.id, model)?;
+        recollection.foreign.extend(field.map(|field| (hit.id, field)));
+        return Ok(());
+    };
+    recollection.hits.push((hit.id, hit.score));
+    match how {
+        Recall::Nothing => {}
+        Recall::KvLogs => recollection.kv_logs.push(log),
+        Recall::LogText => recollection.said.push(Said::Tokens(log.token_ids().to_vec())),
+        Recall::FullContext => {
+            let texts = hit.record.steps.iter().flat_map(|step| [&step.observation, &step.action]);
+            recollection.said.extend(texts.map(|text| Said::Text(text.clone())));
+        }
+    }
+    Ok(())
 }

@@ -21,11 +21,12 @@ impl Agent {
             task: task.name.clone(),
             steps: attempt.steps.clone(),
             labels: task.labels.clone(),
+            domain: task.domain.clone(),
             started_at_ms,
             ..Trajectory::default()
         };
-        let last_action = attempt.steps.last().map_or("", |step| step.action.as_str());
-        let embedding = self.embedder.embed(&format!("{} {last_action}", task.query));
+        let last_action = attempt.steps.iter().rev().map(|step| step.action.as_str()).find(|action| !action.is_empty());
+        let embedding = self.embedder.embed(&format!("{} {}", task.query, last_action.unwrap_or_default()));
         let mut tx = self.scope.begin()?;
         // Lived twice is two attempts, also when word for word the same.
         let id = tx.put_new(&trajectory)?;

@@ -1,17 +1,20 @@
-//! Solving one task: attach what was recalled, then answer and look things up until the environment is satisfied.
+//! Solving one task: give the model what was recalled, then let it act and the environment answer until the task ends.
+//!
+//! Nothing of the database is held open meanwhile. An environment that breaks down ends the attempt and is named in it;
+//! a model that gives no reply is an error, and nothing was lived.
 
-use super::{Agent, Environment, Recollection};
-use crate::generate::{NewToken, Selection, Session, SessionOptions};
+use super::{Agent, Conversation, ConversationOptions, Environment, EnvironmentError, Recollection, Said};
 use crate::{Result, Step};
 use lagdb_format::{Fidelity, KvLog};
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// What happened in one task.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// What the agent read and said, step by step.
+    /// What the agent read and said, step by step; what it saw last, if anything, closes them as a step without action.
     pub steps: Vec<Step>,
+    /// Why it ended.
+    pub ending: Ending,
     /// Prompt tokens computed, of all steps, recalled text included.
     pub prefill_tokens: usize,
     /// Tokens attended to without computing them.
@@ -20,8 +23,26 @@ pub struct Attempt {
     pub fidelity: Vec<Fidelity>,
     /// From the start, attaching included, to the first generated token.
     pub time_to_first_token: Duration,
-    /// Keys and values of the last response and its lead-in, if the policy captures them.
+    /// Keys and values of the last reply and its lead-in, if the policy captures them.
     pub kv_log: Option<KvLog>,
+}
+
+/// Why an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The environment said so.
+    Done,
+    /// It took as many steps as the policy allows.
+    StepLimit,
+    /// The environment broke down; what it said.
+    EnvironmentFailed(EnvironmentError),
+}
+
+impl Attempt {
+    /// Actions taken.
+    pub fn n_actions(&self) -> usize {
+        self.steps.iter().filter(|step| !step.action.is_empty()).count()
+    }
 }
 
 impl Agent {
@@ -29,7 +50,9 @@ impl Agent {
     ///
     /// # Errors
     /// [`ModelMismatch`](crate::Error::ModelMismatch) for a KV log of another model,
-    /// [`ContextLimit`](crate::Error::ContextLimit) when not all of it fits.
+    /// [`KvLogsUnsupported`](crate::Error::KvLogsUnsupported) where the model takes none or the policy captures one it
+    /// does not give, [`ContextLimit`](crate::Error::ContextLimit) when not all of it fits,
+    /// [`Reply`](crate::Error::Reply) when the model gives no reply.
     pub fn solve(&self, environment: &mut dyn Environment, recollection: &Recollection) -> Result<Attempt> {
         self.solve_streaming(environment, recollection, &mut |_| {})
     }
@@ -45,47 +68,82 @@ impl Agent {
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Attempt> {
         let start = Instant::now();
-        let options = SessionOptions { capture: self.policy.capture.is_some(), ..SessionOptions::default() };
-        let mut session = self.generator.session(options)?;
-        let attached = recollection.kv_logs.iter().map(|log| Ok(session.attach(log)?.fidelity));
+        let mut conversation = self.model.open(&ConversationOptions { capture: self.policy.capture.is_some() })?;
+        let attached = recollection.kv_logs.iter().map(|log| conversation.attach(log));
         let fidelity = attached.collect::<Result<_>>()?;
-        let mut first_token = None;
-        let mut on_token = |token: NewToken<'_>| {
-            first_token.get_or_insert_with(|| start.elapsed());
-            on_text(token.text);
-            ControlFlow::Continue(())
-        };
-        let mut steps: Vec<Step> = Vec::new();
-        let mut prefill_tokens = 0;
-        let mut prompt = recollection.tokens.clone();
-        let mut observation = environment.task().prompt.clone();
-        loop {
-            prompt.extend(self.generator.encode(&observation, steps.is_empty())?);
-            let response = session.generate(&prompt, &self.policy.sampling, &mut on_token)?;
-            prefill_tokens += response.prefill_tokens;
-            let action = self.generator.decode(&response.token_ids, true)?;
-            let answer = environment.observe(&action);
-            steps.push(Step::new(observation, action));
-            match answer {
-                Some(answer) if steps.len() < self.policy.max_steps => observation = answer,
-                _ => break,
+        for said in &recollection.said {
+            match said {
+                Said::Text(text) => conversation.say(text)?,
+                Said::Tokens(ids) => conversation.say_tokens(ids)?,
             }
-            prompt.clear();
         }
-        Ok(Attempt {
-            steps,
-            prefill_tokens,
-            attached_tokens: session.n_attached(),
-            fidelity,
-            kv_log: self.capture(&mut session, prompt.len())?,
-            time_to_first_token: first_token.unwrap_or_else(|| start.elapsed()),
-        })
+        let mut run = Run { agent: self, conversation, steps: Vec::new(), prefill_tokens: 0, first_token: None, start };
+        let ending = run.live(environment, on_text)?;
+        run.end(ending, fidelity)
+    }
+}
+
+/// An attempt while it lasts.
+struct Run<'a> {
+    agent: &'a Agent,
+    conversation: Box<dyn Conversation>,
+    steps: Vec<Step>,
+    prefill_tokens: usize,
+    first_token: Option<Duration>,
+    start: Instant,
+}
+
+impl Run<'_> {
+    fn live(&mut self, environment: &mut dyn Environment, on_text: &mut dyn FnMut(&str)) -> Result<Ending> {
+        let mut observation = match environment.reset() {
+            Ok(observation) => observation,
+            Err(error) => return Ok(Ending::EnvironmentFailed(error)),
+        };
+        loop {
+            let action = self.act(&observation, on_text)?;
+            let answer = environment.step(&action);
+            let mut step = Step::new(observation, action);
+            step.action_signature = environment.signature(&step.action);
+            step.error_signature = answer.as_ref().ok().and_then(|answer| answer.error_signature.clone());
+            self.steps.push(step);
+            match answer {
+                Err(error) => return Ok(Ending::EnvironmentFailed(error)),
+                Ok(answer) if answer.ended || self.steps.len() >= self.agent.policy.max_steps => {
+                    if !answer.observation.is_empty() {
+                        self.steps.push(Step::new(answer.observation, ""));
+                    }
+                    return Ok(if answer.ended { Ending::Done } else { Ending::StepLimit });
+                }
+                Ok(answer) => observation = answer.observation,
+            }
+        }
     }
 
-    /// The KV log of the last response, its lead-in cut to the prompt it followed.
-    fn capture(&self, session: &mut Session, prompt_tokens: usize) -> Result<Option<KvLog>> {
-        let Some(capture) = self.policy.capture else { return Ok(None) };
-        let lead_in = capture.lead_in_tokens.min(prompt_tokens);
-        session.capture(Selection::LastResponseWithPrompt(lead_in), capture.element).map(Some)
+    /// The model's action after it saw `observation`.
+    fn act(&mut self, observation: &str, on_text: &mut dyn FnMut(&str)) -> Result<String> {
+        self.conversation.say(observation)?;
+        let decoding = self.agent.policy.decoding.turn(0, self.steps.len() as u64);
+        let (start, first_token) = (self.start, &mut self.first_token);
+        let reply = self.conversation.reply(&decoding, &mut |text| {
+            first_token.get_or_insert_with(|| start.elapsed());
+            on_text(text);
+        })?;
+        self.prefill_tokens += reply.prompt_tokens;
+        Ok(reply.text)
+    }
+
+    fn end(mut self, ending: Ending, fidelity: Vec<Fidelity>) -> Result<Attempt> {
+        let has_acted = !self.steps.is_empty();
+        let capture = self.agent.policy.capture.filter(|_| has_acted);
+        let kv_log = capture.map(|capture| self.conversation.capture(capture.lead_in_tokens, capture.element));
+        Ok(Attempt {
+            ending,
+            prefill_tokens: self.prefill_tokens,
+            attached_tokens: self.conversation.n_attached(),
+            fidelity,
+            kv_log: kv_log.transpose()?,
+            time_to_first_token: self.first_token.unwrap_or_else(|| self.start.elapsed()),
+            steps: self.steps,
+        })
     }
 }

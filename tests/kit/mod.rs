@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod refusing;
+pub(crate) mod town;
 
 use lagdb::format::{CaptureStage, Digest, ElementType, KvGeometry, KvLayer, KvLog, ModelFingerprint};
 use lagdb::{

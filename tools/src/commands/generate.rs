@@ -2,13 +2,20 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use lagdb::agent::{Agent, Attempt, Environment, Policy, Recall, Recollection, Task};
-use lagdb::generate::{Generator, LoadOptions, Sampling, WeightPrecision};
+use lagdb::agent::{
+    Agent, Answer, Attempt, Capture, Decoding, Environment, EnvironmentError, Judge, Policy, Recall, Recollection,
+    Task, Verifier,
+};
+use lagdb::format::ElementType;
+use lagdb::generate::{Generator, LoadOptions, WeightPrecision};
 use lagdb::{Database, Judgment, Step};
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Sampling chooses among so many tokens.
+const TOP_K: usize = 40;
 
 /// What to generate.
 #[derive(Clone, Debug, clap::Args)]
@@ -85,7 +92,7 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     }
     let attempt = generate(&agent, &mut prompt, &recollection, output)?;
     let remembered = if options.db.is_some() && !options.forget {
-        let judgment = prompt.judge(&attempt.steps);
+        let judgment = Verifier.judge(&mut prompt, &attempt)?;
         Some(agent.remember(prompt.task(), &attempt, &judgment, now_ms())?.as_u64())
     } else {
         None
@@ -147,13 +154,18 @@ impl From<Precision> for WeightPrecision {
 
 impl Options {
     fn policy(&self) -> Policy {
-        let sampling = if self.temperature > 0.0 {
-            Sampling::random(self.temperature, self.seed, self.max_new_tokens)
+        let decoding = if self.temperature > 0.0 {
+            Decoding { top_k: Some(TOP_K), ..Decoding::random(self.temperature, self.seed, self.max_new_tokens) }
         } else {
-            Sampling::greedy(self.max_new_tokens)
+            Decoding::greedy(self.max_new_tokens)
         };
-        // Nobody judges plain generations, so none of them is a success; only failures would be left out.
-        Policy { sampling, recall_outcome: None, ..Policy::default() }
+        Policy {
+            decoding: Decoding { special: true, ..decoding },
+            capture: Some(Capture { lead_in_tokens: 0, element: ElementType::F16 }),
+            // Nobody judges plain generations, so none of them is a success; only failures would be left out.
+            recall_outcome: None,
+            ..Policy::default()
+        }
     }
 }
 
@@ -163,7 +175,7 @@ struct PlainPrompt(Task);
 impl PlainPrompt {
     fn new(options: &Options) -> Self {
         let query = options.query.clone().unwrap_or_else(|| options.prompt.clone());
-        Self(Task { name: options.prompt.clone(), prompt: options.prompt.clone(), query, labels: Vec::new() })
+        Self(Task::new(options.prompt.clone()).query(query))
     }
 }
 
@@ -172,12 +184,16 @@ impl Environment for PlainPrompt {
         &self.0
     }
 
-    fn observe(&mut self, _: &str) -> Option<String> {
-        None
+    fn reset(&mut self) -> Result<String, EnvironmentError> {
+        Ok(self.0.name.clone())
     }
 
-    fn judge(&self, _: &[Step]) -> Judgment {
-        Judgment::new(lagdb::Outcome::Unknown, "nobody")
+    fn step(&mut self, _: &str) -> Result<Answer, EnvironmentError> {
+        Ok(Answer::end(""))
+    }
+
+    fn verify(&mut self, _: &[Step]) -> Result<Option<Judgment>, EnvironmentError> {
+        Ok(None)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::interrupt;
 use crate::output::Output;
 use crate::parallel;
 use crate::world::{Exhausted, Pairs, SourceTask, TaskSize, World};
-use lagdb::agent::{Agent, Capture, Environment, Recollection};
+use lagdb::agent::{Agent, Capture, Environment, Judge, Recollection, Verifier};
 use lagdb::format::ElementType;
 use lagdb::generate::Generator;
 use lagdb::{Database, Error, Id, Outcome, Trajectory};
@@ -82,7 +82,7 @@ fn live_task(agent: &Agent, source: &SourceTask, world: &World) -> Result<(Id<Tr
     let started_at_ms = now_ms();
     let mut environment = SourceTaskEnvironment::new(source, world);
     let attempt = agent.solve(&mut environment, &Recollection::default())?;
-    let judgment = environment.judge(&attempt.steps);
+    let judgment = Verifier.judge(&mut environment, &attempt)?;
     let id = agent.remember(environment.task(), &attempt, &judgment, started_at_ms)?;
     Ok((id, judgment.outcome == Outcome::Success))
 }

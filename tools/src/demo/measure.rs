@@ -9,7 +9,7 @@ use crate::interrupt;
 use crate::output::Output;
 use crate::parallel;
 use crate::world::{FollowUp, Kind, Through, Word};
-use lagdb::agent::{Agent, Attempt, Environment};
+use lagdb::agent::{Agent, Attempt, Environment, Judge, Verifier};
 use lagdb::generate::Generator;
 use lagdb::{Database, Id, Outcome, Trajectory};
 use std::time::Instant;
@@ -118,16 +118,16 @@ fn solve(
     let recollection = agent.recall(environment.task(), arm.recall(), n_logs, &exclude)?;
     let recall_time = start.elapsed();
     let attempt = agent.solve(&mut environment, &recollection)?;
-    let judgment = environment.judge(&attempt.steps);
+    let outcome = Verifier.judge(&mut environment, &attempt)?.outcome;
     Ok(Case {
         arm,
         kind: follow_up.kind,
         n_logs,
         seed: 0,
-        verdict: verdict(&attempt, judgment.outcome),
-        solved: judgment.outcome == Outcome::Success,
+        verdict: verdict(&attempt, outcome),
+        solved: outcome == Outcome::Success,
         recalled: recollection.hits.iter().any(|(id, _)| *id == relevant),
-        steps: attempt.steps.len(),
+        steps: attempt.n_actions(),
         prefill_tokens: attempt.prefill_tokens,
         recall_ms: recall_time.as_secs_f64() * 1e3,
         ttft_ms: (recall_time + attempt.time_to_first_token).as_secs_f64() * 1e3,

@@ -24,10 +24,10 @@ pub use tasks::{FollowUpTask, N_LOGS, SourceTaskEnvironment};
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use crate::world::Word;
+use crate::world::{Word, text};
 use crate::{commands, interrupt};
-use lagdb::agent::{Agent, Capture, Policy};
-use lagdb::generate::{Generator, Sampling};
+use lagdb::agent::{Agent, Capture, Decoding, Policy};
+use lagdb::generate::Generator;
 use lagdb::{Database, Error, Scope};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -116,7 +116,7 @@ fn show(options: &Options, generator: &Generator, path: &Path, output: Output) -
     output.say(format!("wrote, closed and reopened {}", path.display()));
 
     if let Some(stream) = streams.first() {
-        output.say(story::tell(&agent(generator, database.scope(&stream.scope)?, None), stream)?);
+        output.say(story::tell(&agent(generator, database.scope(&stream.scope)?, None), generator, stream)?);
     }
     let cases = measure::measure(options, generator, &database, &streams, output)?;
     let verification = database.verify(&mut |_| {})?;
@@ -127,7 +127,8 @@ fn show(options: &Options, generator: &Generator, path: &Path, output: Output) -
 
 /// The agent of one stream: its memory is a scope of its own. It stops to let the world answer a `lookup`.
 fn agent(generator: &Generator, scope: Scope, capture: Option<Capture>) -> Agent {
-    let sampling = Sampling { stop_ids: vec![Word::LOOKUP.id()], ..Sampling::greedy(MAX_NEW_TOKENS) };
-    let policy = Policy { sampling, max_steps: MAX_STEPS, capture, ..Policy::default() };
+    let stop = vec![text(&[Word::LOOKUP])];
+    let decoding = Decoding { stop, special: true, ..Decoding::greedy(MAX_NEW_TOKENS) };
+    let policy = Policy { decoding, max_steps: MAX_STEPS, capture, ..Policy::default() };
     Agent::new(generator.clone(), scope, policy)
 }

@@ -24,18 +24,18 @@ pub(super) fn introduction(generator: &Generator) -> String {
 ///
 /// # Errors
 /// When the database or the model fails.
-pub(super) fn tell(agent: &Agent, stream: &Stream) -> Result<String, Failure> {
+pub(super) fn tell(agent: &Agent, generator: &Generator, stream: &Stream) -> Result<String, Failure> {
     let Some((source, id)) = stream.sources.first() else { return Ok(String::new()) };
     let snapshot = agent.scope().snapshot()?;
     let answer = snapshot.get(*id)?.and_then(|trajectory| trajectory.steps.last().map(|step| words(&step.action)));
-    let n_tokens = snapshot.kv_log(*id, agent.generator().fingerprint())?.map_or(0, |log| log.n_tokens());
+    let n_tokens = snapshot.kv_log(*id, generator.fingerprint())?.map_or(0, |log| log.n_tokens());
     let mut lines = vec!["An earlier task".to_owned(), format!("  read    {} facts, among them:", source.facts.len())];
     lines.extend(source.org_facts().map(|fact| format!("          {}", english_fact(fact))));
     lines.push(format!("  asked   {}", english_question(source.question)));
     lines.push(format!("  said    {}", english_response(&answer.unwrap_or_default())));
     lines.push(format!(
         "  kept    keys and values of {n_tokens} tokens, {} layers",
-        agent.generator().fingerprint().geometry.n_layers
+        generator.fingerprint().geometry.n_layers
     ));
     let mut world = stream.world.clone();
     let follow_up = world.follow_up(source, Kind::Unspelled, Through::Bridge).map_err(super::live::exhausted)?;

@@ -4,8 +4,8 @@
 //! it says `<end>`, the task is over. The world judges by the value it knows.
 
 use crate::world::{Fact, FollowUp, Kind, SourceTask, Word, World, english_question, text};
-use lagdb::agent::{Environment, Task};
-use lagdb::{Judgment, Outcome, Step};
+use lagdb::agent::{Answer, Environment, EnvironmentError, Task};
+use lagdb::{Judgment, JudgmentSource, Outcome, Step};
 
 /// How many trajectories are recalled for a follow-up.
 pub const N_LOGS: [usize; 4] = [1, 2, 4, 8];
@@ -14,6 +14,7 @@ pub const N_LOGS: [usize; 4] = [1, 2, 4, 8];
 pub struct SourceTaskEnvironment<'a> {
     source: &'a SourceTask,
     world: &'a World,
+    prompt: String,
     task: Task,
 }
 
@@ -21,13 +22,9 @@ impl<'a> SourceTaskEnvironment<'a> {
     /// The environment of a task of `world`.
     pub fn new(source: &'a SourceTask, world: &'a World) -> Self {
         let question = source.question;
-        let task = Task {
-            name: english_question(question),
-            prompt: text(&source.prompt()),
-            query: text(&[question.person, source.org]),
-            labels: vec!["source".to_owned()],
-        };
-        Self { source, world, task }
+        let keywords = text(&[question.person, source.org]);
+        let task = Task::new(english_question(question)).query(keywords).label("source");
+        Self { source, world, prompt: text(&source.prompt()), task }
     }
 }
 
@@ -36,18 +33,23 @@ impl Environment for SourceTaskEnvironment<'_> {
         &self.task
     }
 
-    fn observe(&mut self, action: &str) -> Option<String> {
-        looked_up(self.world, action)
+    fn reset(&mut self) -> Result<String, EnvironmentError> {
+        Ok(self.prompt.clone())
     }
 
-    fn judge(&self, steps: &[Step]) -> Judgment {
-        judgment(ends_with(&said(steps), self.source.answer))
+    fn step(&mut self, action: &str) -> Result<Answer, EnvironmentError> {
+        Ok(answered(self.world, action))
+    }
+
+    fn verify(&mut self, steps: &[Step]) -> Result<Option<Judgment>, EnvironmentError> {
+        Ok(Some(judgment(ends_with(&said(steps), self.source.answer))))
     }
 }
 
 /// A follow-up task: what it needs may be in its prompt, in a memory, or only to be looked up.
 pub struct FollowUpTask<'a> {
     follow_up: &'a FollowUp,
+    prompt: String,
     task: Task,
 }
 
@@ -55,13 +57,9 @@ impl<'a> FollowUpTask<'a> {
     /// The environment of a follow-up.
     pub fn new(follow_up: &'a FollowUp) -> Self {
         // The question may be that of an earlier task; with other documents it is another task.
-        let task = Task {
-            name: format!("{} (later documents)", english_question(follow_up.question)),
-            prompt: text(&follow_up.prompt()),
-            query: text(&keywords(follow_up)),
-            labels: vec![kind_name(follow_up.kind).to_owned()],
-        };
-        Self { follow_up, task }
+        let name = format!("{} (later documents)", english_question(follow_up.question));
+        let task = Task::new(name).query(text(&keywords(follow_up))).label(kind_name(follow_up.kind));
+        Self { follow_up, prompt: text(&follow_up.prompt()), task }
     }
 }
 
@@ -70,12 +68,16 @@ impl Environment for FollowUpTask<'_> {
         &self.task
     }
 
-    fn observe(&mut self, action: &str) -> Option<String> {
-        looked_up(&self.follow_up.world, action)
+    fn reset(&mut self) -> Result<String, EnvironmentError> {
+        Ok(self.prompt.clone())
     }
 
-    fn judge(&self, steps: &[Step]) -> Judgment {
-        judgment(ends_with(&said(steps), self.follow_up.answer))
+    fn step(&mut self, action: &str) -> Result<Answer, EnvironmentError> {
+        Ok(answered(&self.follow_up.world, action))
+    }
+
+    fn verify(&mut self, steps: &[Step]) -> Result<Option<Judgment>, EnvironmentError> {
+        Ok(Some(judgment(ends_with(&said(steps), self.follow_up.answer))))
     }
 }
 
@@ -97,11 +99,11 @@ fn keywords(follow_up: &FollowUp) -> Vec<Word> {
     [person].into_iter().chain(employer).collect()
 }
 
-/// The facts that answer an action ending in a look-up; `None` when the action asks for none.
-fn looked_up(world: &World, action: &str) -> Option<String> {
-    let facts = world.answer_lookup(&words(action))?;
+/// The facts that answer an action ending in a look-up; an action that asks for none ends the task.
+fn answered(world: &World, action: &str) -> Answer {
+    let Some(facts) = world.answer_lookup(&words(action)) else { return Answer::end("") };
     let words: Vec<Word> = facts.iter().flat_map(|fact| fact.words()).collect();
-    Some(text(&words))
+    Answer::next(text(&words))
 }
 
 /// The words the agent said, over all steps.
@@ -121,5 +123,5 @@ fn ends_with(said: &[Word], answer: Word) -> bool {
 
 fn judgment(correct: bool) -> Judgment {
     let outcome = if correct { Outcome::Success } else { Outcome::Failure };
-    Judgment::new(outcome, "demo world").score(if correct { 1.0 } else { 0.0 })
+    Judgment::new(outcome, "demo world").source(JudgmentSource::Environment).score(if correct { 1.0 } else { 0.0 })
 }

@@ -1,0 +1,113 @@
+//! lagdb's own generator as a model to speak with: text in this process, KV logs attached and captured.
+//!
+//! What is said is encoded at once and computed with the next reply, so a reply sees exactly the tokens it would have seen
+//! in one prompt.
+
+use super::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply};
+use crate::generate::{Generator, Sampling, Selection, Session, SessionOptions};
+use crate::{Error, Result};
+use lagdb_format::{ElementType, Fidelity, KvLog, KvRead, ModelFingerprint};
+use std::ops::ControlFlow;
+
+/// Characters of a fingerprint that tell models apart.
+const ID_LEN: usize = 16;
+
+/// A session, and what was said in it since the last reply.
+struct Spoken {
+    session: Session,
+    said: Vec<u32>,
+    /// Tokens that were said before the last reply.
+    lead_in: usize,
+    /// Whether text was said: the first gets what the tokenizer puts around a text.
+    begun: bool,
+}
+
+impl LanguageModel for Generator {
+    fn identity(&self) -> String {
+        let id = Generator::fingerprint(self).id().to_string();
+        format!("lagdb generator {}", id.get(..ID_LEN).unwrap_or(&id))
+    }
+
+    fn fingerprint(&self) -> Option<&ModelFingerprint> {
+        Some(Generator::fingerprint(self))
+    }
+
+    fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>> {
+        let options = SessionOptions { capture: options.capture, ..SessionOptions::default() };
+        let session = self.session(options)?;
+        Ok(Box::new(Spoken { session, said: Vec::new(), lead_in: 0, begun: false }))
+    }
+}
+
+impl Spoken {
+    /// A stop of one token ends the reply by its id; others are looked for in the text.
+    fn sampling(&self, decoding: &Decoding) -> Result<(Sampling, Vec<String>)> {
+        let (mut stop_ids, mut stop_texts) = (Vec::new(), Vec::new());
+        for stop in &decoding.stop {
+            match self.session.generator().encode(stop, false)?.as_slice() {
+                [] => return Err(Error::invalid("stop", "is empty")),
+                [id] => stop_ids.push(*id),
+                _ => stop_texts.push(stop.clone()),
+            }
+        }
+        let sampling = Sampling {
+            temperature: decoding.temperature,
+            top_k: decoding.top_k,
+            top_p: decoding.top_p,
+            seed: decoding.seed,
+            stop_ids,
+            ..Sampling::greedy(decoding.max_tokens)
+        };
+        Ok((sampling, stop_texts))
+    }
+}
+
+impl Conversation for Spoken {
+    fn attach(&mut self, log: &dyn KvRead) -> Result<Fidelity> {
+        Ok(self.session.attach(log)?.fidelity)
+    }
+
+    fn n_attached(&self) -> usize {
+        self.session.n_attached()
+    }
+
+    fn say(&mut self, text: &str) -> Result<()> {
+        let special = !self.begun;
+        self.said.extend(self.session.generator().encode(text, special)?);
+        self.begun = true;
+        Ok(())
+    }
+
+    fn say_tokens(&mut self, ids: &[u32]) -> Result<()> {
+        self.said.extend_from_slice(ids);
+        Ok(())
+    }
+
+    fn reply(&mut self, decoding: &Decoding, on_text: &mut dyn FnMut(&str)) -> Result<Reply> {
+        let (sampling, stops) = self.sampling(decoding)?;
+        let said = std::mem::take(&mut self.said);
+        self.lead_in = said.len();
+        let mut grown = String::new();
+        let response = self.session.generate(&said, &sampling, |token| {
+            on_text(token.text);
+            if !stops.is_empty() {
+                grown.push_str(token.text);
+            }
+            if stops.iter().any(|stop| grown.contains(stop)) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+        let text = match decoding.special {
+            true => self.session.generator().decode(&response.token_ids, true)?,
+            false => response.text,
+        };
+        Ok(Reply { text, prompt_tokens: response.prefill_tokens, n_tokens: response.token_ids.len() })
+    }
+
+    fn capture(&mut self, lead_in_tokens: usize, element: ElementType) -> Result<KvLog> {
+        let lead_in = lead_in_tokens.min(self.lead_in);
+        self.session.capture(Selection::LastResponseWithPrompt(lead_in), element)
+    }
+}

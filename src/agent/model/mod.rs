@@ -1,0 +1,139 @@
+//! The model an agent speaks with: it opens conversations, in which text is said, KV logs are attached and replies are
+//! asked for.
+//!
+//! | model | KV logs | where |
+//! |---|---|---|
+//! | [`Generator`](crate::generate::Generator) (feature `generate`) | attaches and captures | in this process |
+//! | [`Scripted`] | refuses them | nowhere: a queue of replies, for tests |
+//!
+//! A model that takes no KV logs refuses them with [`Error::KvLogsUnsupported`]; nothing is dropped silently.
+
+#[cfg(feature = "generate")]
+mod generator;
+mod scripted;
+
+pub use scripted::Scripted;
+
+use crate::{Error, Result};
+use lagdb_format::{ElementType, Fidelity, KvLog, KvRead, ModelFingerprint};
+
+/// A model that continues text.
+pub trait LanguageModel: Send + Sync {
+    /// Which model it is, in at most 100 bytes: part of who judged and of who distilled.
+    fn identity(&self) -> String;
+
+    /// Which KV logs it can read; `None` when it takes none.
+    fn fingerprint(&self) -> Option<&ModelFingerprint> {
+        None
+    }
+
+    /// Opens a conversation.
+    ///
+    /// # Errors
+    /// When the model cannot be reached, or cannot do what `options` ask for.
+    fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>>;
+}
+
+/// One conversation: what was said in it stays in the model's sight.
+pub trait Conversation: Send {
+    /// Puts a KV log before what is said next.
+    ///
+    /// # Errors
+    /// [`Error::KvLogsUnsupported`] by a model that takes none; [`Error::ModelMismatch`] for a log of another model;
+    /// [`Error::ContextLimit`]; [`Error::Corrupt`] when the log's bytes are damaged.
+    fn attach(&mut self, log: &dyn KvRead) -> Result<Fidelity>;
+
+    /// Tokens attended to without computing them.
+    fn n_attached(&self) -> usize {
+        0
+    }
+
+    /// Says `text`; the model reads it with the next reply.
+    ///
+    /// # Errors
+    /// When the model cannot read it.
+    fn say(&mut self, text: &str) -> Result<()>;
+
+    /// Says tokens of the model's own, such as those of a KV log.
+    ///
+    /// # Errors
+    /// [`Error::KvLogsUnsupported`] by a model that is spoken with in text alone.
+    fn say_tokens(&mut self, ids: &[u32]) -> Result<()>;
+
+    /// Asks for a reply; `on_text` sees it as it grows, and is called at least once a token where the model gives tokens
+    /// one by one.
+    ///
+    /// # Errors
+    /// [`Error::ContextLimit`]; [`Error::Reply`] when no reply came, or none that can be read.
+    fn reply(&mut self, decoding: &Decoding, on_text: &mut dyn FnMut(&str)) -> Result<Reply>;
+
+    /// The KV log of the last reply and of up to `lead_in_tokens` that were said right before it.
+    ///
+    /// # Errors
+    /// [`Error::KvLogsUnsupported`] by a model that gives none.
+    fn capture(&mut self, lead_in_tokens: usize, element: ElementType) -> Result<KvLog>;
+}
+
+/// How a conversation is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConversationOptions {
+    /// Keep what [`capture`](Conversation::capture) needs.
+    pub capture: bool,
+}
+
+/// How a reply is chosen and where it ends. Randomness is a parameter: the same seed gives the same reply.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoding {
+    /// 0 always takes the likeliest token; above, logits are divided by it.
+    pub temperature: f64,
+    /// Sample among this many likeliest tokens.
+    pub top_k: Option<usize>,
+    /// Of those, sample among the fewest whose probabilities exceed this sum.
+    pub top_p: Option<f64>,
+    /// Seed of the random choices.
+    pub seed: u64,
+    /// The most tokens of a reply.
+    pub max_tokens: usize,
+    /// Texts that end a reply. Whether the reply includes the one that ended it is the model's: a generator's does.
+    pub stop: Vec<String>,
+    /// Keep special tokens, such as the one that ends a text, in the reply.
+    pub special: bool,
+}
+
+/// What a model replied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The text.
+    pub text: String,
+    /// Tokens that were read for it, 0 where the model does not say.
+    pub prompt_tokens: usize,
+    /// Tokens of the reply, 0 where the model does not say.
+    pub n_tokens: usize,
+}
+
+impl Decoding {
+    /// Always the likeliest token, for at most `max_tokens`.
+    pub fn greedy(max_tokens: usize) -> Self {
+        Self { temperature: 0.0, top_k: None, top_p: None, seed: 0, max_tokens, stop: Vec::new(), special: false }
+    }
+
+    /// Random choice among all tokens at `temperature`.
+    pub fn random(temperature: f64, seed: u64, max_tokens: usize) -> Self {
+        Self { temperature, seed, ..Self::greedy(max_tokens) }
+    }
+
+    /// The same for another choice of the same task: choice 0 of attempt 0 has the seed as it is.
+    #[must_use]
+    pub fn turn(&self, attempt: u64, step: u64) -> Self {
+        let mixed = match (attempt, step) {
+            (0, 0) => self.seed,
+            _ => super::dice::mix(self.seed ^ super::dice::mix(attempt << 32 | step)),
+        };
+        Self { seed: mixed, ..self.clone() }
+    }
+}
+
+/// The refusal of a model that takes no KV logs.
+fn unsupported(model: &str) -> Error {
+    Error::KvLogsUnsupported { model: model.to_owned() }
+}

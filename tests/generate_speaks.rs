@@ -1,0 +1,67 @@
+//! A generator is a model to speak with: what is said in pieces is read as one text, a stop ends the reply, and what is
+//! captured can be attached in another conversation.
+
+use crate::generate_support::Files;
+use lagdb::Error;
+use lagdb::agent::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply};
+use lagdb::format::{ElementType, KvRead};
+use lagdb::generate::Generator;
+
+fn generator() -> Generator {
+    Files::of("llama").with_words().load().unwrap()
+}
+
+fn open(generator: &Generator) -> Box<dyn Conversation> {
+    generator.open(&ConversationOptions { capture: true }).unwrap()
+}
+
+fn reply(conversation: &mut dyn Conversation, decoding: &Decoding) -> Reply {
+    conversation.reply(decoding, &mut |_| {}).unwrap()
+}
+
+#[test]
+fn pieces_are_read_as_one_text() {
+    let generator = generator();
+    let (mut whole, mut pieces) = (open(&generator), open(&generator));
+    whole.say("w5 w6 w7 w8").unwrap();
+    pieces.say("w5 w6").unwrap();
+    pieces.say_tokens(&[7]).unwrap();
+    pieces.say("w8").unwrap();
+    let decoding = Decoding { special: true, ..Decoding::greedy(6) };
+    let reply_to_whole = reply(&mut *whole, &decoding);
+    assert_eq!((reply_to_whole.prompt_tokens, reply_to_whole.n_tokens), (4, 6));
+    assert_eq!(reply_to_whole, reply(&mut *pieces, &decoding));
+}
+
+#[test]
+fn a_stop_ends_the_reply_and_belongs_to_it() {
+    let generator = generator();
+    let mut free = open(&generator);
+    free.say("w5 w6").unwrap();
+    let text = reply(&mut *free, &Decoding { special: true, ..Decoding::greedy(6) }).text;
+    let second = text.split_whitespace().nth(1).unwrap().to_owned();
+    let n_expected = text.split_whitespace().position(|word| word == second).unwrap() + 1;
+    let mut stopped = open(&generator);
+    stopped.say("w5 w6").unwrap();
+    let stop = vec![second.clone()];
+    let cut = reply(&mut *stopped, &Decoding { special: true, stop, ..Decoding::greedy(6) });
+    assert_eq!(cut.n_tokens, n_expected);
+    assert!(cut.text.ends_with(&second), "{}", cut.text);
+}
+
+#[test]
+fn what_is_captured_is_attached_elsewhere_and_only_by_the_same_model() {
+    let generator = generator();
+    let mut first = open(&generator);
+    first.say("w5 w6").unwrap();
+    let said = reply(&mut *first, &Decoding::greedy(3));
+    let log = first.capture(1, ElementType::F32).unwrap();
+    assert_eq!(log.n_tokens(), said.n_tokens + 1, "one token of lead-in");
+    let mut second = open(&generator);
+    second.attach(&log).unwrap();
+    assert_eq!(second.n_attached(), log.n_tokens());
+    let other = Files::of("qwen2").with_words().load().unwrap();
+    assert_ne!(other.identity(), generator.identity());
+    let refused = other.open(&ConversationOptions::default()).unwrap().attach(&log);
+    assert!(matches!(refused, Err(Error::ModelMismatch { .. })));
+}
