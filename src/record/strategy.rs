@@ -168,6 +168,27 @@ impl Strategy {
         self
     }
 
+    /// Believed no further than this.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// Distilled at `ms` since 1970.
+    #[must_use]
+    pub fn created_at_ms(mut self, ms: u64) -> Self {
+        self.created_at_ms = ms;
+        self
+    }
+
+    /// Written by this program, model and prompt.
+    #[must_use]
+    pub fn distiller(mut self, distiller: impl Into<String>) -> Self {
+        self.provenance.distiller = distiller.into();
+        self
+    }
+
     /// Holding until `ms` since 1970.
     #[must_use]
     pub fn expires_at_ms(mut self, ms: u64) -> Self {
