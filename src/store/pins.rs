@@ -98,7 +98,9 @@ impl Pin {
 
 impl Drop for Pin {
     fn drop(&mut self) {
-        // Whoever holds a pin releases it; this only keeps a lost one from pinning for ever.
-        drop(self.release());
+        // Whoever holds a pin releases it; a lost one must not pin for ever, and its files go with the next that are
+        // retired.
+        let free = self.release();
+        self.pins.refuse(free);
     }
 }
