@@ -20,6 +20,9 @@ const INDEX_MEMORY_BYTES: usize = 1 << 30;
 const CATALOG_CACHE_BYTES: usize = 128 << 20;
 const LEAST_CATALOG_CACHE_BYTES: usize = 1 << 20;
 
+/// So much is copied at once, at most, when something in a segment is dead.
+const SEGMENT_BYTES: u64 = 256 << 20;
+
 /// Longest owner text.
 const OWNER_BYTES: usize = 256;
 
@@ -37,6 +40,7 @@ pub struct Options {
     pub(crate) index_memory_bytes: usize,
     pub(crate) clock: Clock,
     pub(crate) catalog_cache_bytes: usize,
+    pub(crate) segment_bytes: u64,
 }
 
 /// Says what time it is, in ms since 1970.
@@ -74,6 +78,7 @@ impl Default for Options {
             index_memory_bytes: INDEX_MEMORY_BYTES,
             clock: Clock::of_the_system(),
             catalog_cache_bytes: CATALOG_CACHE_BYTES,
+            segment_bytes: SEGMENT_BYTES,
         }
     }
 }
@@ -168,6 +173,14 @@ impl Options {
             return Err(Error::invalid("catalog_cache_bytes", detail));
         }
         Ok(())
+    }
+
+    /// Bytes from which on a segment gets no more KV logs: a transaction or a compaction goes on in another. 256 MiB unless
+    /// said otherwise. It bounds what a compaction copies, and for how long a file is needed twice.
+    #[must_use]
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
     }
 
     /// What time it is, in ms since 1970; the system's clock unless said otherwise. Every snapshot asks once, when it is

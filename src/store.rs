@@ -193,12 +193,12 @@ impl Store {
         self.group.stage(rows.into_layer(), has_segment)
     }
 
-    /// Waits until a staged transaction is durable. Its segment is synced first, while others may still flush.
+    /// Waits until a staged transaction is durable. Its segments are synced first, while others may still flush.
     ///
     /// After an error the store has stopped: later transactions read through this one.
-    pub(crate) fn make_durable(&self, ticket: &Ticket, segment: Option<&FinishedSegment>) -> Result<()> {
+    pub(crate) fn make_durable(&self, ticket: &Ticket, segments: &[FinishedSegment]) -> Result<()> {
         let stopping = StopOnPanic(self);
-        let synced = segment.map_or(Ok(()), FinishedSegment::sync);
+        let synced = segments.iter().try_for_each(FinishedSegment::sync);
         let durable = synced.and_then(|()| {
             self.group.wait(ticket, &|| self.check_running(), &|flush| {
                 // Stopped at once: nobody else may try again what failed, for a sync that failed fails once.

@@ -142,6 +142,33 @@ fn a_damaged_log_keeps_only_its_own_segment() {
     }
 }
 
+/// Every commit of a KV log makes a segment: an agent that remembered a task at a time had as many files as tasks.
+#[test]
+fn many_small_segments_become_few() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = Database::options().kv_storage(KvStorage::Encoding(Encoding::Plain)).open(dir.path()).unwrap();
+    let scope = database.scope("s").unwrap();
+    let ids = lives(&scope, 40);
+    let one = scope.snapshot().unwrap().kv_logs(ids[0]).unwrap()[0].n_bytes;
+    let n_files = || fs::read_dir(dir.path().join("segments")).unwrap().count();
+    assert_eq!(n_files(), 40);
+    drop(database.keep_up(Upkeep { merge: 0, ..Upkeep::default() }).map(|upkeep| upkeep.look_now()).unwrap());
+    drop(database.keep_up(Upkeep { merge: 41, ..Upkeep::default() }).map(|upkeep| upkeep.look_now()).unwrap());
+    assert_eq!(n_files(), 40, "left as they are");
+    let upkeep = database.keep_up(Upkeep::default()).unwrap();
+    let report = upkeep.look_now();
+    assert_eq!((report.segments, report.copied_bytes, &report.failure), (40, 40 * one, &None));
+    assert_eq!(n_files(), 1);
+    let copied = upkeep.look_now().copied_bytes;
+    assert_eq!(copied, report.copied_bytes, "once");
+    for (id, i) in ids.iter().zip(0..) {
+        let log = scope.snapshot().unwrap().kv_log(*id, &model(1)).unwrap().unwrap().to_log().unwrap();
+        assert_eq!(log, kv_log(&model(1), 100, i));
+    }
+    drop(upkeep);
+    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
+}
+
 #[test]
 fn writers_and_readers_go_on_while_logs_move() {
     let (database, scope) = kit::in_memory();
@@ -180,16 +207,17 @@ fn the_least_valuable_logs_go_until_the_budget_holds() {
     let theirs = kit::remember(&database.scope("other").unwrap(), "theirs", Some(&kv_log(&model(1), 100, 9)));
     let one = scope.snapshot().unwrap().kv_logs(ids[0]).unwrap()[0].n_bytes;
 
-    assert_eq!(database.evict(DiskBudget::default()).unwrap().kv_logs, 0);
-    assert_eq!(database.evict(DiskBudget { bytes: Some(6 * one), bytes_per_scope: None }).unwrap().commit, None);
-    let evicted = database.evict(DiskBudget { bytes: None, bytes_per_scope: Some(2 * one + one / 2) }).unwrap();
+    let none = DiskBudget::default();
+    assert_eq!(database.evict(none).unwrap().kv_logs, 0);
+    assert_eq!(database.evict(DiskBudget { bytes: Some(6 * one), ..none }).unwrap().commit, None);
+    let evicted = database.evict(DiskBudget { bytes_per_scope: Some(2 * one + one / 2), ..none }).unwrap();
     assert_eq!((evicted.kv_logs, evicted.commit), (2, Some(scope.snapshot().unwrap().commit_id())));
     let has = |scope: &Scope, id| scope.snapshot().unwrap().kv_log(id, &model(1)).unwrap().is_some();
     assert_eq!(ids.iter().map(|id| has(&scope, *id)).collect::<Vec<_>>(), [false, true, true, false]);
     assert!(has(&database.scope("other").unwrap(), theirs), "another scope has a budget of its own");
     assert_eq!(scope.snapshot().unwrap().len::<Trajectory>().unwrap(), 4, "only KV logs go");
     let live = database.stats().unwrap().live_bytes;
-    database.evict(DiskBudget { bytes: Some(live - 1), bytes_per_scope: None }).unwrap();
+    database.evict(DiskBudget { bytes: Some(live - 1), ..none }).unwrap();
 
     let stats = database.stats().unwrap();
     assert_eq!((stats.kv_logs, stats.evicted_kv_logs), (2, 3));
@@ -200,10 +228,102 @@ fn the_least_valuable_logs_go_until_the_budget_holds() {
     assert_eq!(database.stats().unwrap().evicted_kv_logs, 3, "counted for good");
     assert!(database.verify(&mut |_| {}).unwrap().is_sound());
 
-    let upkeep =
-        database.keep_up(Upkeep { budget: DiskBudget { bytes: Some(0), bytes_per_scope: None }, ..eager() }).unwrap();
+    let upkeep = database.keep_up(Upkeep { budget: DiskBudget { bytes: Some(0), ..none }, ..eager() }).unwrap();
     let report = upkeep.look_now();
     assert_eq!((report.evicted.kv_logs, database.stats().unwrap().segments), (2, 0), "{report:?}");
+}
+
+/// A budget once counted only the bytes that can be read: files with dead bytes in them grew beyond it.
+#[test]
+fn all_files_together_keep_a_budget() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Database::options().kv_storage(KvStorage::Encoding(Encoding::Plain));
+    let database = options().open(dir.path()).unwrap();
+    let scope = database.scope("s").unwrap();
+    let ids = lives(&scope, 24);
+    let on_disk = || -> u64 {
+        let size = |dir: std::path::PathBuf| -> u64 {
+            fs::read_dir(dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().metadata().unwrap())
+                .filter(|it| it.is_file())
+                .map(|it| it.len())
+                .sum()
+        };
+        ["", "segments", "index"].map(|name| size(dir.path().join(name))).iter().sum()
+    };
+    let one = scope.snapshot().unwrap().kv_logs(ids[0]).unwrap()[0].n_bytes;
+    let mut tx = scope.begin().unwrap();
+    assert!(ids[..8].iter().all(|id| tx.delete(*id).unwrap()));
+    tx.commit().unwrap();
+    let limit = on_disk() - 12 * one;
+    // What is dead is less than asks for a move by itself.
+    let patient = Upkeep { dead_bytes: 1 << 40, ..eager() };
+    let upkeep = database
+        .keep_up(Upkeep { budget: DiskBudget { file_bytes: Some(limit), ..DiskBudget::default() }, ..patient })
+        .unwrap();
+    let report = upkeep.look_now();
+    assert_eq!((&report.failure, report.beyond_bytes), (&None, 0), "{report:?}");
+    assert!(on_disk() <= limit, "{} of {limit}", on_disk());
+    let left = database.stats().unwrap().kv_logs;
+    assert!((10..=13).contains(&left), "no more went than had to: {left} of 16");
+
+    drop(upkeep);
+    let upkeep = database
+        .keep_up(Upkeep { budget: DiskBudget { file_bytes: Some(1), ..DiskBudget::default() }, ..patient })
+        .unwrap();
+    let report = upkeep.look_now();
+    assert_eq!(
+        (database.stats().unwrap().kv_logs, report.beyond_bytes),
+        (0, on_disk() - 1),
+        "what cannot be kept is said"
+    );
+    assert_eq!(scope.snapshot().unwrap().len::<Trajectory>().unwrap(), 16);
+}
+
+/// A transaction of many KV logs once wrote one segment without a limit, which a compaction had to copy as a whole.
+#[test]
+fn a_segment_ends_when_it_is_full() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Database::options().kv_storage(KvStorage::Encoding(Encoding::Plain)).segment_bytes(100_000);
+    let database = options().open(dir.path()).unwrap();
+    let scope = database.scope("s").unwrap();
+    let sizes = || -> Vec<u64> {
+        let files = fs::read_dir(dir.path().join("segments")).unwrap();
+        files.map(|entry| entry.unwrap().metadata().unwrap().len()).collect()
+    };
+    let put = |n: u32| -> Vec<_> {
+        let mut tx = scope.begin().unwrap();
+        let ids: Vec<_> = (0..n).map(|i| tx.put_new(&kit::trajectory(&format!("{i}"))).unwrap()).collect();
+        ids.iter().zip(0..).for_each(|(id, i)| tx.put_kv_log(*id, &kv_log(&model(1), 100, i)).unwrap());
+        assert!(matches!(tx.kv_log(ids[0], &model(1)), Err(Error::Invalid { .. })), "not readable before the commit");
+        tx.commit().unwrap();
+        ids
+    };
+    let ids = put(12);
+    let one = scope.snapshot().unwrap().kv_logs(ids[0]).unwrap()[0].n_bytes;
+    assert!(sizes().len() >= 2 && sizes().iter().all(|len| *len < 100_000 + 2 * one), "{:?} of {one}", sizes());
+    let check = |ids: &[_]| {
+        let snapshot = scope.snapshot().unwrap();
+        for (id, i) in ids.iter().zip(0..) {
+            assert_eq!(snapshot.kv_log(*id, &model(1)).unwrap().unwrap().to_log().unwrap(), kv_log(&model(1), 100, i));
+        }
+    };
+    check(&ids);
+
+    // One that is dropped leaves no file of the several behind.
+    let n_files = sizes().len();
+    let mut tx = scope.begin().unwrap();
+    let id = tx.put_new(&kit::trajectory("dropped")).unwrap();
+    (0..12).for_each(|i| {
+        let of_model = model(50 + i as u8);
+        tx.put_kv_log(id, &kv_log(&of_model, 100, i)).unwrap();
+    });
+    assert!(sizes().len() >= n_files + 2);
+    drop(tx);
+    assert_eq!(sizes().len(), n_files);
+    check(&ids);
+    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
 }
 
 #[test]

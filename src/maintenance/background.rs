@@ -1,13 +1,15 @@
 //! Keeping debt and disk use within bounds in the background, at a pace that leaves the disk to others.
 //!
 //! One thread looks at the debt from time to time. When enough is dead it moves what lives out of the worst segments, one
-//! after the other; before that, what is over is taken out ([`Database::expire`]) and KV logs beyond a
+//! after the other, and when there are many small ones it [merges](super::merge) them; before that, what is over is taken out ([`Database::expire`]) and KV logs beyond a
 //! budget are evicted ([`Database::evict`]). Readers and writers go on: copying takes no turn, and files go when nobody reads them. A crash leaves either state.
 
-use super::{Debt, DiskBudget, Eviction, Expiry, SegmentDebt};
-use crate::store::{Store, is_erasing};
+use super::{Debt, DiskBudget, Eviction, Expiry, SegmentDebt, merge};
+use crate::segment::file_name;
+use crate::store::{Store, is_erasing, segment_uses};
 use crate::{Database, Error, Result, SegmentId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,20 +26,24 @@ pub struct Upkeep {
     pub dead_share: f64,
     /// Fewer dead bytes than these are left alone.
     pub dead_bytes: u64,
+    /// So many segments of like size become one; 0 leaves them as they are.
+    pub merge: usize,
     /// Bytes it copies a second, at most; a segment that a purge or a compaction waits for is copied at once.
     pub bytes_per_second: u64,
-    /// Bytes of KV logs to keep at most.
+    /// Bytes to keep at most.
     pub budget: DiskBudget,
 }
 
 impl Default for Upkeep {
-    /// Looks every ten seconds, moves when a quarter and 64 MiB are dead, copies 64 MiB a second, evicts nothing.
+    /// Looks every ten seconds, moves when a quarter and 64 MiB are dead, merges 16 of like size, copies 64 MiB a second,
+    /// evicts nothing.
     fn default() -> Self {
         let every = Duration::from_secs(10);
         Self {
             every,
             dead_share: 0.25,
             dead_bytes: 64 << 20,
+            merge: 16,
             bytes_per_second: 64 << 20,
             budget: DiskBudget::default(),
         }
@@ -49,7 +55,7 @@ impl Default for Upkeep {
 pub struct UpkeepReport {
     /// How often it looked.
     pub rounds: u64,
-    /// Segments it freed.
+    /// Segments it freed, those included that were merged.
     pub segments: u64,
     /// Dead bytes it gave back.
     pub freed_bytes: u64,
@@ -59,6 +65,9 @@ pub struct UpkeepReport {
     pub expired: Expiry,
     /// KV logs that were evicted.
     pub evicted: Eviction,
+    /// Bytes by which the files were beyond [`DiskBudget::file_bytes`] at the end of the last round: records, which are
+    /// not given up, or segments that snapshots still read.
+    pub beyond_bytes: u64,
     /// Segments with a damaged KV log in them, and what is damaged: they are left alone, with what is dead in them.
     pub damaged: BTreeMap<SegmentId, String>,
     /// Why the last round ended early, if it did; the next one tries again.
@@ -175,20 +184,50 @@ impl Shared {
         let evicted = database.evict(upkeep.budget)?;
         self.state().report.evicted.add(&evicted);
         let mut debt = database.debt()?;
-        let damaged = self.forget_damage_that_is_gone(&debt);
+        let damaged = self.forget_damage_that_is_gone(&segment_sizes(database.store())?);
         debt.segments.retain(|of| !damaged.contains(&of.segment));
-        for victim in worth_it(&debt, upkeep) {
-            self.free(database, &victim, upkeep.bytes_per_second)?;
+        let beyond_bytes = beyond(database.store(), upkeep)?;
+        for victim in worth_it(&debt, upkeep, beyond_bytes) {
+            // One by one: others get their turn in between.
+            self.free(database, &BTreeSet::from([victim.segment]), victim.dead_bytes, upkeep.bytes_per_second)?;
         }
+        self.merge(database, upkeep)?;
+        self.state().report.beyond_bytes = beyond(database.store(), upkeep)?;
         self.finish_purges(database)
     }
 
-    /// Moves what lives out of one segment: others get their turn in between, and one that is damaged stops only itself.
-    fn free(&self, database: &Database, victim: &SegmentDebt, bytes_per_second: u64) -> Result<()> {
+    /// Makes one of many small segments, as long as there are many.
+    fn merge(&self, database: &Database, upkeep: &Upkeep) -> Result<()> {
+        let store = database.store();
+        while upkeep.merge > 0 {
+            let mut sizes = segment_sizes(store)?;
+            sizes.retain(|id, _| !self.state().report.damaged.contains_key(id));
+            let n_before = sizes.len();
+            let alike = merge::of_like_size(sizes, upkeep.merge, store.options.segment_bytes);
+            if alike.is_empty() {
+                break;
+            }
+            self.free(database, &alike, 0, upkeep.bytes_per_second)?;
+            // Those that write may be faster; the next round goes on.
+            if segment_sizes(store)?.len() >= n_before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves what lives out of some segments; one that is damaged is left alone from then on.
+    fn free(
+        &self,
+        database: &Database,
+        victims: &BTreeSet<SegmentId>,
+        dead_bytes: u64,
+        bytes_per_second: u64,
+    ) -> Result<()> {
         let store = database.store();
         let began = Instant::now();
         let mut copied = 0;
-        let moved = store.move_out(&store.moving_turn(), &BTreeSet::from([victim.segment]), &mut |n_bytes| {
+        let moved = store.move_out(&store.moving_turn(), victims, &mut |n_bytes| {
             copied += n_bytes;
             self.rest(store, began, copied, bytes_per_second)
         });
@@ -196,24 +235,28 @@ impl Shared {
         match moved {
             // Somebody else freed it meanwhile.
             Ok(freed) if freed.is_empty() => {}
-            Ok(_) => {
-                state.report.segments += 1;
+            Ok(freed) => {
+                state.report.segments += freed.len() as u64;
                 state.report.copied_bytes += copied;
-                state.report.freed_bytes += victim.dead_bytes;
+                state.report.freed_bytes += dead_bytes;
             }
-            Err(damage @ Error::Corrupt { .. }) => {
-                tracing::warn!(segment = victim.segment.as_u64(), error = %damage, "a damaged segment is left alone");
-                state.report.damaged.insert(victim.segment, damage.to_string());
+            Err(Error::Corrupt { file, offset, what }) => {
+                let damaged: Vec<_> = victims.iter().filter(|id| Path::new(&file_name(**id)) == file).collect();
+                let damage = Error::Corrupt { file, offset, what };
+                tracing::warn!(error = %damage, "a damaged segment is left alone");
+                // If it is not said which, all of them.
+                let ids = if damaged.is_empty() { victims.iter().collect() } else { damaged };
+                state.report.damaged.extend(ids.into_iter().map(|id| (*id, damage.to_string())));
             }
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// The damaged segments that still have something dead in them. Their bytes do not get better: they are not tried again.
-    fn forget_damage_that_is_gone(&self, debt: &Debt) -> BTreeSet<SegmentId> {
+    /// The damaged segments that are still read. Their bytes do not get better: they are not tried again.
+    fn forget_damage_that_is_gone(&self, living: &BTreeMap<SegmentId, u64>) -> BTreeSet<SegmentId> {
         let mut state = self.state();
-        state.report.damaged.retain(|id, _| debt.segments.iter().any(|of| of.segment == *id && of.live_bytes > 0));
+        state.report.damaged.retain(|id, _| living.get(id).is_some_and(|n_bytes| *n_bytes > 0));
         state.report.damaged.keys().copied().collect()
     }
 
@@ -250,9 +293,24 @@ impl Shared {
     }
 }
 
-/// The worst segments, if enough is dead: as many as are needed to come below the bound again, those first that give
-/// back the most for a copied byte.
-fn worth_it(debt: &Debt, upkeep: &Upkeep) -> Vec<SegmentDebt> {
+/// Bytes of KV logs that can be read, by segment.
+fn segment_sizes(store: &Store) -> Result<BTreeMap<SegmentId, u64>> {
+    let (rows, _, mut pin) = store.read()?;
+    let uses = segment_uses(&rows);
+    drop(rows);
+    store.unpin(&mut pin);
+    Ok(uses?.into_iter().map(|(id, of)| (id, of.living_bytes)).collect())
+}
+
+/// By how much the files are beyond their budget.
+fn beyond(store: &Store, upkeep: &Upkeep) -> Result<u64> {
+    let Some(limit) = upkeep.budget.file_bytes else { return Ok(0) };
+    Ok(store.file_bytes()?.saturating_sub(limit))
+}
+
+/// The worst segments, if enough is dead or the files are beyond their budget: as many as are needed to come below the
+/// bound again, those first that give back the most for a copied byte.
+fn worth_it(debt: &Debt, upkeep: &Upkeep, beyond_bytes: u64) -> Vec<SegmentDebt> {
     let all = (debt.live_bytes + debt.dead_bytes) as f64;
     let is_enough = |dead: u64| dead >= upkeep.dead_bytes.max(1) && dead as f64 >= upkeep.dead_share * all;
     let mut dead = debt.dead_bytes;
@@ -261,8 +319,10 @@ fn worth_it(debt: &Debt, upkeep: &Upkeep) -> Vec<SegmentDebt> {
     let gain = |of: &SegmentDebt| of.dead_bytes as f64 / (of.live_bytes + 1) as f64;
     segments.sort_by(|a, b| gain(b).total_cmp(&gain(a)));
     for of in segments {
+        let is_beyond = debt.dead_bytes - dead < beyond_bytes;
         // Half of the bound, so that the next dead byte does not begin it all again.
-        if !is_enough(dead) && (victims.is_empty() || !is_enough(dead.saturating_mul(2))) {
+        let is_worth_it = is_enough(dead) || (!victims.is_empty() && is_enough(dead.saturating_mul(2)));
+        if !is_beyond && !is_worth_it {
             break;
         }
         dead = dead.saturating_sub(of.dead_bytes);

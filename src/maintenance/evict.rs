@@ -8,18 +8,22 @@ use crate::catalog::row::{EvictedRow, KvLogRow, KvLogRows};
 use crate::catalog::{Key, Rows, ScopeId, Table};
 use crate::index::bitmaps::{self, Field};
 use crate::record::Outcome;
-use crate::store::{Store, scan_kv_logs};
+use crate::store::{Store, scan_kv_logs, segment_uses};
 use crate::{CommitId, Database, Result};
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 
-/// Bytes of KV logs to keep, at most; those that can be read count.
+/// Bytes to keep, at most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskBudget {
-    /// Of the database.
+    /// Of KV logs that can be read, of the database.
     pub bytes: Option<u64>,
-    /// Of each scope.
+    /// Of KV logs that can be read, of each scope.
     pub bytes_per_scope: Option<u64>,
+    /// Of all files: catalog, segments with what is dead in them, and index. KV logs go until what lives would fit; the
+    /// [upkeep](crate::Database::keep_up) then gives back what is dead, as soon as there is too much, and needs room for
+    /// one [segment](crate::Options::segment_bytes) more while it copies. Records are never given up for it.
+    pub file_bytes: Option<u64>,
 }
 
 /// What was evicted.
@@ -67,11 +71,23 @@ impl Database {
         store.check_running()?;
         let (rows, _, mut pin) = store.read()?;
         let candidates = candidates(&rows);
+        let room = room_for_kv_logs(store, &rows, budget);
         drop(rows);
         store.unpin(&mut pin);
-        let leaving = beyond(budget, candidates?);
+        let leaving = beyond(DiskBudget { bytes: room?, ..budget }, candidates?);
         if leaving.is_empty() { Ok(Eviction::default()) } else { take_away(store, &leaving) }
     }
+}
+
+/// Bytes of KV logs that can be kept, seen what else is in the files.
+fn room_for_kv_logs(store: &Store, rows: &Rows, budget: DiskBudget) -> Result<Option<u64>> {
+    let Some(file_bytes) = budget.file_bytes else { return Ok(budget.bytes) };
+    let uses = segment_uses(rows)?;
+    // Header and footer of a segment go with the last of its KV logs.
+    let framing: u64 = uses.values().map(|of| of.row.len - of.dead_bytes() - of.living_bytes).sum();
+    let other = store.catalog_bytes()? + store.vectors.stats().file_bytes + framing;
+    let room = file_bytes.saturating_sub(other);
+    Ok(Some(budget.bytes.map_or(room, |bytes| bytes.min(room))))
 }
 
 fn candidates(rows: &Rows) -> Result<Vec<Candidate>> {
@@ -174,7 +190,7 @@ fn take_away(store: &Store, leaving: &[Candidate]) -> Result<Eviction> {
     rows.put_row(Table::Meta, &Key::state(), &numbers)?;
     let ticket = store.stage(rows, false);
     drop(turn);
-    store.make_durable(&ticket, None)?;
+    store.make_durable(&ticket, &[])?;
     evicted.commit = Some(CommitId::from_u64(numbers.commit));
     Ok(evicted)
 }

@@ -9,6 +9,7 @@ mod compact;
 mod debt;
 mod evict;
 mod expire;
+mod merge;
 mod purge;
 mod reembed;
 mod reindex;

@@ -311,6 +311,6 @@ fn write(store: &Store, work: impl FnOnce(&Rows) -> Result<bool>) -> Result<Comm
     rows.put_row(Table::Meta, &Key::state(), &numbers)?;
     let ticket = store.stage(rows, false);
     drop(turn);
-    store.make_durable(&ticket, None)?;
+    store.make_durable(&ticket, &[])?;
     Ok(CommitId::from_u64(numbers.commit))
 }

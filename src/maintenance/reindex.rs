@@ -18,6 +18,6 @@ impl Database {
         txn::rebuild(&rows)?;
         let ticket = store.stage(rows, false);
         drop(turn);
-        store.make_durable(&ticket, None)
+        store.make_durable(&ticket, &[])
     }
 }

@@ -15,9 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A new segment ends once it has grown to this.
-const FULL_BYTES: u64 = 256 << 20;
-
 /// How much of a segment lives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SegmentUse {
@@ -185,7 +182,7 @@ impl Copies<'_> {
         };
         let pushed = pending.push_view(&view)?;
         let (segment, row_group) = (pending.id().as_u64(), pushed.row_group.0);
-        let is_full = pending.written_bytes() >= FULL_BYTES;
+        let is_full = pending.written_bytes() >= self.store.options.segment_bytes;
         self.pending = Some(pending);
         if is_full {
             self.finish_segment()?;
@@ -218,7 +215,7 @@ impl Copies<'_> {
         rows.put_row(Table::Meta, &Key::state(), &numbers)?;
         let ticket = store.stage(rows, false);
         drop(turn);
-        store.make_durable(&ticket, None)?;
+        store.make_durable(&ticket, &[])?;
         store.retire(CommitId::from_u64(numbers.commit), victims.iter().copied().collect());
         Ok(())
     }

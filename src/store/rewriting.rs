@@ -4,7 +4,10 @@
 
 use super::{Store, read_state};
 use crate::catalog::{CATALOG, Catalog, Key, Rows, Table, value};
+use crate::index::vector::INDEX;
+use crate::segment::SEGMENTS;
 use crate::{Error, Result};
+use std::io;
 
 /// What a catalog is written anew for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +24,25 @@ impl Store {
     pub(crate) fn catalog_bytes(&self) -> Result<u64> {
         let measured = self.medium.open(CATALOG).and_then(|file| file.len());
         measured.map_err(|source| Error::io("measure", CATALOG, source))
+    }
+
+    /// Bytes of all files, those included that are given up and still there.
+    pub(crate) fn file_bytes(&self) -> Result<u64> {
+        let mut n_bytes = 0;
+        for dir in ["", SEGMENTS, INDEX] {
+            let names =
+                self.medium.list(dir).map_err(|source| Error::io("list", self.medium.root().join(dir), source))?;
+            for name in names {
+                let name = if dir.is_empty() { name } else { format!("{dir}/{name}") };
+                n_bytes += match self.medium.open_to_read(&name).and_then(|file| file.len()) {
+                    Ok(len) => len,
+                    // It went meanwhile.
+                    Err(gone) if gone.kind() == io::ErrorKind::NotFound => 0,
+                    Err(source) => return Err(Error::io("measure", &name, source)),
+                };
+            }
+        }
+        Ok(n_bytes)
     }
 
     /// How much of a catalog of `catalog_bytes` may be in memory.

@@ -24,7 +24,7 @@ pub struct Snapshot {
     pub(crate) now_ms: u64,
     pub(crate) pin: Option<Pin>,
     /// The segment being written, where this is part of a transaction.
-    pub(crate) pending: Option<SegmentId>,
+    pub(crate) pending: Vec<SegmentId>,
 }
 
 /// A KV log, without its numbers.
@@ -49,7 +49,7 @@ impl Snapshot {
         (commit, pin): (CommitId, Pin),
     ) -> Self {
         let now_ms = store.options.clock.now_ms();
-        Self { rows, store, scope, commit, now_ms, pin: Some(pin), pending: None }
+        Self { rows, store, scope, commit, now_ms, pin: Some(pin), pending: Vec::new() }
     }
 
     /// The commit that is read; inside a transaction the one it began from.
@@ -307,7 +307,7 @@ impl Snapshot {
 
     fn located(&self, log: &KvLogRow) -> Result<Located> {
         let segment = SegmentId::from_u64(log.segment);
-        if self.pending == Some(segment) {
+        if self.pending.contains(&segment) {
             return Err(Error::invalid("KV log", "was put in this transaction; commit before reading it"));
         }
         Ok(Located { segment, row: self.segment_row(segment)?, row_group: RowGroupIndex(log.row_group) })

@@ -34,7 +34,8 @@ pub struct Transaction {
     view: Snapshot,
     scope_name: Arc<str>,
     numbers: State,
-    segment: Option<PendingSegment>,
+    /// Where its KV logs go; only the last one is not full.
+    segments: Vec<PendingSegment>,
     /// Why a call failed after its first write; such a transaction is never committed.
     half_done: Option<String>,
     /// After the view: redb's transaction ends before the next one may begin.
@@ -59,8 +60,8 @@ impl Transaction {
         let scope = find_scope(&rows, &scope_name)?;
         let commit = CommitId::from_u64(numbers.commit - 1);
         let now_ms = store.options.clock.now_ms();
-        let view = Snapshot { rows, store, scope, commit, now_ms, pin: None, pending: None };
-        Ok(Self { view, scope_name, numbers, segment: None, half_done: None, _turn: turn })
+        let view = Snapshot { rows, store, scope, commit, now_ms, pin: None, pending: Vec::new() };
+        Ok(Self { view, scope_name, numbers, segments: Vec::new(), half_done: None, _turn: turn })
     }
 
     /// Makes sure that this scope has a record of this content, and returns its id: that of the one that is there
@@ -186,7 +187,9 @@ impl Transaction {
 
     /// Adds the KV log of a trajectory, in place of the one that the same model made before.
     ///
-    /// All KV logs of a transaction go into one segment. It is written now and counts from the commit on.
+    /// The KV logs of a transaction go into one segment, or into several where they are
+    /// [many](crate::Options::segment_bytes). They are written now and count from
+    /// the commit on.
     ///
     /// # Errors
     /// [`Error::Invalid`] when there is no such trajectory, the log is too large or nothing keeps the
@@ -267,14 +270,14 @@ impl Transaction {
     pub fn commit(mut self) -> Result<CommitId> {
         self.store.check_running()?;
         self.check_whole()?;
-        let segment = self.finish_segment()?;
+        let segments = self.finish_segments()?;
         self.rows.put_row(Table::Meta, &Key::state(), &self.numbers)?;
         let (store, commit) = (self.view.store.clone(), CommitId::from_u64(self.numbers.commit));
         let rows = std::mem::replace(&mut self.view.rows, Rows::ended());
-        let ticket = store.stage(rows, segment.is_some());
+        let ticket = store.stage(rows, !segments.is_empty());
         // The next writer's turn.
         drop(self);
-        store.make_durable(&ticket, segment.as_ref()).map(|()| commit)
+        store.make_durable(&ticket, &segments).map(|()| commit)
     }
 
     /// Does `write`, of which all must happen or none: if it fails, the transaction is not committed any more.
@@ -295,25 +298,30 @@ impl Transaction {
         }
     }
 
-    fn finish_segment(&mut self) -> Result<Option<FinishedSegment>> {
-        let Some(segment) = self.segment.take() else { return Ok(None) };
-        let (row, segment) = segment.finish()?;
-        self.numbers.n_segments += 1;
-        self.rows.put_row(Table::Segments, &Key::segment(segment.id()), &row)?;
-        Ok(Some(segment))
+    fn finish_segments(&mut self) -> Result<Vec<FinishedSegment>> {
+        let segments = std::mem::take(&mut self.segments);
+        let finish = |segment: PendingSegment| {
+            let (row, segment) = segment.finish()?;
+            self.numbers.n_segments += 1;
+            self.rows.put_row(Table::Segments, &Key::segment(segment.id()), &row)?;
+            Ok(segment)
+        };
+        segments.into_iter().map(finish).collect()
     }
 
+    /// The segment that the next KV log goes to.
     fn pending_segment(&mut self) -> Result<&mut PendingSegment> {
-        let segment = match self.segment.take() {
+        let full_bytes = self.store.options.segment_bytes;
+        let segment = match self.segments.pop_if(|last| last.written_bytes() < full_bytes) {
             Some(segment) => segment,
             None => {
                 let id = self.store.take_segment()?;
                 self.numbers.next_segment = id.as_u64() + 1;
-                self.view.pending = Some(id);
+                self.view.pending.push(id);
                 PendingSegment::create(self.store.medium.clone(), id)?
             }
         };
-        Ok(self.segment.insert(segment))
+        Ok(self.segments.push_mut(segment))
     }
 
     fn next_id(&mut self) -> Result<u64> {
