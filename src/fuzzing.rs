@@ -62,3 +62,11 @@ pub fn catalog_value(key: &[u8], bytes: &[u8]) {
 pub fn index_generation(bytes: &[u8]) {
     vector::fuzz(bytes);
 }
+
+/// Reads bytes as what a model wrote when it was asked for lessons, and keeps of it what holds up.
+///
+/// # Panics
+/// When an item is kept that should not be, or is not read again after it was written down.
+pub fn agent_items(bytes: &[u8]) {
+    crate::agent::fuzz(&String::from_utf8_lossy(bytes));
+}

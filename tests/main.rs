@@ -10,6 +10,8 @@ mod a_lost_or_foreign_file_is_named;
 mod a_rolled_back_catalog_is_noticed;
 mod a_snapshot_never_changes;
 mod a_transaction_happens_or_not;
+mod agent_distills;
+mod agent_judges;
 mod agent_lives_in_a_world;
 mod an_older_catalog_opens;
 mod calls_that_do_not_fit_are_refused;

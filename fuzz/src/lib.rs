@@ -4,11 +4,13 @@
 //! corpus on a stable compiler. One file per area, one function per target; a new one
 //! is named in [`TARGETS`], in `Cargo.toml` and in `fuzz_targets/`.
 
+mod agent;
 mod encoding;
 mod power;
 mod segment;
 mod store;
 
+pub use agent::agent_items;
 pub use encoding::{encoding_byte_split, encoding_exponent_huffman, encoding_quantized};
 pub use power::store_power_cuts;
 pub use segment::{footer, segment_read, segment_round_trip};
@@ -18,7 +20,7 @@ pub use store::{catalog_value, index_generation, record_decode, store_ops};
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("footer", footer),
     ("segment_read", segment_read),
     ("segment_round_trip", segment_round_trip),
@@ -28,6 +30,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("record_decode", record_decode),
     ("catalog_value", catalog_value),
     ("index_generation", index_generation),
+    ("agent_items", agent_items),
     ("store_ops", store_ops),
     ("store_power_cuts", store_power_cuts),
 ];

@@ -14,12 +14,16 @@
 //! | who speaks? | [`LanguageModel`], [`Conversation`]; [`Scripted`] for tests |
 //! | what of the past reaches the model, and how? | [`Recall`], [`Recollection`] |
 //! | what happened? | [`Attempt`], [`Ending`] |
-//! | how did it end? | [`Judge`]: [`Verifier`] |
+//! | in which words? | [`Dialect`]: [`English`], or one of a model's own |
+//! | how did it end? | [`Judge`]: [`Verifier`], [`ModelJudge`], [`Ensemble`] |
+//! | what is to be learned from it? | [`Distiller`], [`Item`], [`Rejection`] |
 //! | what is kept of it? | [`Agent::remember`] |
 //!
 //! Log-Augmented Generation, <https://arxiv.org/abs/2505.14398>; ReasoningBank, <https://arxiv.org/abs/2509.25140>.
 
+mod dialect;
 mod dice;
+mod distill;
 mod environment;
 mod judge;
 mod model;
@@ -27,8 +31,11 @@ mod recall;
 mod remember;
 mod solve;
 
+pub use dialect::{Dialect, English, Item, Learning, Lived, Material, Rejected, Rejection};
+pub(crate) use distill::fuzz;
+pub use distill::{Distilled, Distiller, ItemLimits};
 pub use environment::{Answer, Environment, EnvironmentError, Task};
-pub use judge::{Judge, Verifier};
+pub use judge::{Caution, Ensemble, Judge, ModelJudge, Verdict, Verifier};
 pub use model::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply, Scripted};
 pub use recall::{Recall, Recollection, Said};
 pub use solve::{Attempt, Ending};

@@ -1,21 +1,57 @@
 //! Who says how an attempt ended.
 //!
-//! A judge that cannot tell abstains: its judgment is [`Outcome::Unknown`](crate::Outcome::Unknown), which counts for and against nothing. So
-//! does one whose environment broke down. An error is only what kept the judge from being asked at all.
+//! | judge | asks | abstains when |
+//! |---|---|---|
+//! | [`Verifier`] | the environment | it cannot tell |
+//! | [`ModelJudge`] | a model, at temperature 0 | the reply has no verdict |
+//! | [`Ensemble`] | several judges | they disagree too much |
+//!
+//! An abstention is a judgment of [`Outcome::Unknown`], which counts for and against nothing; so is that of an attempt whose
+//! environment broke down. An error is only what kept a judge from being asked at all.
 
+mod ensemble;
+mod model;
 mod verifier;
 
+pub use ensemble::Ensemble;
+pub use model::{ModelJudge, Verdict};
 pub use verifier::Verifier;
 
-use super::{Attempt, Environment};
-use crate::{Judgment, Result};
+use super::{Attempt, Ending, Environment};
+use crate::{Judgment, JudgmentSource, Outcome, Result};
+
+/// Who abstains where the environment does not judge.
+const ENVIRONMENT: &str = "environment";
 
 /// Says how an attempt ended.
 pub trait Judge: Send + Sync {
     /// What is said of `attempt`, right after it was made in `environment`.
     ///
     /// # Errors
-    /// When a model that is asked gives no reply at all. A reply that says nothing is no error but
-    /// [`Outcome::Unknown`](crate::Outcome::Unknown).
+    /// When a model that is asked gives no reply at all. A reply that says nothing is no error but [`Outcome::Unknown`].
     fn judge(&self, environment: &mut dyn Environment, attempt: &Attempt) -> Result<Judgment>;
+}
+
+/// Which mistake of a judge is worse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Caution {
+    /// To call a failure a success: it is distilled, recalled and copied.
+    #[default]
+    AgainstFalseSuccess,
+    /// To call a success a failure.
+    AgainstFalseFailure,
+    /// Neither.
+    Even,
+}
+
+/// The abstention that an attempt deserves whose environment broke down.
+fn environment_failed(attempt: &Attempt) -> Option<Judgment> {
+    match &attempt.ending {
+        Ending::EnvironmentFailed(error) => Some(abstained(format!("the environment failed: {error}"))),
+        _ => None,
+    }
+}
+
+fn abstained(why: String) -> Judgment {
+    Judgment::new(Outcome::Unknown, ENVIRONMENT).source(JudgmentSource::Environment).rationale(why)
 }

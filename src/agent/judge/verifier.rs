@@ -1,11 +1,8 @@
 //! The environment as a judge: its reward, its final state.
 
-use super::Judge;
-use crate::agent::{Attempt, Ending, Environment};
-use crate::{Judgment, JudgmentSource, Outcome, Result};
-
-/// Who abstains where the environment does not judge.
-const NAME: &str = "environment";
+use super::{Judge, abstained, environment_failed};
+use crate::agent::{Attempt, Environment};
+use crate::{Judgment, Result};
 
 /// Lets the [environment](Environment::verify) judge; abstains where it cannot tell, or broke down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,8 +10,8 @@ pub struct Verifier;
 
 impl Judge for Verifier {
     fn judge(&self, environment: &mut dyn Environment, attempt: &Attempt) -> Result<Judgment> {
-        if let Ending::EnvironmentFailed(error) = &attempt.ending {
-            return Ok(abstained(format!("the environment failed: {error}")));
+        if let Some(judgment) = environment_failed(attempt) {
+            return Ok(judgment);
         }
         Ok(match environment.verify(&attempt.steps) {
             Ok(Some(judgment)) => judgment,
@@ -22,8 +19,4 @@ impl Judge for Verifier {
             Err(error) => abstained(format!("the check failed: {error}")),
         })
     }
-}
-
-fn abstained(why: String) -> Judgment {
-    Judgment::new(Outcome::Unknown, NAME).source(JudgmentSource::Environment).rationale(why)
 }

@@ -88,7 +88,10 @@ impl Conversation for Spoken {
         let said = std::mem::take(&mut self.said);
         self.lead_in = said.len();
         let mut grown = String::new();
-        let response = self.session.generate(&said, &sampling, |token| {
+        // The logits are computed now and asked for once more by the first choice: one product with the vocabulary.
+        let first = decoding.score.then(|| self.session.feed(&said)).transpose()?;
+        let rest: &[u32] = if first.is_some() { &[] } else { &said };
+        let response = self.session.generate(rest, &sampling, |token| {
             on_text(token.text);
             if !stops.is_empty() {
                 grown.push_str(token.text);
@@ -103,11 +106,24 @@ impl Conversation for Spoken {
             true => self.session.generator().decode(&response.token_ids, true)?,
             false => response.text,
         };
-        Ok(Reply { text, prompt_tokens: response.prefill_tokens, n_tokens: response.token_ids.len() })
+        let n_fed = if first.is_some() { said.len() } else { 0 };
+        Ok(Reply {
+            text,
+            prompt_tokens: response.prefill_tokens + n_fed,
+            n_tokens: response.token_ids.len(),
+            first_log_prob: first.zip(response.token_ids.first()).and_then(|(logits, id)| log_prob(&logits, *id)),
+        })
     }
 
     fn capture(&mut self, lead_in_tokens: usize, element: ElementType) -> Result<KvLog> {
         let lead_in = lead_in_tokens.min(self.lead_in);
         self.session.capture(Selection::LastResponseWithPrompt(lead_in), element)
     }
+}
+
+/// The natural logarithm of the probability of a token under these logits.
+fn log_prob(logits: &[f32], id: u32) -> Option<f64> {
+    let most = f64::from(logits.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - most).exp()).sum();
+    logits.get(id as usize).map(|logit| f64::from(*logit) - most - sum.ln())
 }

@@ -98,10 +98,12 @@ pub struct Decoding {
     pub stop: Vec<String>,
     /// Keep special tokens, such as the one that ends a text, in the reply.
     pub special: bool,
+    /// Say how likely the first token of the reply was, if the model can.
+    pub score: bool,
 }
 
 /// What a model replied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reply {
     /// The text.
     pub text: String,
@@ -109,12 +111,24 @@ pub struct Reply {
     pub prompt_tokens: usize,
     /// Tokens of the reply, 0 where the model does not say.
     pub n_tokens: usize,
+    /// Natural logarithm of how likely its first token was, at temperature 1 among all tokens; where it was
+    /// [asked for](Decoding::score) and the model says it.
+    pub first_log_prob: Option<f64>,
 }
 
 impl Decoding {
     /// Always the likeliest token, for at most `max_tokens`.
     pub fn greedy(max_tokens: usize) -> Self {
-        Self { temperature: 0.0, top_k: None, top_p: None, seed: 0, max_tokens, stop: Vec::new(), special: false }
+        Self {
+            temperature: 0.0,
+            top_k: None,
+            top_p: None,
+            seed: 0,
+            max_tokens,
+            stop: Vec::new(),
+            special: false,
+            score: false,
+        }
     }
 
     /// Random choice among all tokens at `temperature`.
