@@ -1,6 +1,7 @@
 //! What the tests share: small records, KV logs and databases.
 
 pub(crate) mod answers;
+pub(crate) mod purging;
 pub(crate) mod refusing;
 pub(crate) mod town;
 
