@@ -8,5 +8,6 @@ mod interrupt;
 pub mod output;
 mod parallel;
 pub mod threads;
+pub mod tool_choice;
 pub mod train;
 pub mod world;

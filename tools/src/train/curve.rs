@@ -1,7 +1,6 @@
 //! The learning curve: losses averaged over recent steps, one JSON line every so often.
 
 use super::TrainError;
-use super::loss::Losses;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +15,7 @@ const NEWEST: f32 = 0.05;
 pub(crate) struct Curve {
     file: File,
     began: Instant,
-    /// By arm for the follow-up losses; `source` and `write` for the others.
+    /// By the name of the loss.
     averages: BTreeMap<&'static str, f32>,
 }
 
@@ -25,17 +24,8 @@ impl Curve {
         Ok(Self { file: File::create(path)?, began: Instant::now(), averages: BTreeMap::new() })
     }
 
-    /// Takes in the losses of one step.
-    pub(crate) fn note(&mut self, arm: &'static str, losses: &Losses) -> Result<(), TrainError> {
-        self.average(arm, losses.follow_up.to_scalar()?);
-        self.average("write", losses.write.to_scalar()?);
-        if let Some(source) = &losses.source {
-            self.average("source", source.to_scalar()?);
-        }
-        Ok(())
-    }
-
-    fn average(&mut self, name: &'static str, loss: f32) {
+    /// Takes in one loss of one step.
+    pub(crate) fn note(&mut self, name: &'static str, loss: f32) {
         let average = self.averages.entry(name).or_insert(loss);
         *average += NEWEST * (loss - *average);
     }

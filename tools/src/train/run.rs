@@ -2,15 +2,16 @@
 //!
 //! The folder gets the checkpoint, `curve.jsonl` (one line every 25 steps) and `evaluation.json`.
 
+use super::TrainError;
 use super::batch::Batch;
+use super::checkpoint::{self, Speech};
 use super::curve::Curve;
 use super::loss::{Losses, losses};
 use super::model::Model;
 use super::optimizer::Optimizer;
 use super::recipe::{Recipe, SIZES};
 use super::table::{check, evaluate_checkpoint};
-use super::{TrainError, checkpoint};
-use crate::world::Rng;
+use crate::world::{Rng, Word, tokenizer_json};
 use serde_json::Map;
 use std::path::PathBuf;
 
@@ -43,10 +44,10 @@ pub fn train(options: &TrainOptions, mut progress: impl FnMut(&str)) -> Result<(
     let last = recipe.n_steps() - 1;
     for step in 0..=last {
         let (arm, losses) = train_step(&model, &mut optimizer, &recipe, step, &mut rng)?;
-        curve.note(arm, &losses)?;
+        note(&mut curve, arm, &losses)?;
         let is_checked = step % CHECK_EVERY == 0 || step == last;
         if is_checked {
-            checkpoint::save(&model, &options.out)?;
+            checkpoint::save(&model, &speech(), &options.out)?;
         }
         if step % CURVE_EVERY == 0 || step == last {
             let checks = if is_checked { check(&model)? } else { Map::new() };
@@ -54,6 +55,20 @@ pub fn train(options: &TrainOptions, mut progress: impl FnMut(&str)) -> Result<(
         }
     }
     evaluate_checkpoint(&options.out, progress)
+}
+
+fn note(curve: &mut Curve, arm: &'static str, losses: &Losses) -> Result<(), TrainError> {
+    curve.note(arm, losses.follow_up.to_scalar()?);
+    curve.note("write", losses.write.to_scalar()?);
+    if let Some(source) = &losses.source {
+        curve.note("source", source.to_scalar()?);
+    }
+    Ok(())
+}
+
+/// The words of the demo world.
+pub(super) fn speech() -> Speech {
+    Speech { tokenizer: tokenizer_json(), bos: Word::BOS.id(), end: Word::END.id(), pad: Word::PAD.id() }
 }
 
 /// Draws a batch and steps down its losses, which are returned with the name of the batch's arm.

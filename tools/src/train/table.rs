@@ -5,6 +5,7 @@
 use super::batch::Arm;
 use super::evaluate::{Cell, Counts, evaluate};
 use super::model::Model;
+use super::recipe::SIZES;
 use super::{TrainError, checkpoint};
 use crate::world::{Kind, Through};
 use serde_json::{Map, Value, json};
@@ -31,7 +32,7 @@ pub(crate) fn check(model: &Model) -> Result<Map<String, Value>, TrainError> {
 ///
 /// [`TrainError`] if the checkpoint cannot be read or the file cannot be written.
 pub fn evaluate_checkpoint(folder: &Path, mut progress: impl FnMut(&str)) -> Result<(), TrainError> {
-    let model = checkpoint::load(folder)?;
+    let model = checkpoint::load(folder, SIZES)?;
     let mut lines = Vec::new();
     for cell in cells() {
         let line = table_line(&model, cell)?.to_string();

@@ -107,13 +107,13 @@ fn every_plan_of_the_recipe_fits_into_a_world() {
 fn a_checkpoint_has_hugging_face_names_and_loads_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let model = model();
-    super::checkpoint::save(&model, folder.path()).expect("three files");
+    super::checkpoint::save(&model, &super::run::speech(), folder.path()).expect("three files");
     let file = folder.path().join("model.safetensors");
     let tensors = candle_core::safetensors::load(file, &Device::Cpu).expect("a tensor file");
     assert_eq!(tensors.len(), 2 + 9 * SIZES.n_layers);
     let q = &tensors["model.layers.3.self_attn.q_proj.weight"];
     assert_eq!((q.dtype(), q.dims()), (DType::F16, &[128, 96][..]));
-    let again = super::checkpoint::load(folder.path()).expect("a model");
+    let again = super::checkpoint::load(folder.path(), SIZES).expect("a model");
     for ((name, before), (_, after)) in model.named().into_iter().zip(again.named()) {
         assert!(largest_difference(before, after) < 1e-2, "{name}");
     }

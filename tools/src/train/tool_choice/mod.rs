@@ -1,0 +1,25 @@
+//! Trains the tool-choice model: one seed, one command, one run.
+//!
+//! The world is [`crate::tool_choice`]; the model is a Llama of 0.70 million weights which learns to choose tools, to
+//! judge attempts and to write strategy items. What is *not* trained is the use of memory over a stream of tasks: that is
+//! what the streams measure.
+//!
+//! | question | file |
+//! |---|---|
+//! | what is practised? | `practice.rs` |
+//! | how long, at which rates, with what curriculum? | `recipe.rs` |
+//! | what is descended? | `loss.rs` |
+//! | where does a run start? | `preset.rs` |
+//! | what came of it? | `evaluate.rs` (on drawn tasks), `retries.rs` (are refuted tools repeated?) |
+
+mod evaluate;
+mod loss;
+mod practice;
+mod preset;
+mod recipe;
+mod retries;
+mod run;
+#[cfg(test)]
+mod tests;
+
+pub use run::{ToolChoiceOptions, evaluate_tool_choice, train_tool_choice};

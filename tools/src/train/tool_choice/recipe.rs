@@ -1,0 +1,81 @@
+//! The recipe of the tool-choice model, as data: one run, a curriculum from look-ups to life.
+//!
+//! At first most of a batch are quizzes, so that look-up is learned from dense examples; then drills and lessons.
+
+use super::practice::{Extent, Practice};
+use crate::tool_choice::N_WORDS;
+use crate::train::model::Sizes;
+use crate::train::optimizer::Rates;
+use crate::world::Rng;
+
+/// The tool-choice model: 696 960 weights.
+pub(crate) const SIZES: Sizes = Sizes {
+    n_words: N_WORDS,
+    d: 128,
+    n_layers: 4,
+    n_heads: 4,
+    n_kv_heads: 2,
+    head_dim: 32,
+    d_ff: 320,
+    theta: 10_000.0,
+};
+
+/// Sequences in a batch.
+const N_ROWS: usize = 36;
+/// The rates of the plateau.
+const RATES: Rates = Rates { muon: 0.010, adam: 3e-3 };
+const WARM_UP_STEPS: usize = 40;
+/// The fraction of the run after which the rates fall.
+const PLATEAU_END: f64 = 0.45;
+/// The fraction of the rate that is left at the end.
+const LAST_RATE: f64 = 0.02;
+
+/// The weights of the three losses.
+pub(crate) const CHOICE_WEIGHT: f64 = 2.0;
+pub(crate) const VERDICT_WEIGHT: f64 = 0.5;
+pub(crate) const WRITTEN_WEIGHT: f64 = 1.0;
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Quiz,
+    Drill,
+    Lesson,
+}
+
+/// A whole run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recipe {
+    pub(crate) n_steps: usize,
+}
+
+impl Recipe {
+    /// The sequences of a step's batch.
+    pub(crate) fn batch(self, step: usize, rng: &mut Rng) -> Vec<Practice> {
+        let progress = step as f64 / self.n_steps as f64;
+        let shares = match progress {
+            p if p < 0.15 => [(Kind::Quiz, 0.65), (Kind::Drill, 0.20), (Kind::Lesson, 0.15)],
+            p if p < 0.40 => [(Kind::Quiz, 0.30), (Kind::Drill, 0.30), (Kind::Lesson, 0.40)],
+            _ => [(Kind::Quiz, 0.10), (Kind::Drill, 0.25), (Kind::Lesson, 0.65)],
+        };
+        let grown = (progress / 0.3).min(1.0);
+        let extent =
+            Extent { max_items: 4 + (12.0 * grown).round() as usize, max_attempts: 1 + (4.0 * grown).round() as usize };
+        let quiz_items = 6 + (10.0 * (2.0 * grown).min(1.0)).round() as usize;
+        let fails = if progress < 0.06 { 0.2 } else { 0.6 };
+        let draw = |_| match rng.pick_weighted(&shares) {
+            Kind::Quiz => Practice::quiz(quiz_items, fails, rng),
+            Kind::Drill => Practice::drill(extent, rng),
+            Kind::Lesson => Practice::lesson(extent, rng),
+        };
+        (0..N_ROWS).map(draw).collect()
+    }
+
+    /// The rates of a step: a short rise, a plateau, a cosine fall.
+    pub(crate) fn rates(self, step: usize) -> Rates {
+        let progress = step as f64 / self.n_steps as f64;
+        let fall = ((progress - PLATEAU_END) / (1.0 - PLATEAU_END)).clamp(0.0, 1.0);
+        let left = LAST_RATE + (1.0 - LAST_RATE) * (1.0 + (std::f64::consts::PI * fall).cos()) / 2.0;
+        let factor = left * ((step + 1) as f64 / WARM_UP_STEPS as f64).min(1.0);
+        Rates { muon: RATES.muon * factor, adam: RATES.adam * factor }
+    }
+}
