@@ -21,7 +21,7 @@ pub(crate) const SIZES: Sizes = Sizes {
 };
 
 /// Sequences in a batch.
-const N_ROWS: usize = 36;
+const N_ROWS: usize = 20;
 /// The rates of the plateau.
 const RATES: Rates = Rates { muon: 0.010, adam: 3e-3 };
 const WARM_UP_STEPS: usize = 40;
