@@ -69,7 +69,8 @@ fn imported(text: &str) -> Vec<String> {
         let rest = &code[at + "crate::".len()..];
         match rest.strip_prefix('{') {
             Some(list) => {
-                modules.extend(list.split('}').next().unwrap().split(',').map(|item| first_word(item.trim())))
+                let items = list.split('}').next().unwrap().split(',').map(str::trim);
+                modules.extend(items.filter(|item| !item.is_empty()).map(first_word))
             }
             None => modules.push(first_word(rest)),
         }

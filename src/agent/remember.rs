@@ -1,7 +1,18 @@
-//! Remembering one task: trajectory, judgment, embedding and KV log in one transaction.
+//! Remembering a task: trajectories, judgments, exposures, embeddings and KV logs, all in one transaction.
 
 use super::{Agent, Attempt, Task};
-use crate::{Id, Judgment, Result, Trajectory};
+use crate::{Exposure, Id, Judgment, Result, Rollout, Trajectory, Transaction};
+
+/// An attempt and what is remembered beside it.
+pub(super) struct Memory<'a> {
+    pub(super) task: &'a Task,
+    pub(super) attempt: &'a Attempt,
+    pub(super) judgment: &'a Judgment,
+    /// What was offered before the first step.
+    pub(super) exposures: &'a [Exposure],
+    pub(super) rollout: Option<Rollout>,
+    pub(super) started_at_ms: u64,
+}
 
 impl Agent {
     /// Commits what was lived and computed, and how it was judged. Durable when it returns.
@@ -17,17 +28,26 @@ impl Agent {
         judgment: &Judgment,
         started_at_ms: u64,
     ) -> Result<Id<Trajectory>> {
+        let mut tx = self.scope.begin()?;
+        let memory = Memory { task, attempt, judgment, exposures: &[], rollout: None, started_at_ms };
+        let id = self.put_memory(&mut tx, &memory)?;
+        tx.commit()?;
+        Ok(id)
+    }
+
+    pub(super) fn put_memory(&self, tx: &mut Transaction, memory: &Memory<'_>) -> Result<Id<Trajectory>> {
+        let Memory { task, attempt, judgment, .. } = memory;
         let trajectory = Trajectory {
             task: task.name.clone(),
             steps: attempt.steps.clone(),
             labels: task.labels.clone(),
             domain: task.domain.clone(),
-            started_at_ms,
+            rollout: memory.rollout.clone(),
+            started_at_ms: memory.started_at_ms,
             ..Trajectory::default()
         };
         let last_action = attempt.steps.iter().rev().map(|step| step.action.as_str()).find(|action| !action.is_empty());
         let embedding = self.embedder.embed(&format!("{} {}", task.query, last_action.unwrap_or_default()));
-        let mut tx = self.scope.begin()?;
         // Lived twice is two attempts, also when word for word the same.
         let id = tx.put_new(&trajectory)?;
         tx.judge(id, judgment)?;
@@ -35,7 +55,8 @@ impl Agent {
         if let Some(log) = &attempt.kv_log {
             tx.put_kv_log(id, log)?;
         }
-        tx.commit()?;
+        tx.expose(id, memory.exposures)?;
+        tx.expose(id, &attempt.warnings)?;
         Ok(id)
     }
 }

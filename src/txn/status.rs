@@ -1,7 +1,7 @@
-//! What becomes of a strategy after it was put: its status changes, all else stays.
+//! What becomes of a strategy after it was put: its status changes, and it gains evidence; all else stays.
 
 use super::Transaction;
-use crate::record::{Record, Status, Strategy};
+use crate::record::{Evidence, Record, Status, Strategy};
 use crate::{Error, Id, Result};
 use std::collections::BTreeSet;
 
@@ -29,6 +29,33 @@ impl Transaction {
             next = self.get(later)?.and_then(|strategy| strategy.superseded_by);
         }
         self.change_status(id, Status::Superseded, Some(successor))
+    }
+
+    /// Adds evidence to a strategy, beside what it has; what it has already is not added again. Its trust sinks to that of
+    /// the least trusted trajectory, and it is found wherever these trajectories lead.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when there is no such strategy, or the evidence names a trajectory or a step that is not there, or
+    /// there is too much of it.
+    pub fn add_evidence(&mut self, id: Id<Strategy>, evidence: &[Evidence]) -> Result<()> {
+        let scope = self.scope_of(id)?;
+        let Some(before) = self.get(id)? else { return Ok(()) };
+        let mut after = before.clone();
+        for piece in evidence {
+            if !after.provenance.evidence.contains(piece) {
+                after.provenance.evidence.push(*piece);
+            }
+        }
+        if after == before {
+            return Ok(());
+        }
+        after.check()?;
+        self.check_evidence(&after)?;
+        let after = self.believable(&after)?.unwrap_or(after);
+        self.whole(|tx| {
+            tx.replace_strategy(scope, id, &before, &after)?;
+            tx.inherit_lineage(scope, &after, id.as_u64())
+        })
     }
 
     fn change_status(&mut self, id: Id<Strategy>, status: Status, successor: Option<Id<Strategy>>) -> Result<()> {

@@ -355,7 +355,7 @@ impl Transaction {
         Ok(scope)
     }
 
-    fn check_evidence<R: Record>(&self, record: &R) -> Result<()> {
+    pub(super) fn check_evidence<R: Record>(&self, record: &R) -> Result<()> {
         let Some(strategy) = record.as_strategy() else { return Ok(()) };
         if let Some(successor) = strategy.superseded_by {
             self.scope_of(successor)?;
@@ -372,7 +372,7 @@ impl Transaction {
     }
 
     /// The record with less trust, if its evidence deserves less than it claims.
-    fn believable<R: Record>(&self, record: &R) -> Result<Option<R>> {
+    pub(super) fn believable<R: Record>(&self, record: &R) -> Result<Option<R>> {
         let Some(strategy) = record.as_strategy() else { return Ok(None) };
         let mut least = strategy.trust;
         for evidence in &strategy.provenance.evidence {
@@ -381,7 +381,7 @@ impl Transaction {
         Ok((least < strategy.trust).then(|| record.clone().with_trust(least)))
     }
 
-    fn inherit_lineage<R: Record>(&self, scope: ScopeId, record: &R, id: u64) -> Result<()> {
+    pub(super) fn inherit_lineage<R: Record>(&self, scope: ScopeId, record: &R, id: u64) -> Result<()> {
         let Some(strategy) = record.as_strategy() else { return Ok(()) };
         for evidence in &strategy.provenance.evidence {
             let Some(trajectory) = self.get(evidence.trajectory)? else { continue };

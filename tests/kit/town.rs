@@ -1,7 +1,11 @@
 //! A world for agents in tests: a door that opens to one word, and what else a test wants to happen.
 
-use lagdb::agent::{Answer, Environment, EnvironmentError, Task};
-use lagdb::{Judgment, JudgmentSource, Outcome, Step};
+use lagdb::agent::{
+    Agent, Answer, Caution, Dialect, Distiller, English, Environment, EnvironmentError, Item, Learner, Material,
+    Policy, Rejected, Scripted, Task, Verdict, Verifier,
+};
+use lagdb::{Judgment, JudgmentSource, Outcome, Scope, Step, Strategy};
+use std::sync::Arc;
 
 /// A door. Saying `word` opens it and ends the task; anything else is answered with `locked`.
 pub(crate) struct Door {
@@ -47,5 +51,69 @@ impl Environment for Door {
 
     fn signature(&self, action: &str) -> Option<String> {
         action.split_whitespace().next_back().map(|word| format!("say({word})"))
+    }
+}
+
+/// Learns in `scope` what `model` writes; the door says how it ended.
+pub(crate) fn learner(model: &Scripted, scope: &Scope) -> Learner {
+    learner_with(model, scope, Policy { max_steps: 3, ..Policy::default() })
+}
+
+pub(crate) fn learner_of_one_step(model: &Scripted, scope: &Scope) -> Learner {
+    learner_with(model, scope, Policy { max_steps: 1, guard: None, ..Policy::default() })
+}
+
+pub(crate) fn learner_with(model: &Scripted, scope: &Scope, policy: Policy) -> Learner {
+    let agent = Agent::new(model.clone(), scope.clone(), policy);
+    Learner::new(agent, Arc::new(Verifier), Distiller::new(Arc::new(model.clone()), Arc::new(English)))
+}
+
+/// Always takes the same action, once, and learns nothing.
+pub(crate) fn saying(action: &'static str, scope: &Scope) -> Learner {
+    let model = Scripted::answering(move |_, _| Some(action.to_owned()));
+    Learner { distiller: None, ..learner_of_one_step(&model, scope) }
+}
+
+/// Solves every task, and writes this one item about it.
+pub(crate) fn writing(item: Item, scope: &Scope) -> Learner {
+    let model = Scripted::answering(|_, _| Some("sesame".to_owned()));
+    let distiller = Distiller::new(Arc::new(model.clone()), Arc::new(Fixed(item)));
+    Learner { distiller: Some(distiller), ..learner_of_one_step(&model, scope) }
+}
+
+/// Reads the same item out of every reply.
+struct Fixed(Item);
+
+impl Dialect for Fixed {
+    fn name(&self) -> &str {
+        "fixed/1"
+    }
+
+    fn remind(&self, lessons: &[Strategy], observation: &str) -> String {
+        English.remind(lessons, observation)
+    }
+
+    fn warn(&self, lessons: &[Strategy]) -> String {
+        English.warn(lessons)
+    }
+
+    fn retry(&self, observation: &str, attempt: usize) -> String {
+        English.retry(observation, attempt)
+    }
+
+    fn ask_verdict(&self, task: &Task, steps: &[Step], caution: Caution) -> String {
+        English.ask_verdict(task, steps, caution)
+    }
+
+    fn read_verdict(&self, reply: &str) -> Verdict {
+        English.read_verdict(reply)
+    }
+
+    fn ask_lessons(&self, material: &Material<'_>) -> String {
+        English.ask_lessons(material)
+    }
+
+    fn read_lessons(&self, _: &str, _: &Material<'_>) -> Vec<Result<Item, Rejected>> {
+        vec![Ok(self.0.clone())]
     }
 }

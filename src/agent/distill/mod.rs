@@ -5,6 +5,7 @@
 //!
 //! ReasoningBank, <https://arxiv.org/abs/2509.25140>; the prompts are lagdb's own.
 
+mod strategy;
 mod validate;
 
 pub use validate::ItemLimits;
@@ -32,7 +33,7 @@ pub struct Distiller {
 }
 
 /// What came of asking for lessons.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Distilled {
     /// The items that hold up.
     pub items: Vec<Item>,
@@ -41,7 +42,7 @@ pub struct Distilled {
     /// Who distilled, in which words: dialect, kind, model and digest of the prompt.
     pub distiller: String,
     /// What kind of lessons they are.
-    pub kind: Option<Learning>,
+    pub kind: Learning,
 }
 
 impl Distiller {
@@ -70,7 +71,7 @@ impl Distiller {
         let digest = digest.get(..DIGEST_LEN).unwrap_or(&digest);
         let (dialect, model) = (self.dialect.name(), self.model.identity());
         let distiller = format!("{dialect} {} {model} prompt {digest}", kind.as_str());
-        Ok(Distilled { items, rejected, distiller, kind: Some(kind) })
+        Ok(Distilled { items, rejected, distiller, kind })
     }
 }
 

@@ -1,8 +1,9 @@
-//! What of the past reaches the model: as attention (KV logs), as the same tokens in the prompt, or as whole texts.
+//! Trajectories for a task: as attention (KV logs), as the same tokens in the prompt, or as whole texts.
 
-use super::{Agent, Task};
+use super::super::{Agent, Task};
+use super::Recollection;
 use crate::{Error, Hit, Id, Outcome, Query, Result, Snapshot, Trajectory};
-use lagdb_format::{KvLogView, KvRead, ModelFingerprint};
+use lagdb_format::{KvRead, ModelFingerprint};
 
 /// How the past is given to the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,19 +25,6 @@ pub enum Said {
     Text(String),
     /// Tokens of the model's own.
     Tokens(Vec<u32>),
-}
-
-/// What was recalled for one task, best match first.
-#[derive(Default)]
-pub struct Recollection {
-    /// The trajectories, with their similarity to the task's query.
-    pub hits: Vec<(Id<Trajectory>, f32)>,
-    /// KV logs to attach.
-    pub kv_logs: Vec<KvLogView<'static>>,
-    /// What is said before the prompt.
-    pub said: Vec<Said>,
-    /// Trajectories left out because another model made their KV logs, and the field in which that model differs.
-    pub foreign: Vec<(Id<Trajectory>, &'static str)>,
 }
 
 impl Agent {

@@ -1,0 +1,148 @@
+//! A new lesson among those that are there: said already, contradicted, or one too many.
+//!
+//! | what | when | then |
+//! |---|---|---|
+//! | repeated | same kind, same domain, same actions, nearly the same words | the one that is there gets the new evidence |
+//! | contradicted | same domain and actions, one says do and the other do not | each is evidence against the other; see [`Disagreement`] |
+//! | one too many | more active ones about a domain than allowed | those of least use are suspended |
+//! | refuted by credit | only if asked for: see [`Suppression`] | suspended |
+//!
+//! Nothing is deleted: what was superseded or suspended stays readable, and a superseded lesson goes on to gather evidence and
+//! may win again. All of it happens in the transaction that remembers the task.
+
+mod cap;
+mod contradict;
+mod suppress;
+
+pub use suppress::Suppression;
+
+use super::Agent;
+use crate::{Evidence, Filter, Id, Polarity, Query, Result, Status, Strategy, Transaction};
+
+/// How new lessons are taken in.
+#[derive(Clone, Debug)]
+pub struct Consolidation {
+    /// Two lessons of the same kind about the same actions are one from this similarity on, -1 to 1.
+    pub same: f32,
+    /// Two of opposite kinds about the same actions contradict each other from this similarity on, -1 to 1.
+    pub opposed: f32,
+    /// What happens to lessons that contradict each other.
+    pub disagreement: Disagreement,
+    /// The most active lessons about a domain.
+    pub max_per_domain: u64,
+    /// The most pieces of evidence of a lesson; later ones are not noted any more.
+    pub max_evidence: usize,
+    /// Suspending lessons whose tasks fail; off unless asked for.
+    pub suppression: Option<Suppression>,
+}
+
+/// What happens to two lessons that contradict each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Disagreement {
+    /// Both stay active.
+    Keep,
+    /// The one that was seen last supersedes the other.
+    Latest,
+    /// The one with more supporting trajectories supersedes the other; of equals the one that was seen last.
+    #[default]
+    Vote,
+}
+
+impl Default for Consolidation {
+    fn default() -> Self {
+        Self {
+            same: 0.92,
+            opposed: 0.4,
+            disagreement: Disagreement::default(),
+            max_per_domain: 150,
+            max_evidence: 64,
+            suppression: None,
+        }
+    }
+}
+
+/// What became of the lessons of a task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Consolidated {
+    /// Lessons that were new.
+    pub n_added: usize,
+    /// Lessons that were known and got more evidence.
+    pub n_merged: usize,
+    /// Pairs of lessons found to contradict each other.
+    pub n_contradictions: usize,
+    /// Lessons whose place was taken by one that contradicts them.
+    pub n_superseded: usize,
+    /// Lessons suspended because there were too many about their domain.
+    pub n_evicted: usize,
+    /// Lessons suspended because their tasks fail.
+    pub n_suppressed: usize,
+}
+
+impl Consolidation {
+    /// Takes in one lesson, whose evidence is from trajectories of this transaction.
+    pub(super) fn take_in(
+        &self,
+        agent: &Agent,
+        tx: &mut Transaction,
+        lesson: &Strategy,
+        done: &mut Consolidated,
+    ) -> Result<Id<Strategy>> {
+        let embedding = agent.embedder.embed(&agent.dialect.search_text(lesson));
+        let near = || Query::near(embedding.clone()).filter(alive()).limit(8);
+        let id = match self.twin(tx, near(), lesson)? {
+            Some(twin) => {
+                done.n_merged += 1;
+                self.add_evidence(tx, twin, &lesson.provenance.evidence)?;
+                twin
+            }
+            None => {
+                done.n_added += 1;
+                let id = tx.put_new(lesson)?;
+                tx.embed(id, &embedding)?;
+                id
+            }
+        };
+        self.settle(tx, near(), id, lesson, done)?;
+        Ok(id)
+    }
+
+    /// A lesson that says the same.
+    fn twin(&self, tx: &Transaction, near: Query, lesson: &Strategy) -> Result<Option<Id<Strategy>>> {
+        let same_kind = about(lesson) & Filter::kind(lesson.kind);
+        let hits = tx.search::<Strategy>(&near.filter(same_kind).floor(self.same))?;
+        Ok(hits.into_iter().find(|hit| same_actions(&hit.record, lesson)).map(|hit| hit.id))
+    }
+
+    /// Notes evidence while there is room for it.
+    fn add_evidence(&self, tx: &mut Transaction, id: Id<Strategy>, evidence: &[Evidence]) -> Result<()> {
+        let n_present = tx.get(id)?.map_or(0, |lesson| lesson.provenance.evidence.len());
+        let n_free = self.max_evidence.saturating_sub(n_present);
+        tx.add_evidence(id, evidence.get(..n_free).unwrap_or(evidence))
+    }
+}
+
+/// Lessons that are active, or were superseded and may win again.
+fn alive() -> Filter {
+    Filter::any_of([Status::Active, Status::Superseded].map(Filter::status))
+}
+
+/// Lessons about the same domain and, where it names any, the same action.
+fn about(lesson: &Strategy) -> Filter {
+    let domain = lesson.domain.iter().map(Filter::domain);
+    let action = lesson.action_signatures.first().map(Filter::action_signature);
+    Filter::all_of(domain.chain(action))
+}
+
+fn same_actions(a: &Strategy, b: &Strategy) -> bool {
+    let sorted = |lesson: &Strategy| {
+        let mut signatures = lesson.action_signatures.clone();
+        signatures.sort_unstable();
+        signatures
+    };
+    a.domain == b.domain && sorted(a) == sorted(b)
+}
+
+/// Trajectories whose steps speak for a lesson.
+fn n_supporting(lesson: &Strategy) -> usize {
+    lesson.provenance.evidence.iter().filter(|evidence| evidence.polarity == Polarity::Support).count()
+}

@@ -1,0 +1,181 @@
+//! Lessons for a task: near to it, trusted as far as they have earned, and now and then one that nobody knows yet.
+//!
+//! A lesson is ranked by `similarity * (1 - w + w * bound)`, where the bound is the rate of success that it has at least with
+//! a probability of 95 %, and `w` says how much that counts. A lesson that is new has a low bound and would never get
+//! another, so some slots are kept for the most similar of those that are little known (optimism in the face of
+//! uncertainty; Auer et al., 2002, <https://doi.org/10.1023/A:1013689704352>).
+//!
+//! With a small probability a lesson that would be given is withheld: the tasks that went without it are what the others are
+//! compared with ([`StrategyStats::uplift`](crate::StrategyStats)). The dice are thrown by seed, task and lesson, so a
+//! run that is repeated withholds the same.
+
+use super::super::dice::Dice;
+use super::super::{Agent, Task};
+use crate::{
+    Delivery, DeliveryPoint, Exposure, Filter, Hit, Id, Offered, Query, Result, Snapshot, Strategy, StrategyKind,
+};
+
+/// Candidates per slot.
+const POOL_PER_SLOT: usize = 3;
+/// Lessons that were given in fewer tasks than this are little known.
+const WELL_KNOWN: u64 = 3;
+/// The bound of a lesson that was never given: the 5 % quantile of the uniform distribution.
+const BOUND_OF_NOTHING: f64 = 0.05;
+
+/// Which lessons a task gets.
+#[derive(Clone, Debug)]
+pub struct LessonRecall {
+    /// The most lessons; 0 recalls none.
+    pub limit: usize,
+    /// The least similarity to the task, -1 to 1: below it, rather nothing is said.
+    pub floor: f32,
+    /// About how many tokens the lessons may take together.
+    pub token_budget: usize,
+    /// How much a lesson's success counts beside its similarity, 0 to 1.
+    pub weight: f32,
+    /// Slots kept for lessons that are little known.
+    pub explore: usize,
+    /// How likely a lesson that would be given is withheld, 0 to below 1.
+    pub withhold: f64,
+    /// Seed of the withholding.
+    pub seed: u64,
+    /// Only lessons that it lets through.
+    pub filter: Option<Filter>,
+}
+
+impl Default for LessonRecall {
+    fn default() -> Self {
+        Self {
+            limit: 8,
+            floor: 0.1,
+            token_budget: 1_024,
+            weight: 0.5,
+            explore: 1,
+            withhold: 0.05,
+            seed: 0,
+            filter: None,
+        }
+    }
+}
+
+/// A lesson that was offered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    /// Its id.
+    pub id: Id<Strategy>,
+    /// The lesson.
+    pub lesson: Strategy,
+    /// How it was offered.
+    pub exposure: Exposure,
+}
+
+/// A lesson that might be given.
+struct Candidate {
+    hit: Hit<Strategy>,
+    score: f32,
+    n_given: u64,
+}
+
+impl Agent {
+    /// The lessons for a task: those to be given and those withheld, in the order of their rank.
+    ///
+    /// Lessons with evidence from a trajectory of this very task are left out. Where the policy has a
+    /// [guard](super::super::Guarding), guardrails that name an action wait for it.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or holds embeddings of another space.
+    pub fn recall_lessons(&self, task: &Task, how: &LessonRecall) -> Result<Vec<Offer>> {
+        if how.limit == 0 {
+            return Ok(Vec::new());
+        }
+        let snapshot = self.scope.snapshot()?;
+        let mut query = Query::near(self.embedder.embed(&task.query)).floor(how.floor).exclude_task(&task.name);
+        query = how.filter.iter().cloned().fold(query, Query::filter);
+        let hits = snapshot.search::<Strategy>(&query.limit(how.limit.saturating_mul(POOL_PER_SLOT)))?;
+        let waits = |lesson: &Strategy| {
+            let is_guardrail = lesson.kind == StrategyKind::Guardrail && !lesson.action_signatures.is_empty();
+            self.policy.guard.is_some() && is_guardrail
+        };
+        let hits = hits.into_iter().filter(|hit| !waits(&hit.record));
+        let candidates = hits.map(|hit| candidate(&snapshot, hit, how)).collect::<Result<Vec<_>>>()?;
+        Ok(self.offers(chosen(candidates, how), task, how, snapshot.now_ms()))
+    }
+
+    /// Gives what has room, and withholds some of it.
+    fn offers(&self, chosen: Vec<Candidate>, task: &Task, how: &LessonRecall, now_ms: u64) -> Vec<Offer> {
+        let mut left = how.token_budget;
+        let offer = |(rank, candidate): (usize, Candidate)| {
+            let Candidate { hit, score, .. } = candidate;
+            let n_tokens = self.dialect.n_tokens(&hit.record);
+            let mut exposure = Exposure { rank: rank as u32, score, exposed_at_ms: now_ms, ..offered(hit.id) };
+            if n_tokens > left {
+                exposure.delivery = Delivery::Unused;
+            } else {
+                left -= n_tokens;
+                withhold(&mut exposure, how.withhold, (how.seed, &task.name));
+            }
+            Offer { id: hit.id, lesson: hit.record, exposure }
+        };
+        chosen.into_iter().enumerate().map(offer).collect()
+    }
+
+    /// The lessons of failures that speak about an action that is about to be taken in step `step`: those to be given and
+    /// those withheld, the latest first.
+    pub(in crate::agent) fn warnings(&self, task: &Task, signature: &str, step: u32) -> Result<Vec<Offer>> {
+        let Some(guard) = &self.policy.guard else { return Ok(Vec::new()) };
+        let snapshot = self.scope.snapshot()?;
+        let mut offers = Vec::new();
+        for lesson in snapshot.guard(signature)? {
+            let own = Filter::id(lesson.id) & Filter::task(&task.name);
+            if offers.len() == guard.limit || !snapshot.search::<Strategy>(&Query::newest().filter(own))?.is_empty() {
+                continue;
+            }
+            let exposed_at_ms = snapshot.now_ms();
+            let mut exposure = Exposure { exposed_at_ms, step, rank: offers.len() as u32, ..offered(lesson.id) };
+            exposure.point = DeliveryPoint::BeforeAction;
+            withhold(&mut exposure, guard.withhold, (guard.seed, &task.name));
+            offers.push(Offer { id: lesson.id, lesson: lesson.strategy, exposure });
+        }
+        Ok(offers)
+    }
+}
+
+fn offered(id: Id<Strategy>) -> Exposure {
+    Exposure::injected(Offered::Strategy(id))
+}
+
+/// Throws the dice of this task and this lesson.
+fn withhold(exposure: &mut Exposure, probability: f64, (seed, task): (u64, &str)) {
+    exposure.propensity = (1.0 - probability) as f32;
+    let Offered::Strategy(id) = exposure.offered else { return };
+    if Dice::new(seed, &format!("{task}\n{id}")).happens(probability) {
+        exposure.delivery = Delivery::Withheld;
+    }
+}
+
+fn candidate(snapshot: &Snapshot, hit: Hit<Strategy>, how: &LessonRecall) -> Result<Candidate> {
+    let counters = snapshot.counters(hit.id.as_u64())?;
+    let n_given = counters.injected.n();
+    let bound = if n_given == counters.injected.unknown { BOUND_OF_NOTHING } else { counters.success_lower() };
+    let similarity = hit.signals.similarity.unwrap_or(0.0).max(0.0);
+    Ok(Candidate { score: similarity * (1.0 - how.weight + how.weight * bound as f32), n_given, hit })
+}
+
+/// The best by score, and of the others the most similar that are little known; best score first.
+fn chosen(mut candidates: Vec<Candidate>, how: &LessonRecall) -> Vec<Candidate> {
+    let by_score = |a: &Candidate, b: &Candidate| b.score.total_cmp(&a.score).then(b.hit.id.cmp(&a.hit.id));
+    candidates.sort_by(by_score);
+    let n_best = how.limit - how.explore.min(how.limit);
+    let mut others = candidates.split_off(n_best.min(candidates.len()));
+    for _ in n_best..how.limit {
+        let little_known = others.iter().enumerate().filter(|(_, other)| other.n_given < WELL_KNOWN);
+        let similar = |other: &Candidate| other.hit.signals.similarity.unwrap_or(0.0);
+        let most_similar = little_known.max_by(|(_, a), (_, b)| similar(a).total_cmp(&similar(b))).map(|(at, _)| at);
+        if others.is_empty() {
+            break;
+        }
+        candidates.push(others.remove(most_similar.unwrap_or(0)));
+    }
+    candidates.sort_by(by_score);
+    candidates
+}

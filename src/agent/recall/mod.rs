@@ -1,0 +1,46 @@
+//! What of the past reaches the model: lessons as words before the task, trajectories as attention or as text.
+//!
+//! Nothing is recalled of the task itself, and nothing need be recalled at all: what is not similar enough, or has no room,
+//! is left out. What is offered, and what is withheld on purpose, is noted as an exposure when the task is remembered.
+
+mod kv_logs;
+mod lessons;
+
+pub use kv_logs::{Recall, Said};
+pub use lessons::{LessonRecall, Offer};
+
+use crate::{Delivery, Exposure, Id, Offered, Strategy, Trajectory};
+use lagdb_format::KvLogView;
+
+/// What was recalled for one task, best match first.
+#[derive(Default)]
+pub struct Recollection {
+    /// The trajectories, with their similarity to the task's query.
+    pub hits: Vec<(Id<Trajectory>, f32)>,
+    /// KV logs to attach.
+    pub kv_logs: Vec<KvLogView<'static>>,
+    /// What is said before the prompt.
+    pub said: Vec<Said>,
+    /// Lessons, those that are withheld included.
+    pub offers: Vec<Offer>,
+    /// Trajectories left out because another model made their KV logs, and the field in which that model differs.
+    pub foreign: Vec<(Id<Trajectory>, &'static str)>,
+}
+
+impl Recollection {
+    /// The lessons that the model gets to read.
+    pub fn lessons(&self) -> Vec<Strategy> {
+        let injected = self.offers.iter().filter(|offer| offer.exposure.delivery == Delivery::Injected);
+        injected.map(|offer| offer.lesson.clone()).collect()
+    }
+
+    /// All that was offered before the first step.
+    pub fn exposures(&self) -> Vec<Exposure> {
+        let attached = self.hits.iter().take(self.kv_logs.len()).enumerate().map(|(rank, (id, score))| Exposure {
+            rank: rank as u32,
+            score: *score,
+            ..Exposure::injected(Offered::KvLog(*id))
+        });
+        self.offers.iter().map(|offer| offer.exposure).chain(attached).collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! What one task taught is in the prompt of the next, and only there; a task is remembered whole, once, or not at all.
+
+use crate::kit;
+use crate::kit::town::{self, Door};
+use lagdb::agent::{Environment, Learned, Learner, LessonRecall, Living, Scripted, TaskKey, Verifier};
+use lagdb::{Delivery, Offered, Outcome, Scope, Strategy, Trajectory};
+use std::sync::Arc;
+
+const LESSON: &str = "title: Magic words\ndescription: When a door is to be opened.\ncontent: Say sesame.\n";
+
+fn learner(model: &Scripted, scope: &Scope) -> Learner {
+    let mut learner = town::learner(model, scope);
+    learner.recall.withhold = 0.0;
+    learner
+}
+
+fn live(learner: &Learner, task: &str) -> Learned {
+    match learner.live(&mut Door::new(task, "sesame"), None).unwrap() {
+        Living::Now(learned) => *learned,
+        Living::Earlier(ids) => panic!("{ids:?} were there"),
+    }
+}
+
+fn n<R: lagdb::Record>(scope: &Scope) -> u64 {
+    scope.snapshot().unwrap().len::<R>().unwrap()
+}
+
+#[test]
+fn memory_on_and_off_differ_where_they_should_and_nowhere_else() {
+    let prompts = |limit: usize, task: &str| {
+        let (_database, scope) = kit::in_memory();
+        let model = Scripted::new(["sesame", LESSON, "sesame", "NONE"]);
+        let mut learner = learner(&model, &scope);
+        learner.recall.limit = limit;
+        live(&learner, "open the old door");
+        let second = live(&learner, task);
+        (model.prompts(), second.offers.len())
+    };
+    let (on, off) = (prompts(8, "open the new door"), prompts(0, "open the new door"));
+    assert!(on.0[2].contains("Say sesame.") && on.0[2].ends_with("task: open the new door\n"), "{}", on.0[2]);
+    assert_eq!((off.0[2].as_str(), off.1), ("task: open the new door\n", 0));
+    assert_eq!((&on.0[0], &on.0[1]), (&off.0[0], &off.0[1]), "before there was a memory");
+    let unrelated = prompts(8, "xyzzy 1234");
+    assert_eq!(unrelated, prompts(0, "xyzzy 1234"), "the right to inject nothing");
+}
+
+#[test]
+fn a_lesson_is_credited_with_the_tasks_it_was_given_to() {
+    let (database, scope) = kit::in_memory();
+    let model = Scripted::new(["sesame", LESSON, "sesame", "NONE", "please", "please", "please", "NONE"]);
+    let learner = learner(&model, &scope);
+    let first = live(&learner, "open the old door");
+    assert_eq!((first.consolidated.n_added, first.offers.len()), (1, 0));
+    let second = live(&learner, "open the new door");
+    let third = live(&learner, "open the third door");
+    let lesson = second.offers[0].id;
+    let snapshot = scope.snapshot().unwrap();
+    let stats = snapshot.strategy_stats(lesson).unwrap().unwrap();
+    assert_eq!((stats.injected.success, stats.injected.failure), (1, 1));
+    let strategy = snapshot.get(lesson).unwrap().unwrap();
+    assert_eq!(strategy.domain.as_deref(), Some("doors"));
+    assert_eq!(strategy.provenance.evidence[0].trajectory, first.trajectories[0]);
+    assert!(strategy.provenance.distiller.contains("prompt "), "{}", strategy.provenance.distiller);
+    assert_eq!(snapshot.outcome(third.trajectories[0]).unwrap(), Outcome::Failure);
+    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
+}
+
+#[test]
+fn a_task_is_never_answered_with_itself() {
+    let (_database, scope) = kit::in_memory();
+    let model = Scripted::new(["sesame", LESSON, "sesame", "NONE"]);
+    let learner = learner(&model, &scope);
+    live(&learner, "open the old door");
+    assert_eq!(live(&learner, "open the old door").offers, []);
+}
+
+#[test]
+fn what_is_withheld_is_noted_and_the_dice_are_the_seeds() {
+    let (_database, scope) = kit::in_memory();
+    let model = Scripted::new(["sesame", LESSON]);
+    live(&learner(&model, &scope), "open the old door");
+    let n_withheld = |seed: u64| {
+        let model = Scripted::answering(|_, _| Some("sesame".to_owned()));
+        let mut learner = learner(&model, &scope);
+        learner.recall = LessonRecall { withhold: 0.5, seed, ..LessonRecall::default() };
+        let withheld = |i: usize| {
+            let mut door = Door::new(&format!("open door number {i}"), "sesame");
+            door.task.query = "open the new door".to_owned();
+            learner.recollect(door.task()).unwrap().offers[0].exposure.delivery == Delivery::Withheld
+        };
+        (0..200).map(withheld).collect::<Vec<_>>()
+    };
+    let once = n_withheld(1);
+    let n = once.iter().filter(|withheld| **withheld).count();
+    assert!((70..130).contains(&n), "{n} of 200");
+    assert_eq!(once, n_withheld(1));
+    assert_ne!(once, n_withheld(2));
+    // Withheld is not said, and is noted with the probability that it would have been.
+    let model = Scripted::new(["sesame", "NONE"]);
+    let mut learner = learner(&model, &scope);
+    learner.recall.withhold = 0.999_999;
+    let learned = live(&learner, "open the new door");
+    assert_eq!(model.prompts()[0], "task: open the new door\n");
+    let exposure = scope.snapshot().unwrap().exposures(learned.trajectories[0]).unwrap()[0];
+    assert_eq!(exposure.delivery, Delivery::Withheld);
+    assert!(exposure.propensity < 0.001, "{}", exposure.propensity);
+}
+
+#[test]
+fn lessons_stay_within_their_budget_and_the_unknown_get_a_slot() {
+    let (_database, scope) = kit::in_memory();
+    let mut tx = scope.begin().unwrap();
+    let mut ids = Vec::new();
+    for (title, content) in
+        [("open doors", "say sesame"), ("open doors by knocking", "knock"), ("open doors wide", "push")]
+    {
+        let id = tx.put(&Strategy::new(title, "when a door is shut", content)).unwrap();
+        tx.embed(id, &kit::embed(title)).unwrap();
+        ids.push(id);
+    }
+    // The first two are proven, the third is new.
+    for i in 0..8 {
+        let lived = tx.put_new(&kit::trajectory(&format!("task {i}"))).unwrap();
+        tx.judge(lived, &kit::success()).unwrap();
+        let given = ids[..2].iter().map(|id| lagdb::Exposure::injected(Offered::Strategy(*id)));
+        tx.expose(lived, &given.collect::<Vec<_>>()).unwrap();
+    }
+    tx.commit().unwrap();
+    let offers = |recall: LessonRecall| {
+        let mut learner = learner(&Scripted::new([""; 0]), &scope);
+        learner.recall = LessonRecall { withhold: 0.0, ..recall };
+        let offers = learner.recollect(Door::new("open doors", "sesame").task()).unwrap().offers;
+        offers.into_iter().map(|offer| (offer.id, offer.exposure.delivery)).collect::<Vec<_>>()
+    };
+    let all = LessonRecall { limit: 2, weight: 1.0, ..LessonRecall::default() };
+    let given = |explore: usize| {
+        offers(LessonRecall { explore, ..all.clone() }).into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(given(0), [ids[0], ids[1]]);
+    assert_eq!(given(1), [ids[0], ids[2]]);
+    let tight = offers(LessonRecall { token_budget: 12, ..all });
+    assert_eq!(tight.iter().map(|(_, delivery)| *delivery).collect::<Vec<_>>(), [Delivery::Injected, Delivery::Unused]);
+}
+
+#[test]
+fn a_task_that_was_lived_is_not_lived_again() {
+    let (_database, scope) = kit::in_memory();
+    let model = Scripted::new(["sesame", LESSON]);
+    let key = TaskKey { stream: "doors, seed 1".to_owned(), number: 3 };
+    let learner = learner(&model, &scope);
+    let mut door = Door::new("open the old door", "sesame");
+    let Living::Now(learned) = learner.live(&mut door, Some(&key)).unwrap() else { panic!("it is new") };
+    // The process is killed here, and starts over.
+    let Living::Earlier(ids) = learner.live(&mut door, Some(&key)).unwrap() else { panic!("it was lived") };
+    assert_eq!(ids, learned.trajectories);
+    assert_eq!((n::<Trajectory>(&scope), n::<Strategy>(&scope)), (1, 1));
+}
+
+#[test]
+fn a_kill_before_the_commit_leaves_nothing_and_after_it_everything() {
+    let (_database, scope) = kit::in_memory();
+    let key = TaskKey { stream: "doors".to_owned(), number: 0 };
+    let mut door = Door::new("open the old door", "sesame");
+    // The model goes away between acting and writing the lesson.
+    assert!(learner(&Scripted::new(["sesame"]), &scope).live(&mut door, Some(&key)).is_err());
+    assert_eq!((n::<Trajectory>(&scope), n::<Strategy>(&scope)), (0, 0));
+    let again = learner(&Scripted::new(["sesame", LESSON]), &scope).live(&mut door, Some(&key)).unwrap();
+    assert!(matches!(again, Living::Now(_)));
+    assert_eq!((n::<Trajectory>(&scope), n::<Strategy>(&scope)), (1, 1));
+}
+
+#[test]
+fn what_goes_wrong_is_remembered_as_what_it_is() {
+    let (_database, scope) = kit::in_memory();
+    // The world cannot tell: no outcome, no lesson, and the model is not asked for one.
+    let model = Scripted::new(["sesame"]);
+    let mut door = Door { verifies: false, ..Door::new("open a door", "sesame") };
+    let Living::Now(learned) = learner(&model, &scope).live(&mut door, None).unwrap() else { panic!() };
+    let outcome = |learned: &Learned| scope.snapshot().unwrap().outcome(learned.trajectories[0]).unwrap();
+    assert_eq!((outcome(&learned), learned.distilled.len()), (Outcome::Unknown, 0));
+    // The world breaks down.
+    let mut door = Door { breaks_at: Some(0), ..Door::new("open b door", "sesame") };
+    let Living::Now(learned) = learner(&Scripted::new(["x"]), &scope).live(&mut door, None).unwrap() else { panic!() };
+    let judgments = scope.snapshot().unwrap().judgments(learned.trajectories[0]).unwrap();
+    assert_eq!(judgments[0].outcome, Outcome::Unknown);
+    assert!(judgments[0].rationale.contains("jammed"));
+    // The model writes nonsense: the trajectory is kept, the nonsense is counted and not.
+    let learned = live(&learner(&Scripted::new(["sesame", "title: x\ncontent:"]), &scope), "open c door");
+    assert_eq!((learned.distilled[0].items.len(), learned.distilled[0].rejected.len()), (0, 1));
+    assert_eq!((outcome(&learned), n::<Strategy>(&scope), n::<Trajectory>(&scope)), (Outcome::Success, 0, 3));
+}
+
+#[test]
+fn a_learner_without_a_distiller_remembers_and_learns_nothing() {
+    let (_database, scope) = kit::in_memory();
+    let model = Scripted::new(["sesame"]);
+    let learner = Learner { distiller: None, judge: Arc::new(Verifier), ..learner(&model, &scope) };
+    live(&learner, "open the door");
+    assert_eq!((n::<Trajectory>(&scope), n::<Strategy>(&scope)), (1, 0));
+}
