@@ -22,6 +22,7 @@
 
 use super::code::{Codes, Precision, QueryCode, Scores};
 use super::graph::{Aim, BASE_WIDTH, Graph, Layer, NONE, Scratch, UPPER_WIDTH, descend};
+use super::huge;
 
 /// A layer has about one in so many of the nodes of the one below.
 const THINNING: u64 = 16;
@@ -80,7 +81,7 @@ pub(super) fn unreachable(codes: &Codes, graph: &Graph, stop: &dyn Fn() -> bool)
         let aim = Aim { codes, query: &query, precision: codes.of_walks(), breadth: CHECK_BREADTH };
         let seed = graph.entry(aim, &mut scratch);
         base.walk(aim, &[seed], &mut scratch);
-        if scratch.pool.iter().all(|reached| reached.place != node) {
+        if scratch.pool().all(|reached| reached.place != node) {
             lost.push(node);
         }
     }
@@ -126,7 +127,7 @@ impl<'a> Builder<'a> {
         stop: &dyn Fn() -> bool,
     ) -> Result<Layer, Stopped> {
         let width = if is_base { BASE_WIDTH } else { UPPER_WIDTH };
-        let links = vec![NONE; nodes.len() * width];
+        let links = huge::filled(NONE, nodes.len() * width);
         let mut layer = Layer { nodes: if is_base { Vec::new() } else { nodes.clone() }, width, links };
         // Those above first: a walk begins at one of them, which must be linked by then.
         let is_above = |node: u32| above.first().is_some_and(|layer| layer.place(node).is_some());
@@ -150,7 +151,7 @@ impl<'a> Builder<'a> {
         let seeds = self.seeds(layer, node, entry, aim, above);
         layer.walk(aim, &seeds, &mut self.scratch);
         self.scratch.refine(layer, self.codes, &query);
-        let found = self.scratch.pool.iter().filter(|reached| reached.place != place);
+        let found = self.scratch.pool().filter(|reached| reached.place != place);
         let candidates: Vec<Candidate> = found.map(|r| Candidate { place: r.place, score: r.score }).collect();
         let chosen = self.choose(layer, &candidates, ASKED);
         set_links(layer, place, chosen.iter().map(|candidate| candidate.place));
@@ -167,7 +168,7 @@ impl<'a> Builder<'a> {
         match above.first().and_then(|next| Some((next, next.place(node)?))) {
             Some((next, place)) => {
                 next.walk(Aim { breadth: SEEDS, ..aim }, &[place], &mut self.scratch);
-                let near = self.scratch.pool.iter().map(|reached| next.node(reached.place));
+                let near = self.scratch.pool().map(|reached| next.node(reached.place));
                 seeds.extend(near.filter(|near| *near < node).filter_map(|near| layer.place(near)));
             }
             None if above.is_empty() => {}

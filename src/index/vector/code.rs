@@ -7,7 +7,8 @@
 //! within the bound. The upper halves of the bytes alone tell a score to about 0.006 at 384 numbers, enough for a walk to
 //! know which way to go.
 
-use super::simd::{BLOCK, Plane, dot_rows};
+use super::huge;
+use super::simd::{BLOCK, Plane, dot_rows, prefetch};
 
 /// The byte that stands for zero.
 const ZERO: u8 = 128;
@@ -65,7 +66,7 @@ impl Codes {
 
     /// No codes, and room for `n`.
     pub(super) fn with_capacity(dim: usize, n: usize) -> Self {
-        let plane = || Vec::with_capacity(n * stride(dim));
+        let plane = || huge::vec(n * stride(dim));
         Self { upper: plane(), lower: plane(), scales: Vec::with_capacity(n), ..Self::new(dim) }
     }
 
@@ -160,6 +161,17 @@ impl Codes {
         let zero = i32::from(ZERO) * query.sum;
         let cosine = |((dot, low), node): ((&i32, &i32), &u32)| (16 * dot + low - zero) as f32 * scale(node);
         scores.cosines.extend(scores.dots.iter().zip(&scores.low_dots).zip(nodes).map(cosine));
+    }
+
+    /// Tells the processor that these rows are compared soon.
+    pub(super) fn prefetch(&self, nodes: &[u32], precision: Precision) {
+        for node in nodes {
+            prefetch(self.upper().row(*node));
+            if precision == Precision::Full {
+                prefetch(self.lower().row(*node));
+            }
+            prefetch(self.scales.get(*node as usize..).and_then(|rest| rest.get(..1)).unwrap_or_default());
+        }
     }
 
     /// How far a full score may be from that of the vectors, to be on the safe side.

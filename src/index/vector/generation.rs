@@ -20,7 +20,8 @@
 //! mapped: what was checked stays checked, and a file that somebody cuts off later kills nobody.
 
 use super::code::{Codes, stride};
-use super::graph::{BASE_WIDTH, Graph, Layer, NONE, UPPER_WIDTH};
+use super::graph::{BASE_WIDTH, Graph, Layer, MOST_PLACES, NONE, UPPER_WIDTH};
+use super::huge;
 use super::scan::ExactScan;
 use std::fmt;
 
@@ -134,7 +135,7 @@ impl Generation {
         let layers = (0..n_layers).map(|level| parse_layer(rest, level, n)).collect::<Result<Vec<_>, _>>()?;
         let dim = key.dim as usize;
         let n_bytes = n.checked_mul(stride(dim)).ok_or_else(|| damaged("n: too many"))?;
-        let planes = [take(rest, n_bytes, "upper")?.to_vec(), take(rest, n_bytes, "lower")?.to_vec()];
+        let planes = [plane(rest, n_bytes, "upper")?, plane(rest, n_bytes, "lower")?];
         let codes = Codes::from_parts(dim, planes, scales, errors);
         if !rest.is_empty() {
             return Err(damaged(format!("{} bytes too many", rest.len())));
@@ -155,7 +156,7 @@ fn parse_layer(rest: &mut &[u8], level: u32, n: usize) -> Result<Layer, Damaged>
     if width != expected {
         return Err(damaged(format!("width: {width} of layer {level}")));
     }
-    if (level == 0 && n_places != n) || n_places == 0 || n_places > n {
+    if (level == 0 && n_places != n) || n_places == 0 || n_places > n || n_places > MOST_PLACES {
         return Err(damaged(format!("n_places: {n_places} of layer {level} over {n} vectors")));
     }
     let nodes = numbers(rest, if level == 0 { 0 } else { n_places }, "nodes")?;
@@ -183,6 +184,13 @@ fn take<'a>(rest: &mut &'a [u8], n_bytes: usize, field: &str) -> Result<&'a [u8]
     Ok(taken)
 }
 
+fn plane(rest: &mut &[u8], n_bytes: usize, field: &str) -> Result<Vec<u8>, Damaged> {
+    let bytes = take(rest, n_bytes, field)?;
+    let mut plane = huge::vec(bytes.len());
+    plane.extend_from_slice(bytes);
+    Ok(plane)
+}
+
 fn number(rest: &mut &[u8], field: &str) -> Result<u32, Damaged> {
     let bytes = take(rest, 4, field)?;
     Ok(bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)))
@@ -191,7 +199,9 @@ fn number(rest: &mut &[u8], field: &str) -> Result<u32, Damaged> {
 /// `n` numbers; no more memory than there are bytes.
 fn numbers(rest: &mut &[u8], n: usize, field: &str) -> Result<Vec<u32>, Damaged> {
     let bytes = take(rest, n.saturating_mul(4), field)?;
-    Ok(bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
+    let mut numbers = huge::vec(n);
+    numbers.extend(bytes.as_chunks::<4>().0.iter().map(|bytes| u32::from_le_bytes(*bytes)));
+    Ok(numbers)
 }
 
 fn damaged(what: impl Into<String>) -> Damaged {

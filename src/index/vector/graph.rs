@@ -33,13 +33,18 @@ pub(super) struct Layer {
     pub(super) links: Vec<u32>,
 }
 
+/// Marks a place in the pool whose links were followed. Places are below.
+const DONE: u32 = 1 << 31;
+/// More places than any layer has.
+pub(super) const MOST_PLACES: usize = DONE as usize;
+/// Links of so many of the next in sight are fetched before it is certain that they are followed.
+const LIKELY: usize = 3;
+
 /// What a walk reached.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Reached {
     pub(super) place: u32,
     pub(super) score: f32,
-    /// Whether its links were followed.
-    is_done: bool,
 }
 
 /// What a walk needs beside the graph; kept from one to the next.
@@ -48,11 +53,15 @@ pub(super) struct Scratch {
     /// By place, the number of the walk that came by last. One byte: it is looked up at random.
     seen: Vec<u8>,
     walk: u8,
+    /// Places that are to be compared.
     fresh: Vec<u32>,
+    /// Places that were met after those, while their rows are on the way.
+    coming: Vec<u32>,
     nodes: Vec<u32>,
     scores: Scores,
-    /// Best first.
-    pub(super) pool: Vec<Reached>,
+    /// What is in sight, best first: places, some of them [`DONE`], and their scores.
+    places: Vec<u32>,
+    cosines: Vec<f32>,
     /// Codes that were compared with, since it was set to 0.
     pub(super) n_scored: usize,
 }
@@ -68,8 +77,15 @@ pub(super) struct Aim<'a> {
 }
 
 impl Scratch {
+    /// What the walk left in sight, best first.
+    pub(super) fn pool(&self) -> impl ExactSizeIterator<Item = Reached> {
+        let reached = |(place, score): (&u32, &f32)| Reached { place: place & !DONE, score: *score };
+        self.places.iter().zip(&self.cosines).map(reached)
+    }
+
     fn begin(&mut self, n_places: usize) {
-        self.pool.clear();
+        self.places.clear();
+        self.cosines.clear();
         self.walk = self.walk.wrapping_add(1);
         if self.walk == 0 || self.seen.len() < n_places {
             self.seen.clear();
@@ -78,40 +94,55 @@ impl Scratch {
         }
     }
 
-    /// Whether this walk comes by for the first time.
-    fn is_new(&mut self, place: u32) -> bool {
-        match self.seen.get_mut(place as usize) {
-            Some(seen) if *seen != self.walk => {
-                *seen = self.walk;
-                true
+    /// Sets what is coming to those of `places` that this walk comes by for the first time.
+    fn meet(&mut self, places: &[u32]) {
+        self.coming.resize(places.len(), 0);
+        let mut n = 0;
+        // No branch on whether a place is new: it is a matter of chance.
+        for place in places.iter().take_while(|place| **place != NONE) {
+            let Some(seen) = self.seen.get_mut(*place as usize) else { continue };
+            if let Some(coming) = self.coming.get_mut(n) {
+                *coming = *place;
             }
-            _ => false,
+            n += usize::from(*seen != self.walk);
+            *seen = self.walk;
+        }
+        self.coming.truncate(n);
+    }
+
+    /// The rank of the best whose links were not followed yet, from `at` on; from now on they were.
+    fn follow(&mut self, mut at: usize) -> Option<(usize, u32)> {
+        loop {
+            let place = self.places.get_mut(at)?;
+            if *place & DONE == 0 {
+                let followed = *place;
+                *place |= DONE;
+                return Some((at, followed));
+            }
+            at += 1;
         }
     }
 
-    /// Puts what is fresh in the pool; the best rank that was taken.
-    fn take_fresh(&mut self, layer: &Layer, aim: Aim<'_>) -> usize {
-        let nodes = if layer.nodes.is_empty() {
-            &self.fresh
-        } else {
-            self.nodes.clear();
-            self.nodes.extend(self.fresh.iter().map(|place| layer.node(*place)));
-            &self.nodes
-        };
+    /// Puts what is fresh in the pool; the best rank that was taken. From rank `at` on links are to be followed.
+    fn take_fresh(&mut self, layer: &Layer, aim: Aim<'_>, at: usize) -> usize {
+        let nodes = layer.nodes_of(&self.fresh, &mut self.nodes);
         aim.codes.score(aim.query, nodes, aim.precision, &mut self.scores);
         self.n_scored += self.fresh.len();
         let mut best = usize::MAX;
         for (place, score) in self.fresh.iter().zip(&self.scores.cosines) {
-            if self.pool.len() >= aim.breadth {
-                if self.pool.last().is_some_and(|worst| *score <= worst.score) {
+            if self.cosines.len() >= aim.breadth {
+                if self.cosines.last().is_some_and(|worst| score <= worst) {
                     continue;
                 }
-                self.pool.pop();
+                self.cosines.pop();
+                self.places.pop();
             }
-            // Most of what is met is far down.
-            let above = self.pool.iter().rposition(|reached| reached.score >= *score);
-            let rank = above.map_or(0, |rank| rank + 1);
-            self.pool.insert(rank, Reached { place: *place, score: *score, is_done: false });
+            let rank = self.cosines.partition_point(|above| above >= score);
+            if rank < at.saturating_add(LIKELY) {
+                prefetch(layer.row(*place));
+            }
+            self.cosines.insert(rank, *score);
+            self.places.insert(rank, *place);
             best = best.min(rank);
         }
         best
@@ -120,10 +151,14 @@ impl Scratch {
     /// Scores what is in the pool anew, with all of its codes.
     pub(super) fn refine(&mut self, layer: &Layer, codes: &Codes, query: &QueryCode) {
         self.nodes.clear();
-        self.nodes.extend(self.pool.iter().map(|reached| layer.node(reached.place)));
+        self.nodes.extend(self.places.iter().map(|place| layer.node(place & !DONE)));
         codes.score(query, &self.nodes, Precision::Full, &mut self.scores);
-        self.pool.iter_mut().zip(&self.scores.cosines).for_each(|(reached, score)| reached.score = *score);
-        self.pool.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.place.cmp(&b.place)));
+        let mut pool: Vec<(f32, u32)> = self.scores.cosines.iter().copied().zip(self.places.iter().copied()).collect();
+        pool.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        self.cosines.clear();
+        self.places.clear();
+        self.cosines.extend(pool.iter().map(|(score, _)| score));
+        self.places.extend(pool.iter().map(|(_, place)| place));
     }
 
     /// Bytes held.
@@ -154,44 +189,39 @@ impl Layer {
         self.links.get(start..start + self.width).unwrap_or_default()
     }
 
-    pub(super) fn links(&self, place: u32) -> impl Iterator<Item = u32> + '_ {
-        self.row(place).iter().copied().take_while(|link| *link != NONE)
+    /// The nodes at `places`, in `nodes` unless they are the same.
+    fn nodes_of<'a>(&self, places: &'a [u32], nodes: &'a mut Vec<u32>) -> &'a [u32] {
+        if self.nodes.is_empty() {
+            return places;
+        }
+        nodes.clear();
+        nodes.extend(places.iter().map(|place| self.node(*place)));
+        nodes
     }
 
     /// Leaves in the pool the nearest that can be reached from `seeds` over ever nearer ones.
+    ///
+    /// Comparing is one step behind: while the rows of what a step met are on their way from memory, what the step before
+    /// met is compared.
     pub(super) fn walk(&self, aim: Aim<'_>, seeds: &[u32], scratch: &mut Scratch) {
         scratch.begin(self.len());
+        scratch.meet(seeds);
+        std::mem::swap(&mut scratch.fresh, &mut scratch.coming);
+        scratch.take_fresh(self, aim, 0);
         scratch.fresh.clear();
-        for seed in seeds {
-            if scratch.is_new(*seed) {
-                scratch.fresh.push(*seed);
-            }
-        }
-        scratch.take_fresh(self, aim);
         let mut at = 0;
-        while let Some(reached) = scratch.pool.get_mut(at) {
-            if reached.is_done {
-                at += 1;
-                continue;
+        loop {
+            match scratch.follow(at) {
+                Some((rank, place)) => {
+                    at = rank + 1;
+                    scratch.meet(self.row(place));
+                    aim.codes.prefetch(self.nodes_of(&scratch.coming, &mut scratch.nodes), aim.precision);
+                }
+                None if scratch.fresh.is_empty() => return,
+                None => scratch.coming.clear(),
             }
-            reached.is_done = true;
-            let place = reached.place;
-            self.step(place, scratch);
-            // Most likely the next.
-            if let Some(next) = scratch.pool.get(at + 1..).and_then(|rest| rest.iter().find(|reached| !reached.is_done))
-            {
-                prefetch(self.row(next.place));
-            }
-            at = at.min(scratch.take_fresh(self, aim));
-        }
-    }
-
-    fn step(&self, place: u32, scratch: &mut Scratch) {
-        scratch.fresh.clear();
-        for link in self.links(place) {
-            if scratch.is_new(link) {
-                scratch.fresh.push(link);
-            }
+            at = at.min(scratch.take_fresh(self, aim, at));
+            std::mem::swap(&mut scratch.fresh, &mut scratch.coming);
         }
     }
 }
@@ -215,7 +245,7 @@ pub(super) fn descend(layers: &[Layer], aim: Aim<'_>, scratch: &mut Scratch) -> 
     for layer in layers.iter().rev() {
         let seed = layer.place(node).unwrap_or(0);
         layer.walk(aim, &[seed], scratch);
-        node = scratch.pool.first().map_or(node, |nearest| layer.node(nearest.place));
+        node = scratch.pool().next().map_or(node, |nearest| layer.node(nearest.place));
     }
     node
 }

@@ -7,6 +7,7 @@
 use super::build::{build, unreachable};
 use super::code::Codes;
 use super::generation::{Damaged, Generation, VectorKey};
+use super::graph::MOST_PLACES;
 use super::scan::{ExactScan, numbers};
 use super::search::{Search, Source};
 use super::{INDEX, SpaceIndex, locked};
@@ -194,6 +195,9 @@ impl Keeper {
     fn work(&self, space: &SpaceIndex, vectors: ExactScan) -> End {
         let stop = || self.is_closed.load(Ordering::Relaxed) || space.read().is_forgotten;
         let n = vectors.documents.len();
+        if n > MOST_PLACES {
+            return End::Failed;
+        }
         let made = build(&vectors.codes, &vectors.documents, &stop)
             .and_then(|graph| Ok((unreachable(&vectors.codes, &graph, &stop)?, graph)));
         let Ok((strays, graph)) = made else { return End::Stopped };

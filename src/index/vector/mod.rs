@@ -16,6 +16,7 @@ mod build;
 mod code;
 mod generation;
 mod graph;
+mod huge;
 mod keeper;
 mod plan;
 mod scan;

@@ -165,12 +165,12 @@ impl Way<'_> {
             }
             _ => {}
         };
-        (1..).zip(&scratch.pool).for_each(|(rank, reached)| offer(rank, reached.place, reached.score));
+        (1..).zip(scratch.pool()).for_each(|(rank, reached)| offer(rank, reached.place, reached.score));
         let mut scores = Scores::default();
-        let is_new = |node: &&u32| scratch.pool.iter().all(|reached| reached.place != **node);
+        let is_new = |node: &&u32| scratch.pool().all(|reached| reached.place != **node);
         let strays: Vec<u32> = base.strays.iter().filter(is_new).copied().collect();
         codes.score(self.query, &strays, Precision::Full, &mut scores);
-        strays.iter().zip(&scores.cosines).for_each(|(node, score)| offer(scratch.pool.len(), *node, *score));
+        strays.iter().zip(&scores.cosines).for_each(|(node, score)| offer(scratch.pool().len(), *node, *score));
         self.n_compared += scratch.n_scored + strays.len();
         if n >= self.search.limit && plan.is_sure_of(last_rank) { Ok(()) } else { Err(Why::FilterIsElsewhere) }
     }
