@@ -88,9 +88,9 @@ pub use maintenance::{
 };
 pub use options::{KvStorage, Options};
 pub use record::{
-    Delivery, DeliveryPoint, Embedding, EmbeddingSpace, Estimate, Evidence, Exposure, Judgment, JudgmentSource,
-    Offered, Outcome, Polarity, Provenance, Record, RecordKind, Rollout, Status, Step, Strategy, StrategyKind,
-    StrategyStats, Tally, Trajectory, Trust,
+    Action, Condition, Delivery, DeliveryPoint, Embedding, EmbeddingSpace, Estimate, Evidence, Exposure, Judgment,
+    JudgmentSource, Level, Offered, Outcome, Polarity, Provenance, Record, RecordKind, Rollout, Status, Step, Strategy,
+    StrategyKind, StrategyStats, Tally, Trajectory, Trust,
 };
 pub use retrieval::{Contrast, Explanation, Filter, Hit, Lesson, Nearest, Query, Signals};
 pub use txn::{KvLogInfo, Snapshot, Transaction};

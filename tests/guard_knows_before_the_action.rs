@@ -1,7 +1,7 @@
 //! Before an action, the lessons of failures that speak about just that action are given, and no others.
 
 use crate::kit;
-use lagdb::{Error, Id, Polarity, Scope, Status, Strategy, StrategyKind};
+use lagdb::{Action, Condition, Error, Id, Level, Polarity, Scope, Status, Strategy, StrategyKind};
 
 fn guarded(scope: &Scope, signature: &str) -> Vec<Id<Strategy>> {
     scope.snapshot().unwrap().guard(signature).unwrap().iter().map(|lesson| lesson.id).collect()
@@ -52,4 +52,35 @@ fn a_signature_that_is_none_is_refused() {
         let mut tx = scope.begin().unwrap();
         assert!(tx.put(&Strategy::new("t", "d", "c").action_signature(wrong)).is_err());
     }
+}
+
+/// A tool's name alone would warn of every later call; what is acted on, and what was shown before, tell them apart.
+#[test]
+fn an_action_meets_its_lessons_at_the_level_that_is_asked() {
+    let (_database, scope) = kit::in_memory();
+    let call = |id: &str| Action::new("cancel").and_then(|it| it.argument("id", id)).unwrap();
+    let unconfirmed = [Condition::Unconfirmed];
+    let mut tx = scope.begin().unwrap();
+    let from = tx.put(&kit::trajectory("cancel a flight")).unwrap();
+    let lesson = |title: &str, signatures: Vec<String>| Strategy {
+        kind: StrategyKind::Guardrail,
+        action_signatures: signatures,
+        ..kit::strategy(title, from, Polarity::Support)
+    };
+    let two_levels =
+        [call("\"A\"").signatures(Level::Value, &[]), vec!["cancel(*) when after refund".to_owned()]].concat();
+    let of_this = tx.put(&lesson("of this booking", two_levels)).unwrap();
+    let asked_first = tx.put(&lesson("ask first", call("\"A\"").signatures(Level::ToolWhen, &unconfirmed))).unwrap();
+    tx.commit().unwrap();
+    let snapshot = scope.snapshot().unwrap();
+    let ask = |id: &str, levels: &[Level], conditions: &[Condition]| -> Vec<Id<Strategy>> {
+        let signatures: Vec<String> = levels.iter().flat_map(|level| call(id).signatures(*level, conditions)).collect();
+        snapshot.guard_any(&signatures).unwrap().iter().map(|lesson| lesson.id).collect()
+    };
+    assert_eq!(ask("\"A\"", &[Level::Value], &[]), [of_this]);
+    assert_eq!(ask("\"B\"", &[Level::Value], &[]), []);
+    assert_eq!(ask("\"B\"", &[Level::Value, Level::ToolWhen], &unconfirmed), [asked_first]);
+    let both = [Condition::After("refund".to_owned()), Condition::Unconfirmed];
+    assert_eq!(ask("\"A\"", &[Level::Value, Level::ToolWhen], &both), [of_this, asked_first], "each once");
+    assert!(matches!(snapshot.guard_any(&[""]), Err(Error::Invalid { what: "action signature", .. })));
 }

@@ -3,6 +3,7 @@
 //! A record is checked once, by [`check`](Record::check) when it is put; how it becomes bytes is [`codec`]'s business
 //! alone. Nothing here knows of files or tables.
 
+pub mod action;
 pub mod beta;
 pub mod codec;
 pub mod embedding;
@@ -15,6 +16,7 @@ pub mod strategy;
 pub mod trajectory;
 pub mod trust;
 
+pub use action::{Action, Condition, Level};
 pub use embedding::{Embedding, EmbeddingSpace};
 pub use exposure::{Delivery, DeliveryPoint, Exposure, Offered};
 pub use judgment::{Judgment, JudgmentSource, Outcome};

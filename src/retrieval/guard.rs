@@ -26,6 +26,23 @@ impl Snapshot {
         self.lessons(Field::OnAction(action_signature), |strategy| &strategy.action_signatures, action_signature)
     }
 
+    /// The lessons of [`guard`](Self::guard) for any of these signatures, each once, in the order of the signatures: those
+    /// of an [`Action`](crate::Action) at the levels that the agent asks. One look-up each.
+    ///
+    /// # Errors
+    /// As [`guard`](Self::guard).
+    pub fn guard_any<S: AsRef<str>>(&self, action_signatures: &[S]) -> Result<Vec<Lesson>> {
+        let mut lessons: Vec<Lesson> = Vec::new();
+        for signature in action_signatures {
+            for lesson in self.guard(signature.as_ref())? {
+                if lessons.iter().all(|known| known.id != lesson.id) {
+                    lessons.push(lesson);
+                }
+            }
+        }
+        Ok(lessons)
+    }
+
     /// The active guardrails and contrasts that speak about an error, by its signature, and are not over; the latest put
     /// first.
     ///

@@ -7,6 +7,8 @@ pub mod import;
 mod interrupt;
 pub mod output;
 mod parallel;
+pub mod replay;
+pub mod statistics;
 pub mod threads;
 pub mod tool_choice;
 pub mod train;

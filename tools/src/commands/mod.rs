@@ -9,6 +9,7 @@ pub mod guard;
 pub mod import;
 pub mod info;
 pub mod inspect;
+pub mod learn;
 pub mod purge;
 pub mod search;
 pub mod train;
@@ -25,6 +26,8 @@ use std::path::{Path, PathBuf};
 pub enum Command {
     /// Show an agent that gets better because it remembers (start here).
     Demo(demo::Options),
+    /// What memory is worth, measured beside an agent without one.
+    Learn(learn::Options),
     /// Generate text with a local model, with or without a memory.
     Generate(generate::Options),
     /// Import trajectories and strategies.
@@ -62,6 +65,7 @@ pub enum Command {
 pub fn run(command: Command, output: Output) -> Outcome {
     match command {
         Command::Demo(options) => demo::run(&options, output),
+        Command::Learn(options) => learn::run(&options, output),
         Command::Generate(options) => generate::run(&options, output),
         Command::Import(options) => import::run(&options, output),
         Command::Search(options) => search::run(&options, output),

@@ -4,6 +4,7 @@ use super::tasks::{N_LOGS, kind_name};
 use super::{Arm, Case, Options, Stream, Verdict};
 use crate::failure::Failure;
 use crate::output::bytes;
+use crate::statistics::{median, round, wilson};
 use crate::world::Kind;
 use lagdb::Database;
 use lagdb::format::KvRead;
@@ -247,45 +248,9 @@ fn summary(cell: &Cell) -> String {
     format!("{:.1} ({:.0}, {:.0})", percent(cell.correct), percent(cell.lookup), percent(cell.wrong))
 }
 
-/// Wilson's 95 % interval of a share of `n` cases.
-///
-/// E. B. Wilson, *Probable inference, the law of succession, and statistical inference*, 1927.
-fn wilson(n_correct: usize, n: usize) -> [f64; 2] {
-    if n == 0 {
-        return [0.0, 1.0];
-    }
-    let (n, share, z) = (n as f64, n_correct as f64 / n as f64, 1.959_964);
-    let middle = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
-    let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-    [(middle - half).max(0.0), (middle + half).min(1.0)]
-}
-
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    match numbers.len() {
-        0 => 0.0,
-        n if n % 2 == 1 => numbers[n / 2],
-        n => (numbers[n / 2 - 1] + numbers[n / 2]) / 2.0,
-    }
-}
-
-fn round(x: f64, digits: i32) -> f64 {
-    let scale = 10f64.powi(digits);
-    (x * scale).round() / scale
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn wilson_agrees_with_published_values() {
-        // 95 % interval of 0 of 10 and of 5 of 10 (Newcombe 1998 gives such tables).
-        let [low, high] = wilson(0, 10);
-        assert!(low == 0.0 && (high - 0.2775).abs() < 1e-3, "{low} {high}");
-        let [low, high] = wilson(5, 10);
-        assert!((low - 0.2366).abs() < 1e-3 && (high - 0.7634).abs() < 1e-3, "{low} {high}");
-    }
 
     #[test]
     fn shares_of_a_cell_add_up_to_one() {

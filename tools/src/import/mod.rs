@@ -8,11 +8,13 @@
 //!
 //! Nothing is guessed: a line that is none of these is refused with its number.
 
+mod recording;
 mod step_map;
 mod strategy_line;
 mod tau_bench;
 mod trajectory_line;
 
+pub use recording::{Call, Event, Recording, error_signature};
 pub use step_map::StepMap;
 pub use strategy_line::{EvidenceLine, StrategyLine};
 pub use tau_bench::tau_bench;
@@ -53,6 +55,8 @@ pub struct ImportedTrajectory {
     pub judgment: Option<Judgment>,
     /// Which step each message of the recording became, for evidence that counts messages.
     pub steps: StepMap,
+    /// The recording itself, where there is one.
+    pub recording: Option<Recording>,
 }
 
 /// Where a record stood.

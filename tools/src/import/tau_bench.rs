@@ -3,16 +3,26 @@
 //!
 //! The four trials of a task become one rollout group; the reward becomes the judgment. The task is the user's first
 //! message. What the agent read since it last acted (system, user, tool) is the observation of a step; what it then
-//! said or called is the action.
+//! said or called is the action, and the call in normal form its signature.
+//!
+//! Where the right outcome is to change nothing, a run that only stalled is rewarded too. So a success in which nothing but
+//! reading tools was called counts half: its judgment has half the score, and says why.
 //!
 //! Yao et al., *tau-bench*, 2024, <https://arxiv.org/abs/2406.12045>.
 
-use super::{COUNTS_MESSAGES, Entry, ImportedRecord, ImportedTrajectory, Place, StepMap};
+use super::{
+    COUNTS_MESSAGES, Call, Entry, Event, ImportedRecord, ImportedTrajectory, Place, Recording, StepMap, error_signature,
+};
 use crate::failure::Failure;
-use lagdb::{Judgment, Outcome, Rollout, Step, Trajectory};
+use lagdb::{Judgment, JudgmentSource, Outcome, Rollout, Step, Trajectory};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
+
+/// What a reward for a run that changed nothing counts.
+const STALLED_WEIGHT: f64 = 0.5;
+const STALLED: &str =
+    "nothing but reading tools was called: rewarded also where the agent only stalled, so it counts half";
 
 #[derive(Deserialize)]
 struct Conversation {
@@ -20,6 +30,25 @@ struct Conversation {
     trial: u32,
     reward: f64,
     traj: Vec<Message>,
+    #[serde(default)]
+    info: Info,
+}
+
+/// What the benchmark noted about the task; runs from elsewhere have none of it.
+#[derive(Default, Deserialize)]
+struct Info {
+    task: Option<Task>,
+}
+
+#[derive(Deserialize)]
+struct Task {
+    actions: Option<Vec<ReferenceCall>>,
+}
+
+#[derive(Deserialize)]
+struct ReferenceCall {
+    name: String,
+    kwargs: Value,
 }
 
 #[derive(Deserialize)]
@@ -52,16 +81,18 @@ pub fn tau_bench(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>, Failure> {
         let place = Place::element(path, i + 1);
         let conversation: Conversation = serde_json::from_value(element)
             .map_err(|error| place.fail(format!("not a tau-bench conversation: {error}")))?;
-        Ok(Entry { place, record: ImportedRecord::Trajectory(conversation.into_trajectory()) })
+        let imported = conversation.into_trajectory().map_err(|error| place.fail(error))?;
+        Ok(Entry { place, record: ImportedRecord::Trajectory(imported) })
     };
     elements.into_iter().enumerate().map(read).collect()
 }
 
 impl Conversation {
-    fn into_trajectory(self) -> ImportedTrajectory {
+    fn into_trajectory(self) -> lagdb::Result<ImportedTrajectory> {
         let first_message = self.traj.iter().find(|message| message.role == "user");
         let task = first_message.and_then(|message| message.content.clone()).unwrap_or_default();
-        let (steps, map) = steps(&self.traj);
+        let (mut steps, map, events) = steps(&self.traj);
+        sign(&mut steps, &events)?;
         let group = match &self.task_id {
             Value::String(group) => group.clone(),
             other => other.to_string(),
@@ -69,9 +100,47 @@ impl Conversation {
         let rollout = Some(Rollout { group, attempt: self.trial });
         let labels = vec![COUNTS_MESSAGES.to_owned()];
         let trajectory = Trajectory { task, steps, rollout, labels, ..Trajectory::default() };
-        let judgment = Judgment::new(outcome(self.reward), "tau-bench reward").score(self.reward);
-        ImportedTrajectory { trajectory, judgment: Some(judgment), steps: map }
+        let judgment = judgment(self.reward, &events);
+        let reference = self
+            .info
+            .task
+            .and_then(|task| task.actions)
+            .map(|calls| calls.into_iter().map(|call| Call { tool: call.name, arguments: call.kwargs }).collect());
+        let recording = Some(Recording { events, reference });
+        Ok(ImportedTrajectory { trajectory, judgment: Some(judgment), steps: map, recording })
     }
+}
+
+/// The reward, halved where it says little.
+fn judgment(reward: f64, events: &[Event]) -> Judgment {
+    let judgment = Judgment::new(outcome(reward), "tau-bench reward").source(JudgmentSource::Environment);
+    if judgment.outcome == Outcome::Success && events.iter().all(Event::only_reads) {
+        return judgment.score(reward * STALLED_WEIGHT).rationale(STALLED);
+    }
+    judgment.score(reward)
+}
+
+/// Writes into each step what was called and what went wrong.
+fn sign(steps: &mut [Step], events: &[Event]) -> lagdb::Result<()> {
+    let mut last = None;
+    for event in events {
+        match event {
+            Event::Said(_) => {}
+            Event::Called { step, call } => {
+                last = Some((*step as usize, call));
+                if let Some(step) = steps.get_mut(*step as usize) {
+                    step.action_signature = Some(call.action()?.call());
+                }
+            }
+            Event::Answered(answer) => {
+                let Some((step, call)) = last.take() else { continue };
+                if let Some(step) = steps.get_mut(step) {
+                    step.error_signature = error_signature(&call.tool, answer);
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn outcome(reward: f64) -> Outcome {
@@ -84,11 +153,12 @@ fn outcome(reward: f64) -> Outcome {
     }
 }
 
-/// The conversation as steps, and which step each message went to.
-fn steps(messages: &[Message]) -> (Vec<Step>, StepMap) {
-    let (mut steps, mut map, mut observation) = (Vec::new(), StepMap::default(), String::new());
+/// The conversation as steps, which step each message went to, and what happened in between.
+fn steps(messages: &[Message]) -> (Vec<Step>, StepMap, Vec<Event>) {
+    let (mut steps, mut map, mut events, mut observation) = (Vec::new(), StepMap::default(), Vec::new(), String::new());
     for message in messages {
         map.push(steps.len());
+        events.extend(message.events(steps.len()));
         if message.role == "assistant" {
             steps.push(Step::new(std::mem::take(&mut observation), message.text()));
         } else {
@@ -102,10 +172,24 @@ fn steps(messages: &[Message]) -> (Vec<Step>, StepMap) {
         // The conversation ended with what the agent did not answer.
         steps.push(Step::new(observation, ""));
     }
-    (steps, map)
+    (steps, map, events)
 }
 
 impl Message {
+    fn events(&self, step: usize) -> Vec<Event> {
+        let content = || self.content.clone().unwrap_or_default();
+        match self.role.as_str() {
+            "user" => vec![Event::Said(content())],
+            "tool" => vec![Event::Answered(content())],
+            "assistant" => {
+                let step = u32::try_from(step).unwrap_or(u32::MAX);
+                let call = |it: &ToolCall| Call::parse(&it.function.name, &it.function.arguments);
+                self.tool_calls.iter().flatten().map(|it| Event::Called { step, call: call(it) }).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// `role: content`, with tool calls as `call name(arguments)`.
     fn text(&self) -> String {
         let calls = self.tool_calls.iter().flatten();
@@ -138,7 +222,7 @@ mod tests {
         .to_string();
         let entries = tau_bench(Path::new("x.json"), text.as_bytes()).expect("a conversation");
         let ImportedRecord::Trajectory(imported) = &entries[0].record else { panic!("not a trajectory") };
-        let ImportedTrajectory { trajectory, judgment, steps } = imported;
+        let ImportedTrajectory { trajectory, judgment, steps, recording } = imported;
         assert_eq!(trajectory.task, "hello");
         assert_eq!(trajectory.rollout, Some(Rollout { group: "3".into(), attempt: 1 }));
         assert_eq!(judgment.as_ref().map(|j| j.outcome), Some(Outcome::Success));

@@ -57,7 +57,7 @@ pub fn trajectory_line(value: Value) -> Result<ImportedTrajectory, String> {
         rollout,
         ..Trajectory::new(line.task).started_at_ms(line.started_at_ms)
     };
-    Ok(ImportedTrajectory { trajectory, judgment, steps: map })
+    Ok(ImportedTrajectory { trajectory, judgment, steps: map, recording: None })
 }
 
 impl Line {
