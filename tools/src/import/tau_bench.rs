@@ -232,5 +232,27 @@ mod tests {
         // Messages 2 to 4: the call, what came back, and the answer.
         assert_eq!(steps.steps(2, 4), Some((0, 1)));
         assert_eq!(steps.steps(4, 6), None);
+        assert_eq!(trajectory.steps[0].action_signature.as_deref(), Some("f()"));
+        assert_eq!(recording.as_ref().map(|it| it.events.len()), Some(4));
+    }
+
+    #[test]
+    fn a_reward_for_changing_nothing_counts_half_and_errors_are_signed() {
+        let run = |tool: &str, answer: &str| {
+            let call = json!({"function": {"name": tool, "arguments": "{\"n\": 7}"}});
+            let text = json!([{"task_id": 3, "trial": 1, "reward": 1.0, "traj": [
+                {"role": "user", "content": "hello"},
+                {"role": "assistant", "content": null, "tool_calls": [call]},
+                {"role": "tool", "name": tool, "content": answer},
+            ]}]);
+            let entries = tau_bench(Path::new("x.json"), text.to_string().as_bytes()).expect("a conversation");
+            let ImportedRecord::Trajectory(imported) = entries[0].record.clone() else { panic!("not a trajectory") };
+            (imported.judgment.and_then(|judgment| judgment.score), imported.trajectory.steps[0].clone())
+        };
+        let (score, step) = run("get_order", "Error: no order 7");
+        assert_eq!(score, Some(0.5));
+        assert_eq!(step.action_signature.as_deref(), Some("get_order(n=7)"));
+        assert_eq!(step.error_signature.as_deref(), Some("get_order: no order #"));
+        assert_eq!(run("cancel_order", "done").0, Some(1.0));
     }
 }
