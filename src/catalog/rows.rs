@@ -11,7 +11,7 @@ use super::row::{self, Row};
 use super::value::{self, Opened};
 use super::{Catalog, Key, Table};
 use crate::{Error, Result};
-use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use roaring::RoaringBitmap;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -91,6 +91,9 @@ pub(crate) type VisitEach<'a> = dyn FnMut(Option<Opened<'_>>) -> Result<bool> + 
 
 /// What is done with each row of a scan: its key and its value as it is stored.
 pub(crate) type VisitRaw<'a> = dyn FnMut(&[u8], &[u8]) -> Result<()> + 'a;
+
+/// Whether a row, its key and its value as it is stored, is wanted.
+pub(crate) type KeepRaw<'a> = dyn FnMut(&[u8], &[u8]) -> Result<bool> + 'a;
 
 impl Rows {
     fn guarded<T>(&self, action: &'static str, call: impl FnOnce() -> Reading<T>) -> Result<T> {
@@ -281,12 +284,29 @@ impl Rows {
 
     /// How many rows a table has.
     pub(crate) fn count(&self, table: Table) -> Result<u64> {
-        let mut n = 0;
-        self.scan_raw(table, &Key::all(), &mut |_, _| {
-            n += 1;
-            Ok(())
+        let below = self.guarded("count", || match &self.transaction {
+            Some(Transaction::Read(transaction)) => Ok(transaction.open_table(definition(table))?.len()?),
+            Some(Transaction::Write(transaction)) => Ok(transaction.open_table(definition(table))?.len()?),
+            None => Ok(0),
         })?;
-        Ok(n)
+        let changes = self.changes(table, &Key::all()).unwrap_or_default();
+        changes.iter().try_fold(below, |n, (key, change)| {
+            let was_there = self.guarded("read", || match &self.transaction {
+                Some(Transaction::Read(transaction)) => has(&transaction.open_table(definition(table))?, key),
+                Some(Transaction::Write(transaction)) => has(&transaction.open_table(definition(table))?, key),
+                None => Ok(false),
+            })?;
+            Ok(n + u64::from(change.is_some()) - u64::from(was_there))
+        })
+    }
+
+    /// Bytes of the pages that a table takes, in the commit that is read.
+    pub(crate) fn used_bytes(&self, table: Table) -> Result<u64> {
+        self.guarded("measure", || match &self.transaction {
+            Some(Transaction::Read(transaction)) => taken_bytes(&transaction.open_table(definition(table))?),
+            Some(Transaction::Write(transaction)) => taken_bytes(&transaction.open_table(definition(table))?),
+            None => Ok(0),
+        })
     }
 
     /// The last key that begins with `prefix`.
@@ -307,20 +327,33 @@ impl Rows {
 
     /// Writes `payload` under `key`.
     pub(crate) fn put(&self, table: Table, key: &Key, schema: u16, payload: &[u8]) -> Result<()> {
-        self.put_raw(table, key, &value::seal(table, key.as_bytes(), schema, payload))
-    }
-
-    /// Writes a value that was sealed for this table and key.
-    pub(crate) fn put_raw(&self, table: Table, key: &Key, value: &[u8]) -> Result<()> {
+        let value = value::seal(table, key.as_bytes(), schema, payload);
         if let Some(staged) = &self.staged {
-            staged.set(table, key, Some(value.to_vec()));
+            staged.set(table, key, Some(value));
             return Ok(());
         }
         let transaction = self.write_transaction()?;
         self.guarded("write", || {
-            transaction.open_table(definition(table))?.insert(key.as_bytes(), value)?;
+            transaction.open_table(definition(table))?.insert(key.as_bytes(), value.as_slice())?;
             Ok(())
         })
+    }
+
+    /// Writes the rows of a table of another catalog, those that `keep` wants. The table is opened once.
+    pub(crate) fn fill(&self, table: Table, from: &Self, keep: &mut KeepRaw<'_>) -> Result<()> {
+        let transaction = self.write_transaction()?;
+        let mut filled = self.guarded("write", || Ok(transaction.open_table(definition(table))?))?;
+        let copied = from.scan_raw(table, &Key::all(), &mut |key, bytes| {
+            if !keep(key, bytes)? {
+                return Ok(());
+            }
+            self.guarded("write", || {
+                filled.insert(key, bytes)?;
+                Ok(())
+            })
+        });
+        guarded_drop(filled);
+        copied
     }
 
     /// Writes `row` under `key`.
@@ -429,6 +462,15 @@ type Reading<T> = std::result::Result<T, redb::Error>;
 
 fn get_bytes(table: &impl ReadableTable<&'static [u8], &'static [u8]>, key: &Key) -> Reading<Option<Vec<u8>>> {
     Ok(table.get(key.as_bytes())?.map(|guard| guard.value().to_vec()))
+}
+
+fn taken_bytes(table: &impl ReadableTableMetadata) -> Reading<u64> {
+    let stats = table.stats()?;
+    Ok(stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes())
+}
+
+fn has(table: &impl ReadableTable<&'static [u8], &'static [u8]>, key: &Key) -> Reading<bool> {
+    Ok(table.get(key.as_bytes())?.is_some())
 }
 
 fn get_each(

@@ -14,7 +14,7 @@
 //! ```
 
 use super::{OnProgress, Progress, verify};
-use crate::catalog::{CATALOG, Catalog, Key, NEW_CATALOG, Rows, Table, value};
+use crate::catalog::{CATALOG, Catalog, NEW_CATALOG, Rows, Table, value};
 use crate::medium::{FileMedium, Medium};
 use crate::segment::{SEGMENTS, file_name};
 use crate::store::{MANIFEST, Store, segment_rows};
@@ -141,12 +141,9 @@ fn write_files(store: &Store, rows: &Rows, to: &dyn Medium, progress: &mut OnPro
 /// All rows into a new file: what was deleted is not in it.
 fn copy_catalog(rows: &Rows, to: &dyn Medium) -> Result<Entry> {
     Catalog::write_beside(to, |new| {
-        Table::ALL.into_iter().try_for_each(|table| {
-            rows.scan_raw(table, &Key::all(), &mut |key, bytes| {
-                value::open(table, key, bytes)?;
-                new.put_raw(table, &Key::of(key), bytes)
-            })
-        })
+        Table::ALL
+            .into_iter()
+            .try_for_each(|table| new.fill(table, rows, &mut |key, bytes| value::open(table, key, bytes).map(|_| true)))
     })?;
     rename(to, NEW_CATALOG, CATALOG_COPY)?;
     digest_file(to, CATALOG_COPY, &mut |_, _| Ok(()))

@@ -5,8 +5,8 @@
 use super::{Store, read_state};
 use crate::catalog::{CATALOG, Catalog, Key, Rows, Table, value};
 use crate::index::vector::INDEX;
-use crate::segment::SEGMENTS;
-use crate::{Error, Result};
+use crate::segment::{SEGMENTS, file_name};
+use crate::{CommitId, Error, Result};
 use std::io;
 
 /// What a catalog is written anew for.
@@ -22,8 +22,17 @@ pub(crate) enum Anew {
 impl Store {
     /// Bytes of the catalog's file.
     pub(crate) fn catalog_bytes(&self) -> Result<u64> {
-        let measured = self.medium.open(CATALOG).and_then(|file| file.len());
+        let measured = self.medium.open_to_read(CATALOG).and_then(|file| file.len());
         measured.map_err(|source| Error::io("measure", CATALOG, source))
+    }
+
+    /// Bytes of the catalog's pages that hold something at the latest commit; the others are free.
+    pub(crate) fn used_catalog_bytes(&self) -> Result<(CommitId, u64)> {
+        let (rows, commit, mut pin) = self.read()?;
+        let used = Table::ALL.into_iter().map(|table| rows.used_bytes(table)).sum::<Result<u64>>();
+        drop(rows);
+        self.unpin(&mut pin);
+        Ok((commit, used?))
     }
 
     /// Bytes of all files, those included that are given up and still there.
@@ -34,15 +43,23 @@ impl Store {
                 self.medium.list(dir).map_err(|source| Error::io("list", self.medium.root().join(dir), source))?;
             for name in names {
                 let name = if dir.is_empty() { name } else { format!("{dir}/{name}") };
-                n_bytes += match self.medium.open_to_read(&name).and_then(|file| file.len()) {
-                    Ok(len) => len,
-                    // It went meanwhile.
-                    Err(gone) if gone.kind() == io::ErrorKind::NotFound => 0,
-                    Err(source) => return Err(Error::io("measure", &name, source)),
-                };
+                n_bytes += self.len_of(&name)?;
             }
         }
         Ok(n_bytes)
+    }
+
+    /// Bytes of segments that are given up and still there.
+    pub(crate) fn waiting_bytes(&self) -> Result<u64> {
+        self.waiting().into_iter().map(|id| self.len_of(&file_name(id))).sum()
+    }
+
+    /// Bytes of a file; 0 if it went meanwhile.
+    fn len_of(&self, name: &str) -> Result<u64> {
+        match self.medium.open_to_read(name).and_then(|file| file.len()) {
+            Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(0),
+            measured => measured.map_err(|source| Error::io("measure", name, source)),
+        }
     }
 
     /// How much of a catalog of `catalog_bytes` may be in memory.
@@ -63,14 +80,11 @@ impl Store {
         let mut done = 0;
         let copy = |new: &Rows| {
             for table in Table::ALL {
-                old.scan_raw(table, &Key::all(), &mut |key, bytes| {
+                new.fill(table, &old, &mut |key, bytes| {
                     done += 1;
                     value::open(table, key, bytes)?;
                     let is_mark = table == Table::Meta && key == Key::erasing().as_bytes();
-                    if is_mark && anew == (Anew::ToErase { is_done: true }) {
-                        return Ok(());
-                    }
-                    new.put_raw(table, &Key::of(key), bytes)
+                    Ok(!is_mark || anew != (Anew::ToErase { is_done: true }))
                 })?;
                 progress(done);
             }
