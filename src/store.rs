@@ -181,6 +181,11 @@ impl Store {
         self.gate.wait()
     }
 
+    /// Whether this thread has the writer's turn: what waits for others that need it would wait for ever.
+    pub(crate) fn is_written_here(&self) -> bool {
+        self.gate.is_taken_here()
+    }
+
     /// What the next transaction reads and writes: the latest commit, and above it what is staged. The caller holds the
     /// writer's turn.
     pub(crate) fn begin_staging(&self) -> Result<Rows> {
@@ -191,6 +196,11 @@ impl Store {
     /// and must call [`make_durable`](Self::make_durable) whatever happens.
     pub(crate) fn stage(&self, rows: Rows, has_segment: bool) -> Ticket {
         self.group.stage(rows.into_layer(), has_segment)
+    }
+
+    /// Notes that a staged commit names these segments. The caller holds the writer's turn.
+    pub(crate) fn bear(&self, commit: CommitId, segments: impl IntoIterator<Item = SegmentId>) {
+        self.pins.bear(commit, segments);
     }
 
     /// Waits until a staged transaction is durable. Its segments are synced first, while others may still flush.
@@ -261,7 +271,7 @@ impl Store {
     }
 
     /// Unlinks segments that no commit names; those that the disk does not let go wait for the next that are retired.
-    fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
+    pub(crate) fn unlink(&self, ids: impl IntoIterator<Item = SegmentId>) {
         let refused = self.segments.unlink(ids);
         self.pins.refuse(refused);
     }

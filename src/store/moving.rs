@@ -5,7 +5,7 @@
 //! back: its copy is dead from the start. One commit changes all locations and forgets the old segments, whose files go
 //! when the last snapshot that may read them ends. A crash at any moment leaves either state.
 
-use super::{Store, segment_rows};
+use super::{Store, Ticket, segment_rows};
 use crate::catalog::row::{KvLogRow, KvLogRows, SegmentRow};
 use crate::catalog::{Key, Rows, Table, row, value};
 use crate::segment::{Located, PendingSegment};
@@ -118,7 +118,7 @@ impl Store {
             Err(error) => {
                 self.stop_if_unknown(&error);
                 // No commit names them, and none will.
-                self.unlink(copies.segments.iter().map(|(id, _)| *id));
+                self.unlink(copies.ids());
                 Err(error)
             }
         }
@@ -200,7 +200,16 @@ impl Copies<'_> {
     /// Changes the rows, in one commit.
     fn take_effect(self, victims: &BTreeSet<SegmentId>) -> Result<()> {
         let store = self.store;
-        let turn = store.writer_turn()?;
+        let staged = self.stage(victims);
+        let (ticket, commit) = staged.inspect_err(|_| store.unlink(self.ids()))?;
+        store.make_durable(&ticket, &[])?;
+        store.retire(commit, victims.iter().copied().collect());
+        Ok(())
+    }
+
+    fn stage(&self, victims: &BTreeSet<SegmentId>) -> Result<(Ticket, CommitId)> {
+        let store = self.store;
+        let _turn = store.writer_turn()?;
         store.check_running()?;
         let rows = store.begin_staging()?;
         let mut numbers = store.next_numbers(&rows)?;
@@ -213,11 +222,14 @@ impl Copies<'_> {
         }
         self.logs.iter().try_for_each(|copy| copy.relocate(&rows))?;
         rows.put_row(Table::Meta, &Key::state(), &numbers)?;
+        let commit = CommitId::from_u64(numbers.commit);
         let ticket = store.stage(rows, false);
-        drop(turn);
-        store.make_durable(&ticket, &[])?;
-        store.retire(CommitId::from_u64(numbers.commit), victims.iter().copied().collect());
-        Ok(())
+        store.bear(commit, self.ids());
+        Ok((ticket, commit))
+    }
+
+    fn ids(&self) -> impl Iterator<Item = SegmentId> {
+        self.segments.iter().map(|(id, _)| *id)
     }
 }
 

@@ -15,10 +15,19 @@ pub(super) struct Pins {
 struct Pinned {
     /// Snapshots per commit.
     snapshots: BTreeMap<CommitId, usize>,
-    /// Segments that no commit from this one on names.
-    retired: Vec<(CommitId, SegmentId)>,
+    /// The commit that first named a segment; those that are not here were there at the open.
+    born: BTreeMap<SegmentId, CommitId>,
+    retired: Vec<Retired>,
     /// Segments that nobody reads and whose files the disk did not let go.
     refused: Vec<SegmentId>,
+}
+
+/// A segment that the commits from `born` on name, and those from `retired` on do not.
+#[derive(Debug)]
+struct Retired {
+    born: CommitId,
+    retired: CommitId,
+    segment: SegmentId,
 }
 
 /// Keeps the segments of one commit until it is released.
@@ -40,16 +49,24 @@ impl Pins {
         Ok((rows, commit, Pin { pins: self.clone(), commit: Some(commit) }))
     }
 
-    /// Pins a commit that is pinned already.
+    /// Pins a commit that is pinned already, or one that shared its sync with one that is about to be.
     pub(super) fn pin_again(self: &Arc<Self>, commit: CommitId) -> Pin {
         *self.state().snapshots.entry(commit).or_default() += 1;
         Pin { pins: self.clone(), commit: Some(commit) }
     }
 
+    /// Notes that `segments` are named from `commit` on: who reads an earlier one does not keep them.
+    pub(super) fn bear(&self, commit: CommitId, segments: impl IntoIterator<Item = SegmentId>) {
+        self.state().born.extend(segments.into_iter().map(|segment| (segment, commit)));
+    }
+
     /// Notes that `dead` are not named from `commit` on; which of all such segments can go now, refused ones included.
     pub(super) fn retire(&self, commit: CommitId, dead: Vec<SegmentId>) -> Vec<SegmentId> {
         let mut state = self.state();
-        state.retired.extend(dead.into_iter().map(|segment| (commit, segment)));
+        for segment in dead {
+            let born = state.born.remove(&segment).unwrap_or(CommitId::from_u64(0)).min(commit);
+            state.retired.push(Retired { born, retired: commit, segment });
+        }
         let mut free = state.take_free();
         free.append(&mut state.refused);
         free
@@ -63,7 +80,7 @@ impl Pins {
     /// Segments that snapshots or the disk keep, and no later commit names.
     pub(super) fn waiting(&self) -> Vec<SegmentId> {
         let state = self.state();
-        state.retired.iter().map(|(_, segment)| *segment).chain(state.refused.iter().copied()).collect()
+        state.retired.iter().map(|it| it.segment).chain(state.refused.iter().copied()).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, Pinned> {
@@ -73,11 +90,10 @@ impl Pins {
 
 impl Pinned {
     fn take_free(&mut self) -> Vec<SegmentId> {
-        let oldest = self.snapshots.keys().next().copied();
-        let is_free = |commit: CommitId| oldest.is_none_or(|oldest| oldest >= commit);
-        let (free, kept): (Vec<_>, Vec<_>) = self.retired.drain(..).partition(|(commit, _)| is_free(*commit));
+        let is_free = |it: &Retired| self.snapshots.range(it.born..it.retired).next().is_none();
+        let (free, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.retired).into_iter().partition(is_free);
         self.retired = kept;
-        free.into_iter().map(|(_, segment)| segment).collect()
+        free.into_iter().map(|it| it.segment).collect()
     }
 }
 

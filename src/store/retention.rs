@@ -20,8 +20,9 @@ pub(super) type Retained = VecDeque<Past>;
 pub(super) struct Past {
     commit: CommitId,
     rows: Rows,
-    pin: Pin,
-    /// One for each commit of the sync that it was the last of.
+    /// Its own, and one for each commit that it shared its sync with: those have segments of their own.
+    pins: Vec<Pin>,
+    /// One for each commit that it shared its sync with and that came before it.
     layers: Vec<Arc<Layer>>,
 }
 
@@ -33,7 +34,7 @@ impl Past {
         if n_later == 0 {
             return Some(rows);
         }
-        let next = next.filter(|next| next.commit.as_u64() - next.layers.len() as u64 == self.commit.as_u64())?;
+        let next = next.filter(|next| next.commit.as_u64() - next.layers.len() as u64 == self.commit.as_u64() + 1)?;
         Some(rows.staged_on(next.layers.get(..n_later)?.to_vec()))
     }
 }
@@ -47,8 +48,11 @@ impl Store {
             return Ok(());
         }
         let (rows, commit, pin) = self.read()?;
+        let before = layers.split_last().map_or(&[][..], |(_, before)| before);
+        let earlier = (1..=before.len() as u64).filter_map(|n| commit.as_u64().checked_sub(n));
+        let pins = earlier.map(|commit| self.pins.pin_again(CommitId::from_u64(commit))).chain([pin]).collect();
         let mut retained = self.retained();
-        retained.push_back(Past { commit, rows, pin, layers: layers.to_vec() });
+        retained.push_back(Past { commit, rows, pins, layers: before.to_vec() });
         // The latest one is not yet in need of the window.
         let n_leaving = retained.len().saturating_sub(n + 1);
         let leaving: Vec<_> = retained.drain(..n_leaving).collect();
@@ -76,8 +80,7 @@ impl Store {
         let behind = retained.partition_point(|past| past.commit <= commit);
         let past = behind.checked_sub(1).and_then(|at| retained.get(at)).ok_or_else(outside)?;
         let rows = past.rows_at(commit, retained.get(behind)).ok_or_else(outside)?;
-        // Whatever a commit between the two gave up is kept for the first.
-        Ok((rows, commit, self.pins.pin_again(past.commit)))
+        Ok((rows, commit, self.pins.pin_again(commit)))
     }
 
     /// Ends the window; it begins anew with the latest commit.
@@ -87,9 +90,9 @@ impl Store {
     }
 
     fn let_go(&self, leaving: Vec<Past>) {
-        for Past { rows, mut pin, .. } in leaving {
+        for Past { rows, mut pins, .. } in leaving {
             drop(rows);
-            self.unpin(&mut pin);
+            pins.iter_mut().for_each(|pin| self.unpin(pin));
         }
     }
 

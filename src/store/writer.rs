@@ -31,6 +31,11 @@ impl WriterGate {
         drop(taken);
         Ok(WriterTurn(self.clone()))
     }
+
+    /// Whether it is this thread that has the turn.
+    pub(super) fn is_taken_here(&self) -> bool {
+        *self.taken_by.lock().unwrap_or_else(PoisonError::into_inner) == Some(thread::current().id())
+    }
 }
 
 impl Drop for WriterTurn {

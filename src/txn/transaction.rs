@@ -275,6 +275,7 @@ impl Transaction {
         let (store, commit) = (self.view.store.clone(), CommitId::from_u64(self.numbers.commit));
         let rows = std::mem::replace(&mut self.view.rows, Rows::ended());
         let ticket = store.stage(rows, !segments.is_empty());
+        store.bear(commit, segments.iter().map(FinishedSegment::id));
         // The next writer's turn.
         drop(self);
         store.make_durable(&ticket, &segments).map(|()| commit)
@@ -298,15 +299,26 @@ impl Transaction {
         }
     }
 
+    /// Writes what is missing of the segments; if one cannot be written, none is left.
     fn finish_segments(&mut self) -> Result<Vec<FinishedSegment>> {
-        let segments = std::mem::take(&mut self.segments);
-        let finish = |segment: PendingSegment| {
-            let (row, segment) = segment.finish()?;
-            self.numbers.n_segments += 1;
-            self.rows.put_row(Table::Segments, &Key::segment(segment.id()), &row)?;
-            Ok(segment)
-        };
-        segments.into_iter().map(finish).collect()
+        let mut finished: Vec<FinishedSegment> = Vec::new();
+        for segment in std::mem::take(&mut self.segments) {
+            match self.finish_segment(segment) {
+                Ok(segment) => finished.push(segment),
+                Err(error) => {
+                    self.store.unlink(finished.iter().map(FinishedSegment::id));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(finished)
+    }
+
+    fn finish_segment(&mut self, segment: PendingSegment) -> Result<FinishedSegment> {
+        let (row, segment) = segment.finish()?;
+        self.numbers.n_segments += 1;
+        self.rows.put_row(Table::Segments, &Key::segment(segment.id()), &row)?;
+        Ok(segment)
     }
 
     /// The segment that the next KV log goes to.
