@@ -176,7 +176,7 @@ impl Options {
     }
 
     /// Bytes from which on a segment gets no more KV logs: a transaction or a compaction goes on in another. 256 MiB unless
-    /// said otherwise. It bounds what a compaction copies, and for how long a file is needed twice.
+    /// said otherwise. It bounds what the upkeep copies at once; a compaction or a purge copies all that it has to.
     #[must_use]
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;

@@ -4,6 +4,7 @@ mod kit;
 
 mod a_backup_is_restored_exactly;
 mod a_crash_leaves_before_or_after;
+mod a_disk_budget_is_kept;
 mod a_full_disk_harms_nothing;
 mod a_killed_process_loses_nothing;
 mod a_lost_or_foreign_file_is_named;

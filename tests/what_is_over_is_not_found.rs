@@ -96,14 +96,14 @@ fn upkeep_takes_it_out_and_all_that_is_derived_agrees() {
     let scope = database.scope("s").unwrap();
     let ids = remember(&scope);
     let upkeep = database.keep_up(Upkeep { every: Duration::from_secs(3600), ..Upkeep::default() }).unwrap();
-    assert_eq!(upkeep.look_now().expired, Expiry::default(), "nothing is over yet");
+    assert_eq!(upkeep.look_now().unwrap().expired, Expiry::default(), "nothing is over yet");
     let before = scope.snapshot().unwrap();
 
     clock.store(10_000_000, Ordering::Relaxed);
-    let report = upkeep.look_now();
+    let report = upkeep.look_now().unwrap();
     assert_eq!((report.expired.trajectories, report.expired.strategies, &report.failure), (1, 1, &None));
     assert_eq!(report.expired.commit, Some(scope.snapshot().unwrap().commit_id()));
-    assert_eq!(upkeep.look_now().expired, report.expired, "once");
+    assert_eq!(upkeep.look_now().unwrap().expired, report.expired, "once");
     let snapshot = scope.snapshot().unwrap();
     assert!(snapshot.get(ids.passing).unwrap().is_none() && snapshot.ids::<Trajectory>().unwrap() == [ids.lasting]);
     let strategy = snapshot.get(ids.guardrail).unwrap().unwrap();

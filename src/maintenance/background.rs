@@ -1,13 +1,14 @@
 //! Keeping debt and disk use within bounds in the background, at a pace that leaves the disk to others.
 //!
-//! One thread looks at the debt from time to time. When enough is dead it moves what lives out of the worst segments, one
-//! after the other, and when there are many small ones it [merges](super::merge) them; before that, what is over is taken out ([`Database::expire`]) and KV logs beyond a
-//! budget are evicted ([`Database::evict`]). Readers and writers go on: copying takes no turn, and files go when nobody reads them. A crash leaves either state.
+//! One thread looks at the debt from time to time. What is over is taken out ([`Database::expire`]), purges that were
+//! stopped go on, KV logs beyond a budget are evicted ([`Database::evict`]); then, when enough is dead, it moves what lives
+//! out of the worst segments, one after the other, and when there are many small ones it [merges](super::merge) them.
+//! Readers and writers go on: copying takes no turn, and files go when nobody reads them. A crash leaves either state.
 
 use super::{Debt, DiskBudget, Eviction, Expiry, SegmentDebt, merge};
 use crate::segment::file_name;
-use crate::store::{Store, is_erasing, segment_uses};
-use crate::{Database, Error, Result, SegmentId};
+use crate::store::{Anew, Store, is_erasing, segment_uses};
+use crate::{CommitId, Database, Error, Result, SegmentId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -74,10 +75,11 @@ pub struct UpkeepReport {
     pub failure: Option<String>,
 }
 
-/// Works in the background until it is dropped. The database stays open as long.
+/// Works in the background until it is dropped, and to the end of what it is doing. The database stays open as long.
 #[derive(Debug)]
 pub struct UpkeepHandle {
     shared: Arc<Shared>,
+    database: Database,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -93,6 +95,8 @@ struct State {
     /// Rounds that are asked for at once.
     n_asked: u64,
     is_working: bool,
+    /// The commit at which the upkeep last looked whether much of the catalog is free.
+    shrunk_at: Option<CommitId>,
     /// The segments that stopped a purge, since they are damaged.
     stopped_by: Option<BTreeSet<SegmentId>>,
     report: UpkeepReport,
@@ -121,7 +125,7 @@ impl Database {
             }
         });
         let thread = Some(spawned.map_err(|source| Error::io("begin", "lagdb upkeep", source))?);
-        Ok(UpkeepHandle { shared, thread })
+        Ok(UpkeepHandle { shared, database: self.clone(), thread })
     }
 }
 
@@ -132,7 +136,11 @@ impl UpkeepHandle {
     }
 
     /// Has the background look now, and waits until it has.
-    pub fn look_now(&self) -> UpkeepReport {
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when this thread has a transaction open: the background would wait for it.
+    pub fn look_now(&self) -> Result<UpkeepReport> {
+        drop(self.database.store().writer_turn()?);
         let mut state = self.shared.state();
         state.n_asked += 1;
         // One that is under way may have looked before.
@@ -140,7 +148,7 @@ impl UpkeepHandle {
         self.shared.changed.notify_all();
         let waiting = |state: &mut State| state.report.rounds < until && !state.is_over;
         let state = self.shared.changed.wait_while(state, waiting).unwrap_or_else(PoisonError::into_inner);
-        state.report.clone()
+        Ok(state.report.clone())
     }
 }
 
@@ -148,7 +156,12 @@ impl Drop for UpkeepHandle {
     fn drop(&mut self) {
         self.shared.state().is_over = true;
         self.shared.changed.notify_all();
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+        let thread = self.thread.take();
+        if self.database.store().is_written_here() {
+            // It may wait for this very thread to end its transaction, and ends soon after.
+            return;
+        }
+        if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the upkeep panicked");
         }
     }
@@ -178,22 +191,49 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// One round. What one step cannot do does not keep the others from theirs; the first error is returned.
     fn keep(&self, database: &Database, upkeep: &Upkeep) -> Result<()> {
-        let expired = database.expire(database.store().options.clock.now_ms())?;
-        self.state().report.expired += expired;
-        let evicted = database.evict(upkeep.budget)?;
-        self.state().report.evicted.add(&evicted);
+        let expired = database.expire(database.store().options.clock.now_ms());
+        let expired = expired.map(|expired| self.state().report.expired += expired);
+        let purged = self.finish_purges(database);
+        let given_back = self.shrink_catalog(database, upkeep);
+        let evicted = database.evict(upkeep.budget).map(|evicted| self.state().report.evicted.add(&evicted));
+        let freed = self.free_worst(database, upkeep);
+        let merged = self.merge(database, upkeep);
+        let measured = beyond(database.store(), upkeep).map(|n_bytes| self.state().report.beyond_bytes = n_bytes);
+        expired.and(purged).and(given_back).and(evicted).and(freed).and(merged).and(measured)
+    }
+
+    fn free_worst(&self, database: &Database, upkeep: &Upkeep) -> Result<()> {
         let mut debt = database.debt()?;
-        let damaged = self.forget_damage_that_is_gone(&segment_sizes(database.store())?);
-        debt.segments.retain(|of| !damaged.contains(&of.segment));
-        let beyond_bytes = beyond(database.store(), upkeep)?;
+        debt.leave_out(&self.forget_damage_that_is_gone(&segment_sizes(database.store())?));
+        // What waits for its readers goes by itself.
+        let beyond_bytes = beyond(database.store(), upkeep)?.saturating_sub(database.store().waiting_bytes()?);
+        let mut done = Ok(());
         for victim in worth_it(&debt, upkeep, beyond_bytes) {
-            // One by one: others get their turn in between.
-            self.free(database, &BTreeSet::from([victim.segment]), victim.dead_bytes, upkeep.bytes_per_second)?;
+            // One by one: others get their turn in between, and one that the disk does not let be read stops no other.
+            let segment = BTreeSet::from([victim.segment]);
+            done = done.and(self.free(database, &segment, victim.dead_bytes, upkeep.bytes_per_second));
         }
-        self.merge(database, upkeep)?;
-        self.state().report.beyond_bytes = beyond(database.store(), upkeep)?;
-        self.finish_purges(database)
+        done
+    }
+
+    /// Writes the catalog anew if the files are beyond their budget and much of it is free: redb keeps the pages of what
+    /// was deleted. Looked at once for every commit.
+    fn shrink_catalog(&self, database: &Database, upkeep: &Upkeep) -> Result<()> {
+        let store = database.store();
+        if beyond(store, upkeep)? == 0 {
+            return Ok(());
+        }
+        let (commit, used_bytes) = store.used_catalog_bytes()?;
+        if self.state().shrunk_at.replace(commit) == Some(commit) {
+            return Ok(());
+        }
+        let n_bytes = store.catalog_bytes()?;
+        if n_bytes.saturating_sub(used_bytes) as f64 > upkeep.dead_share * n_bytes as f64 {
+            store.rewrite_catalog(Anew::ToShrink, &mut |_| {})?;
+        }
+        Ok(())
     }
 
     /// Makes one of many small segments, as long as there are many.
@@ -201,13 +241,15 @@ impl Shared {
         let store = database.store();
         while upkeep.merge > 0 {
             let mut sizes = segment_sizes(store)?;
-            sizes.retain(|id, _| !self.state().report.damaged.contains_key(id));
             let n_before = sizes.len();
+            sizes.retain(|id, _| !self.state().report.damaged.contains_key(id));
             let alike = merge::of_like_size(sizes, upkeep.merge, store.options.segment_bytes);
             if alike.is_empty() {
                 break;
             }
-            self.free(database, &alike, 0, upkeep.bytes_per_second)?;
+            let debt = database.debt()?;
+            let dead = debt.segments.iter().filter(|of| alike.contains(&of.segment)).map(|of| of.dead_bytes).sum();
+            self.free(database, &alike, dead, upkeep.bytes_per_second)?;
             // Those that write may be faster; the next round goes on.
             if segment_sizes(store)?.len() >= n_before {
                 break;
@@ -241,12 +283,11 @@ impl Shared {
                 state.report.freed_bytes += dead_bytes;
             }
             Err(Error::Corrupt { file, offset, what }) => {
-                let damaged: Vec<_> = victims.iter().filter(|id| Path::new(&file_name(**id)) == file).collect();
+                let damaged = victims.iter().find(|id| Path::new(&file_name(**id)) == file).copied();
                 let damage = Error::Corrupt { file, offset, what };
-                tracing::warn!(error = %damage, "a damaged segment is left alone");
-                // If it is not said which, all of them.
-                let ids = if damaged.is_empty() { victims.iter().collect() } else { damaged };
-                state.report.damaged.extend(ids.into_iter().map(|id| (*id, damage.to_string())));
+                let Some(segment) = damaged else { return Err(damage) };
+                tracing::warn!(segment = segment.as_u64(), error = %damage, "a damaged segment is left alone");
+                state.report.damaged.insert(segment, damage.to_string());
             }
             Err(error) => return Err(error),
         }

@@ -7,7 +7,7 @@ use crate::store::{Anew, SegmentUse, Store, segment_uses};
 use crate::{Database, Result, SegmentId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A segment below this size is merged with others.
+/// A segment below this size, and below half of a full one, is merged with others.
 const SMALL_BYTES: u64 = 64 << 20;
 
 /// What a compaction did.
@@ -40,7 +40,7 @@ impl Database {
         let turn = store.moving_turn();
         let before = uses(store)?;
         let bytes_before = all_bytes(store, &before)?;
-        let moving = worth_moving(&before);
+        let moving = worth_moving(&before, SMALL_BYTES.min(store.options.segment_bytes / 2));
         if !moving.is_empty() {
             let total = living_bytes(&before, &moving);
             let mut done = 0;
@@ -83,9 +83,9 @@ fn living_bytes(uses: &Uses, moving: &BTreeSet<SegmentId>) -> u64 {
 }
 
 /// Segments with something dead in them, and small ones if there are several.
-fn worth_moving(uses: &Uses) -> BTreeSet<SegmentId> {
+fn worth_moving(uses: &Uses, small_bytes: u64) -> BTreeSet<SegmentId> {
     let mut moving: BTreeSet<_> = uses.iter().filter(|(_, of)| of.has_dead()).map(|(id, _)| *id).collect();
-    let small: Vec<_> = uses.iter().filter(|(_, of)| of.row.len < SMALL_BYTES).map(|(id, _)| *id).collect();
+    let small: Vec<_> = uses.iter().filter(|(_, of)| of.row.len < small_bytes).map(|(id, _)| *id).collect();
     if small.len() > 1 {
         moving.extend(small);
     }

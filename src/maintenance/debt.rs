@@ -2,6 +2,7 @@
 
 use crate::store::{SegmentUse, segment_uses};
 use crate::{Database, Result, SegmentId};
+use std::collections::BTreeSet;
 
 /// What compaction would give back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +24,16 @@ pub struct SegmentDebt {
     pub live_bytes: u64,
     /// Bytes of its KV logs that were deleted or replaced.
     pub dead_bytes: u64,
+}
+
+impl Debt {
+    /// Forgets some segments: what is dead in them is not to be had.
+    pub(super) fn leave_out(&mut self, segments: &BTreeSet<SegmentId>) {
+        for of in self.segments.extract_if(.., |of| segments.contains(&of.segment)) {
+            self.live_bytes -= of.live_bytes;
+            self.dead_bytes -= of.dead_bytes;
+        }
+    }
 }
 
 impl Database {

@@ -21,8 +21,9 @@ pub struct DiskBudget {
     /// Of KV logs that can be read, of each scope.
     pub bytes_per_scope: Option<u64>,
     /// Of all files: catalog, segments with what is dead in them, and index. KV logs go until what lives would fit; the
-    /// [upkeep](crate::Database::keep_up) then gives back what is dead, as soon as there is too much, and needs room for
-    /// one [segment](crate::Options::segment_bytes) more while it copies. Records are never given up for it.
+    /// [upkeep](crate::Database::keep_up) gives back what is dead or free first, as soon as there is too much, and needs room for what it
+    /// copies, one [segment](crate::Options::segment_bytes) or the catalog, meanwhile. What snapshots still read stays until
+    /// they end. Records are never given up for it.
     pub file_bytes: Option<u64>,
 }
 
@@ -79,9 +80,13 @@ impl Database {
     }
 }
 
-/// Bytes of KV logs that can be kept, seen what else is in the files.
+/// Bytes of KV logs that can be kept, seen what else is in the files. What is dead in segments can be given back, and no
+/// KV log goes for it; what is free in the catalog was given back before, where it is much.
 fn room_for_kv_logs(store: &Store, rows: &Rows, budget: DiskBudget) -> Result<Option<u64>> {
     let Some(file_bytes) = budget.file_bytes else { return Ok(budget.bytes) };
+    if store.file_bytes()? <= file_bytes {
+        return Ok(budget.bytes);
+    }
     let uses = segment_uses(rows)?;
     // Header and footer of a segment go with the last of its KV logs.
     let framing: u64 = uses.values().map(|of| of.row.len - of.dead_bytes() - of.living_bytes).sum();

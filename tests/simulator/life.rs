@@ -35,6 +35,7 @@ pub(crate) struct Report {
     pub(crate) unacknowledged_kept: u64,
     pub(crate) commits: u64,
     pub(crate) compactions: u64,
+    pub(crate) upkeeps: u64,
     pub(crate) purges: u64,
     pub(crate) backups: u64,
     pub(crate) kv_logs_read: u64,
@@ -75,6 +76,8 @@ pub(crate) struct Simulation {
     /// Whether several write at once; then a seed is not always the same life.
     has_writers: bool,
     n_steps: u64,
+    /// When a segment is full.
+    segment_bytes: u64,
     /// Every so many syncs one lies; 0 when none does.
     lies_every: u64,
     /// Whether the disk fails: then a verification may not see all, and what should be unlinked may be left.
@@ -103,6 +106,8 @@ impl Simulation {
             unsure: Vec::new(),
             has_writers: false,
             n_steps: 0,
+            // Every other seed has transactions of several segments.
+            segment_bytes: if seed.is_multiple_of(2) { 256 << 20 } else { 2_000 },
             lies_every: 0,
             is_bad_disk: false,
             report,
@@ -158,8 +163,9 @@ impl Simulation {
 
     /// Opens the database and does one step after the other, up to the first that fails.
     pub(crate) fn do_all(&mut self, disk: &FailingMedium, steps: &[Step]) -> lagdb::Result<()> {
+        let options = Database::options().segment_bytes(self.segment_bytes);
         let open = || -> lagdb::Result<Open> {
-            Ok(Open { database: Database::options().open_on(Arc::new(disk.clone()))?, pinned: None })
+            Ok(Open { database: options.clone().open_on(Arc::new(disk.clone()))?, pinned: None })
         };
         let mut opened = open()?;
         for step in steps {
@@ -202,6 +208,17 @@ impl Simulation {
             Step::Compact => {
                 database.compact(&mut |_| {})?;
                 self.report.compactions += 1;
+            }
+            Step::Upkeep(merge) => {
+                step::keep_up(database, *merge)?;
+                self.report.upkeeps += 1;
+            }
+            Step::Evict => {
+                let before = self.latest().clone();
+                if let Some((commit, after)) = step::evict(database, &before, &mut self.maybe)? {
+                    self.commit = commit;
+                    self.history.push(after);
+                }
             }
             Step::Purge(scope, which) => {
                 let before = self.latest().clone();

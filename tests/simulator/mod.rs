@@ -2,7 +2,7 @@
 //!
 //! A simulation lives through whole lives of a database on a disk that loses power (see
 //! [`FailingMedium`](lagdb::medium::FailingMedium)): transactions in several scopes, KV logs, deletions, purges,
-//! compactions, backups, snapshots that stay, closing and opening, with cuts in all of them and in recovery. Everything
+//! compactions, upkeep, eviction, backups, snapshots that stay, closing and opening, with cuts in all of them and in recovery. Everything
 //! follows from a seed, but for how several writers take turns.
 //!
 //! `SEEDS=17 cargo test --test promises simulator -- --nocapture` does seed 17 again, `SEEDS=0..20000` does many.
@@ -92,6 +92,7 @@ impl std::ops::Add for Report {
             unacknowledged_kept: self.unacknowledged_kept + other.unacknowledged_kept,
             commits: self.commits + other.commits,
             compactions: self.compactions + other.compactions,
+            upkeeps: self.upkeeps + other.upkeeps,
             purges: self.purges + other.purges,
             backups: self.backups + other.backups,
             kv_logs_read: self.kv_logs_read + other.kv_logs_read,

@@ -5,9 +5,13 @@ use super::world::{Learned, Lived, World};
 use crate::kit::{self, kv_log, model};
 use lagdb::maintenance::restore_on;
 use lagdb::medium::MemoryMedium;
-use lagdb::{Database, Embedding, Id, Judgment, Outcome, Polarity, Result, Strategy, Trajectory, Transaction};
+use lagdb::{
+    Database, DiskBudget, Embedding, Error, Id, Judgment, Outcome, Polarity, Result, Strategy, Trajectory, Transaction,
+    Upkeep,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Names of scopes.
 const SCOPES: [&str; 3] = ["a", "b", "tenant/c"];
@@ -19,6 +23,10 @@ pub(crate) enum Step {
     /// A transaction that is dropped.
     Drop(&'static str, Vec<Change>),
     Compact,
+    /// A round of the upkeep: what is dead is given back, and so many segments of like size become one.
+    Upkeep(u8),
+    /// All KV logs go, as if there were no room for any.
+    Evict,
     /// A trajectory goes for good, with what was learned from it.
     Purge(&'static str, u8),
     /// Backed up, and restored elsewhere.
@@ -66,9 +74,11 @@ impl Step {
     pub(crate) fn roll(dice: &mut Dice, number: u64) -> Self {
         let scope = SCOPES[dice.below(3) as usize];
         let changes = |dice: &mut Dice| (0..1 + dice.below(5)).map(|i| Change::roll(dice, number * 8 + i)).collect();
-        match dice.below(23) {
+        match dice.below(27) {
             20 | 21 => Self::Purge(scope, dice.below(256) as u8),
             22 => Self::Backup,
+            23..26 => Self::Upkeep(2 + dice.below(3) as u8),
+            26 => Self::Evict,
             0..12 => Self::Commit(scope, changes(dice)),
             12 => Self::Drop(scope, changes(dice)),
             13 | 14 => Self::Compact,
@@ -170,6 +180,31 @@ pub(crate) fn purge(
     let receipt = database.scope(scope)?.purge(id)?;
     *maybe = None;
     Ok(Some((receipt.commit.as_u64(), after)))
+}
+
+/// Has the upkeep look once.
+pub(crate) fn keep_up(database: &Database, merge: u8) -> Result<()> {
+    let upkeep = Upkeep {
+        every: Duration::from_secs(3600),
+        dead_share: 0.0,
+        dead_bytes: 1,
+        merge: usize::from(merge),
+        bytes_per_second: u64::MAX,
+        ..Upkeep::default()
+    };
+    let report = database.keep_up(upkeep)?.look_now()?;
+    report.failure.map_or(Ok(()), |cause| Err(Error::Poisoned { cause }))
+}
+
+/// Evicts all KV logs in the database and in the world; the commit, or nothing where there is none.
+pub(crate) fn evict(database: &Database, before: &World, maybe: &mut Option<World>) -> Result<Option<(u64, World)>> {
+    let mut after = before.clone();
+    let all = after.scopes.values_mut().flat_map(|contents| contents.trajectories.values_mut());
+    all.for_each(|lived| lived.kv_logs.clear());
+    *maybe = Some(after.clone());
+    let evicted = database.evict(DiskBudget { bytes: Some(0), ..DiskBudget::default() })?;
+    *maybe = None;
+    Ok(evicted.commit.map(|commit| (commit.as_u64(), after)))
 }
 
 /// What one of several writers wrote: where, and whether it was told that it is durable.
