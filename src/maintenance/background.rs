@@ -239,23 +239,25 @@ impl Shared {
     /// Makes one of many small segments, as long as there are many.
     fn merge(&self, database: &Database, upkeep: &Upkeep) -> Result<()> {
         let store = database.store();
-        while upkeep.merge > 0 {
+        if upkeep.merge == 0 {
+            return Ok(());
+        }
+        loop {
             let mut sizes = segment_sizes(store)?;
             let n_before = sizes.len();
             sizes.retain(|id, _| !self.state().report.damaged.contains_key(id));
             let alike = merge::of_like_size(sizes, upkeep.merge, store.options.segment_bytes);
             if alike.is_empty() {
-                break;
+                return Ok(());
             }
             let debt = database.debt()?;
             let dead = debt.segments.iter().filter(|of| alike.contains(&of.segment)).map(|of| of.dead_bytes).sum();
             self.free(database, &alike, dead, upkeep.bytes_per_second)?;
             // Those that write may be faster; the next round goes on.
             if segment_sizes(store)?.len() >= n_before {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Moves what lives out of some segments; one that is damaged is left alone from then on.
