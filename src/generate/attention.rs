@@ -7,8 +7,9 @@
 //! Ainslie et al., *GQA*, 2023, <https://arxiv.org/abs/2305.13245>.
 
 use super::decoder::Step;
+use super::half_attention;
 use super::heads::HeadShape;
-use super::kv_cache::KvCache;
+use super::kv_cache::{KvCache, LayerRows, Part};
 use super::linear::Linear;
 use super::product;
 use super::rms_norm::RmsNorm;
@@ -51,12 +52,14 @@ impl Attention {
         let [query, raw_keys, value] = self.project(x)?;
         let angles = self.rope.then_some(&step.angles);
         let (new, asked) = (self.shape(x, self.n_kv_heads)?, self.shape(x, self.n_heads)?);
-        let in_cache = (new.n_heads, new.n_tokens, new.head_dim);
-        let keys = tensor::own(tensor::read(&raw_keys, |k| new.to_head_major(k, angles))?, in_cache)?;
-        let values = tensor::own(tensor::read(&value, |v| new.to_head_major(v, None))?, in_cache)?;
+        tensor::read(&raw_keys, |keys| cache.write(layer, new, Part::Keys(keys, angles)))??;
+        tensor::read(&value, |values| cache.write(layer, new, Part::Values(values)))??;
         let query = tensor::read(&query, |q| asked.to_head_major(q, angles))?;
-        let (keys, values) = cache.write(layer, &keys, &values)?;
-        let mixed = self.mix(query, asked, (&keys, &values), step)?;
+        let mixed = match cache.rows(layer, new.n_tokens)? {
+            LayerRows::Float(keys, values) => self.mix(query, asked, (&keys, &values), step)?,
+            LayerRows::Half(rows) => half_attention::attend(&query, asked, rows, step.seen(self.windowed)),
+        };
+        let mixed = tensor::own(mixed, (new.n_tokens, self.n_heads * self.head_dim))?;
         Ok(Attended { hidden: self.output.forward(&mixed)?, raw_keys })
     }
 
@@ -70,7 +73,7 @@ impl Attention {
     }
 
     /// Softmax(query · keysᵀ) · values, back as `[n_tokens, n_heads * head_dim]`.
-    fn mix(&self, query: Vec<f32>, asked: HeadShape, rows: (&Tensor, &Tensor), step: &Step) -> Result<Tensor> {
+    fn mix(&self, query: Vec<f32>, asked: HeadShape, rows: (&Tensor, &Tensor), step: &Step) -> Result<Vec<f32>> {
         let (keys, values) = rows;
         let (n_rows, stacked) = (keys.dim(1)?, self.n_heads / self.n_kv_heads * asked.n_tokens);
         let query = tensor::own(query, (self.n_kv_heads, stacked, self.head_dim))?;
@@ -78,8 +81,7 @@ impl Attention {
         let scale = 1.0 / (self.head_dim as f32).sqrt();
         let weights = tensor::read(&scores, |scores| step.seen(self.windowed).softmax(scores, n_rows, scale))?;
         let mixed = product::with_columns(&tensor::own(weights, scores.shape())?, values)?;
-        let mixed = tensor::read(&mixed, |mixed| asked.to_token_major(mixed))?;
-        tensor::own(mixed, (asked.n_tokens, self.n_heads * self.head_dim))
+        tensor::read(&mixed, |mixed| asked.to_token_major(mixed))
     }
 
     fn shape(&self, x: &Tensor, n_heads: usize) -> Result<HeadShape> {

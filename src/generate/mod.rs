@@ -24,7 +24,8 @@
 //! | as what are they held? | [`precision`], `matrix` |
 //! | which KV logs fit it? | `fingerprint` |
 //! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask) |
-//! | where do keys and values lie? | `kv_cache`, `heads` |
+//! | where do keys and values lie? | [`kv_cache`], `heads` |
+//! | what decides how fast? | `half_attention`, `simd` |
 //! | what does a user hold? | [`generator`], [`session`] with attach, capture and generation, [`sampling`] |
 //!
 //! Nothing here knows of the store: both sides speak [`KvLog`](lagdb_format::KvLog),
@@ -40,8 +41,9 @@ mod decoder;
 mod fingerprint;
 pub mod generator;
 mod gguf;
+mod half_attention;
 mod heads;
-mod kv_cache;
+pub mod kv_cache;
 mod linear;
 mod matrix;
 mod mlp;
@@ -53,6 +55,7 @@ mod rms_norm;
 pub mod rope;
 pub mod sampling;
 pub mod session;
+mod simd;
 mod tensor;
 mod tokenizer;
 mod vector;
@@ -61,6 +64,7 @@ mod weights;
 
 pub use config::ModelConfig;
 pub use generator::Generator;
+pub use kv_cache::KvNumbers;
 pub use model_files::ModelFiles;
 pub use precision::{LoadOptions, WeightPrecision, WeightsInfo};
 pub use sampling::Sampling;

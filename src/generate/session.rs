@@ -18,7 +18,7 @@ pub use capture::Selection;
 pub use generation::{FinishReason, NewToken, Prompt, Response};
 
 use super::generator::Generator;
-use super::kv_cache::KvCache;
+use super::kv_cache::{KvCache, KvNumbers};
 use crate::error::{Error, Result};
 use candle_core::Tensor;
 use raw_keys::RawKeys;
@@ -43,6 +43,8 @@ pub struct SessionOptions {
     pub context_limit: Option<usize>,
     /// Tokens computed at once in prefill, 1 to 8192; fewer where their scores would take much memory.
     pub chunk: usize,
+    /// How keys and values are held; `None` is f16 for a model with quantized matrices, f32 for others.
+    pub kv_numbers: Option<KvNumbers>,
 }
 
 /// Where attached logs stand relative to the beginning of the text.
@@ -74,7 +76,14 @@ pub struct Session {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { layout: Layout::LogsFirst, capture: true, first_position: 0, context_limit: None, chunk: 256 }
+        Self {
+            layout: Layout::LogsFirst,
+            capture: true,
+            first_position: 0,
+            context_limit: None,
+            chunk: 256,
+            kv_numbers: None,
+        }
     }
 }
 
@@ -83,8 +92,10 @@ impl Session {
         let config = generator.config();
         let positions = config.max_positions.saturating_sub(options.first_position as usize);
         let limit = options.context_limit.map_or(positions, |limit| limit.min(positions));
+        let is_quantized = generator.weights().types.iter().any(|share| share.name != "F32");
+        let numbers = options.kv_numbers.unwrap_or(if is_quantized { KvNumbers::F16 } else { KvNumbers::F32 });
         let mut session = Self {
-            cache: KvCache::new(config.geometry(), limit),
+            cache: KvCache::new(config.geometry(), numbers, limit),
             ids: Vec::new(),
             attached: Vec::new(),
             raw_keys: options.capture.then(RawKeys::default),

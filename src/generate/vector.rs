@@ -4,6 +4,7 @@
 //! function, which is a call per number, by a polynomial without branches; its relative error stays below 3e-7.
 
 /// `Σ a·b`.
+#[inline]
 pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0f32; 8];
@@ -17,6 +18,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// `Σ x`.
+#[inline]
 pub(super) fn sum(x: &[f32]) -> f32 {
     let (chunks, rest) = x.as_chunks::<8>();
     let mut sums = [0.0f32; 8];
@@ -29,6 +31,7 @@ pub(super) fn sum(x: &[f32]) -> f32 {
 }
 
 /// The largest number; minus infinity for none.
+#[inline]
 pub(super) fn max(x: &[f32]) -> f32 {
     let (chunks, rest) = x.as_chunks::<8>();
     let mut largest = [f32::NEG_INFINITY; 8];

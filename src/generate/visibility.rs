@@ -29,6 +29,11 @@ impl Visibility {
         Self { ranges: (first..positions.len()).map(range).collect() }
     }
 
+    /// The rows that new token `i` sees.
+    pub(super) fn range(&self, i: usize) -> Range<usize> {
+        self.ranges.get(i).cloned().unwrap_or(0..0)
+    }
+
     /// Softmax of `scores / sqrt(head_dim)` over the rows each query sees, zero elsewhere.
     ///
     /// `scores` is `[n_heads, n_new, n_rows]`.

@@ -8,7 +8,7 @@
 use super::Session;
 use crate::error::{Error, Result};
 use crate::generate::heads::HeadShape;
-use crate::generate::kv_cache::LogPart;
+use crate::generate::kv_cache::Part;
 use crate::generate::rope::Angles;
 use lagdb_format::{Fidelity, FormatError, KvRead};
 use std::ops::Range;
@@ -89,9 +89,9 @@ impl Session {
         let shape = HeadShape { n_tokens: log.n_tokens(), n_heads: config.n_kv_heads, head_dim: config.head_dim };
         let angles = config.layers[layer].rope.then_some(angles);
         let keys = numbers.read(|out| log.read_keys(layer as u32, out))?;
-        self.cache.write_log(layer, shape, LogPart::Keys(keys, angles))?;
+        self.cache.write(layer, shape, Part::Keys(keys, angles))?;
         let values = numbers.read(|out| log.read_values(layer as u32, out))?;
-        self.cache.write_log(layer, shape, LogPart::Values(values))?;
+        self.cache.write(layer, shape, Part::Values(values))?;
         Ok(())
     }
 }

@@ -5,7 +5,6 @@
 use super::Session;
 use crate::error::{Error, Result};
 use crate::generate::heads::HeadShape;
-use crate::generate::tensor;
 use lagdb_format::{ElementType, FormatError, KvLayer, KvLog};
 use std::ops::Range;
 
@@ -61,8 +60,7 @@ impl Session {
         };
         let config = self.generator.config();
         let shape = HeadShape { n_tokens: rows.len(), n_heads: config.n_kv_heads, head_dim: config.head_dim };
-        let values = self.cache.values(layer, rows.clone())?;
-        let values = tensor::read(&values, |values| shape.to_token_major(values))?;
+        let values = shape.to_token_major(&self.cache.values(layer, rows.clone())?);
         Ok(KvLayer {
             keys: element.encode_f32(&raw_keys.read(layer, rows)?).map_err(invalid)?,
             values: element.encode_f32(&values).map_err(invalid)?,

@@ -1,0 +1,147 @@
+//! `out += a · b` with rows of f32 in `a` and columns of f16 in `b`, sixteen columns to a vector.
+//!
+//! Both products of attention are of this form: queries with keys (sixteen tokens to a vector, one vector per channel) and
+//! weights with values (sixteen channels to a vector, one vector per token). A block of rows and vectors stays in registers
+//! while the inner dimension runs, as in Goto and van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, 2008,
+//! <https://doi.org/10.1145/1356052.1356053>.
+
+use super::{Halves, LANES, compiled};
+use half::f16;
+
+/// The right factor: vector `v` of inner index `k` is `numbers[k * inner + v * outer]`.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::generate) struct Columns<'a> {
+    pub(in crate::generate) numbers: &'a [Halves],
+    pub(in crate::generate) inner: usize,
+    pub(in crate::generate) outer: usize,
+    /// Length of the inner dimension.
+    pub(in crate::generate) n_inner: usize,
+    /// How many vectors.
+    pub(in crate::generate) n_vectors: usize,
+}
+
+compiled! {
+    /// Adds `a · b` to `out`. Rows of `a` begin `a_stride` apart and have `n_inner` numbers, rows of `out` begin
+    /// `out_stride` apart and have `16 * n_vectors`; there are as many as `out` holds.
+    fn add_products(a: &[f32], a_stride: usize, b: Columns<'_>, out: &mut [f32], out_stride: usize)
+    by avx512::add_products; {
+        for (row, out) in out.chunks_mut(out_stride.max(1)).enumerate() {
+            let a = &a[row * a_stride..][..b.n_inner];
+            for (v, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate().take(b.n_vectors) {
+                let mut sums = *out;
+                for (k, x) in a.iter().enumerate() {
+                    let column = b.numbers[k * b.inner + v * b.outer];
+                    for lane in 0..LANES {
+                        sums[lane] += x * f16::from_bits(column[lane]).to_f32();
+                    }
+                }
+                *out = sums;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx512 {
+    use super::super::registers::{array, floats, halves};
+    use super::{Columns, LANES};
+    use std::arch::x86_64::{_mm512_add_ps, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_set1_ps, _mm512_setzero_ps};
+
+    /// Of 32 registers 24 hold sums: tall blocks for many rows, wide ones for few.
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn add_products(a: &[f32], a_stride: usize, b: Columns<'_>, out: &mut [f32], out_stride: usize) {
+        let n_rows = out.len().div_ceil(out_stride.max(1));
+        match n_rows {
+            0 => {}
+            1 => strips::<1, 8>(a, a_stride, b, out, out_stride),
+            2 => strips::<2, 8>(a, a_stride, b, out, out_stride),
+            3 => strips::<3, 8>(a, a_stride, b, out, out_stride),
+            4..12 => strips::<4, 4>(a, a_stride, b, out, out_stride),
+            _ => strips::<12, 2>(a, a_stride, b, out, out_stride),
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn strips<const M: usize, const V: usize>(
+        a: &[f32],
+        a_stride: usize,
+        b: Columns<'_>,
+        out: &mut [f32],
+        out_stride: usize,
+    ) {
+        let mut v = 0;
+        while v + V <= b.n_vectors {
+            rows::<M, V>(a, a_stride, b, v, out, out_stride);
+            v += V;
+        }
+        while v < b.n_vectors {
+            rows::<M, 1>(a, a_stride, b, v, out, out_stride);
+            v += 1;
+        }
+    }
+
+    /// All rows of the vectors from `v` on.
+    #[target_feature(enable = "avx512f")]
+    fn rows<const M: usize, const V: usize>(
+        a: &[f32],
+        a_stride: usize,
+        b: Columns<'_>,
+        v: usize,
+        out: &mut [f32],
+        out_stride: usize,
+    ) {
+        let mut a = a;
+        let mut blocks = out.chunks_mut(M * out_stride);
+        for out in &mut blocks {
+            if out.len() > (M - 1) * out_stride {
+                block::<M, V>(a, a_stride, b, v, out, out_stride);
+            } else {
+                let mut a = a;
+                for out in out.chunks_mut(out_stride) {
+                    block::<1, V>(a, a_stride, b, v, out, out_stride);
+                    a = a.get(a_stride..).unwrap_or_default();
+                }
+            }
+            a = a.get(M * a_stride..).unwrap_or_default();
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn block<const M: usize, const V: usize>(
+        a: &[f32],
+        a_stride: usize,
+        b: Columns<'_>,
+        v: usize,
+        out: &mut [f32],
+        out_stride: usize,
+    ) {
+        let mut sums = [[_mm512_setzero_ps(); V]; M];
+        let mut rows = [&a[..0]; M];
+        for m in 0..M {
+            rows[m] = &a[m * a_stride..][..b.n_inner];
+        }
+        let mut columns = [b.numbers; V];
+        for i in 0..V {
+            columns[i] = &b.numbers[(v + i) * b.outer..];
+        }
+        for k in 0..b.n_inner {
+            let mut vectors = [_mm512_setzero_ps(); V];
+            for i in 0..V {
+                vectors[i] = _mm512_cvtph_ps(halves(columns[i][k * b.inner]));
+            }
+            for m in 0..M {
+                let x = _mm512_set1_ps(rows[m][k]);
+                for i in 0..V {
+                    sums[m][i] = _mm512_fmadd_ps(x, vectors[i], sums[m][i]);
+                }
+            }
+        }
+        for m in 0..M {
+            let out = out[m * out_stride..].as_chunks_mut::<LANES>().0;
+            for i in 0..V {
+                let out = &mut out[v + i];
+                *out = array(_mm512_add_ps(floats(*out), sums[m][i]));
+            }
+        }
+    }
+}

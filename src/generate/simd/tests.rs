@@ -1,0 +1,99 @@
+//! Every target gives what plain loops in f64 give.
+
+use super::{Columns, Halves, LANES, Target, add_products, dots, narrow_heads, softmax};
+use crate::generate::heads::{HeadShape, Rows};
+use half::f16;
+
+fn floats(n: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 7919 + 13) % 257) as f32 / 128.0 - 1.0).collect()
+}
+
+fn halves(n: usize) -> Vec<Halves> {
+    let numbers = floats(n * LANES);
+    numbers.as_chunks::<LANES>().0.iter().map(|chunk| chunk.map(|x| f16::from_f32(x).to_bits())).collect()
+}
+
+#[test]
+fn products_are_those_of_plain_loops() {
+    for target in Target::all() {
+        for (n_rows, n_inner, n_vectors) in [(1, 5, 9), (2, 40, 8), (3, 1, 1), (5, 33, 4), (12, 7, 2), (29, 64, 5)] {
+            let (a, b) = (floats(n_rows * (n_inner + 3)), halves(n_inner * n_vectors));
+            for (inner, outer) in [(n_vectors, 1), (1, n_inner)] {
+                let columns = Columns { numbers: &b, inner, outer, n_inner, n_vectors };
+                let stride = n_vectors * LANES + 16;
+                let mut out = vec![1.0; (n_rows - 1) * stride + n_vectors * LANES];
+                add_products(target, &a, n_inner + 3, columns, &mut out, stride);
+                for row in 0..n_rows {
+                    for column in 0..n_vectors * LANES {
+                        let term = |k: usize| {
+                            let y = f16::from_bits(b[k * inner + column / LANES * outer][column % LANES]).to_f64();
+                            f64::from(a[row * (n_inner + 3) + k]) * y
+                        };
+                        let expected = 1.0 + (0..n_inner).map(term).sum::<f64>();
+                        let found = f64::from(out[row * stride + column]);
+                        assert!((found - expected).abs() < 1e-4, "{target:?} {n_rows}x{n_inner}: {found} {expected}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn dots_are_those_of_plain_loops() {
+    for target in Target::all() {
+        for (n_queries, n_keys, width) in [(1, 1, 1), (2, 9, 8), (3, 4, 2), (5, 7, 5)] {
+            let (queries, keys) = (floats(n_queries * width * LANES), halves(n_keys * width));
+            let mut out = vec![0.0; n_queries * n_keys];
+            dots(target, queries.as_chunks().0, &keys, width, &mut out);
+            for (i, found) in out.iter().enumerate() {
+                let (query, key) = (&queries[i / n_keys * width * LANES..], keys[i % n_keys * width..].as_flattened());
+                let term = |i: usize| f64::from(query[i]) * f16::from_bits(key[i]).to_f64();
+                let expected = (0..width * LANES).map(term).sum::<f64>();
+                assert!((f64::from(*found) - expected).abs() < 1e-4, "{target:?} {i}: {found} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn weights_sum_to_one_and_follow_the_scores() {
+    for target in Target::all() {
+        for n in [1, 7, 64, 129] {
+            let scores = floats(n);
+            let mut weights = scores.clone();
+            softmax(target, &mut weights, 0.5);
+            let exps: Vec<f64> = scores.iter().map(|x| f64::from(x * 0.5).exp()).collect();
+            let sum: f64 = exps.iter().sum();
+            for (weight, exp) in weights.iter().zip(exps) {
+                assert!((f64::from(*weight) - exp / sum).abs() < 1e-6, "{target:?}, {n}");
+            }
+        }
+    }
+}
+
+#[test]
+fn heads_are_narrowed_into_their_rows() {
+    for target in Target::all() {
+        for head_dim in [16, 24, 128] {
+            let shape = HeadShape { n_tokens: 3, n_heads: 2, head_dim };
+            let x = floats(6 * head_dim);
+            let (rows, width) = (Rows { first: 2, capacity: 16 }, head_dim.div_ceil(LANES));
+            let (mut out, mut fits) = (vec![[0; LANES]; 2 * 16 * width], true);
+            narrow_heads(target, &x, shape, None, &mut out, rows, &mut fits);
+            assert!(fits, "{target:?}");
+            for (i, x) in x.iter().enumerate() {
+                let (token, head, channel) = (i / head_dim / 2, i / head_dim % 2, i % head_dim);
+                let at = (head * 16 + 2 + token) * width + channel / LANES;
+                assert_eq!(out[at][channel % LANES], f16::from_f32(*x).to_bits(), "{target:?}, {head_dim}, {i}");
+            }
+            let mut huge = x;
+            for bad in [70_000.0, f32::NAN, f32::NEG_INFINITY] {
+                huge[head_dim - 1] = bad;
+                fits = true;
+                narrow_heads(target, &huge, shape, None, &mut out, rows, &mut fits);
+                assert!(!fits, "{target:?}, {head_dim}: {bad}");
+            }
+        }
+    }
+}
