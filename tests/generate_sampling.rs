@@ -55,3 +55,22 @@ fn generation_stops_when_told() {
     let ended = generate(&ends.load().unwrap(), &Sampling::greedy(6));
     assert_eq!((ended.finish, ended.token_ids.len()), (FinishReason::EndOfText, n));
 }
+
+#[test]
+fn min_p_leaves_the_likely_ones() {
+    let generator = model("qwen2");
+    let logits = session(&generator).feed(&tokens(12, 0)).unwrap();
+    let temperature = 1.5;
+    let largest = logits.iter().copied().fold(f32::MIN, f32::max);
+    let share = |id: u32| f64::from((logits[id as usize] - largest) / temperature as f32).exp();
+    let likely = (0..N_VOCAB as u32).filter(|&id| share(id) >= 0.3).count();
+    assert!((2..N_VOCAB / 2).contains(&likely), "{likely} of the fixture's tokens");
+    let chosen = |min_p, seed| {
+        let sampling = Sampling { min_p, top_k: None, ..Sampling::random(temperature, seed, 1) };
+        generate(&generator, &sampling).token_ids[0]
+    };
+    assert!((0..60).all(|seed| share(chosen(Some(0.3), seed)) >= 0.299));
+    assert!((0..60).any(|seed| share(chosen(None, seed)) < 0.299));
+    let alone = Sampling { min_p: Some(1.0), ..Sampling::random(1.0, 3, 8) };
+    assert_eq!(generate(&generator, &alone).token_ids, generate(&generator, &Sampling::greedy(8)).token_ids);
+}

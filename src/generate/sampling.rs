@@ -16,6 +16,9 @@ pub struct Sampling {
     pub top_k: Option<usize>,
     /// Of those, sample among the fewest whose probabilities exceed this sum.
     pub top_p: Option<f64>,
+    /// Sample only among tokens at least this share as likely as the likeliest one, at the temperature (min-p). Nguyen et
+    /// al., *Turning Up the Heat*, 2024, <https://arxiv.org/abs/2407.01082>.
+    pub min_p: Option<f64>,
     /// Logits of recent tokens are divided by it when positive and multiplied when negative; 1 changes nothing.
     pub repeat_penalty: f32,
     /// How many of the last own tokens count as recent.
@@ -35,6 +38,7 @@ impl Sampling {
             temperature: 0.0,
             top_k: None,
             top_p: None,
+            min_p: None,
             repeat_penalty: 1.0,
             repeat_window: 64,
             seed: 0,
@@ -52,6 +56,8 @@ impl Sampling {
 /// One run of choices.
 pub(super) struct Sampler {
     processor: Option<LogitsProcessor>,
+    /// How far below the largest logit another may be.
+    reach: Option<f32>,
     repeat_penalty: f32,
     repeat_window: usize,
 }
@@ -68,6 +74,7 @@ impl Sampler {
         let random = temperature > 0.0 && sampling.top_k != Some(1);
         Self {
             processor: random.then(|| LogitsProcessor::from_sampling(sampling.seed, strategy)),
+            reach: sampling.min_p.map(|min_p| (-temperature * min_p.clamp(0.0, 1.0).ln()) as f32),
             repeat_penalty: sampling.repeat_penalty,
             repeat_window: sampling.repeat_window,
         }
@@ -80,6 +87,9 @@ impl Sampler {
         match &mut self.processor {
             None => Ok(likeliest(&logits)),
             Some(processor) => {
+                if let Some(reach) = self.reach {
+                    drop_unlikely(&mut logits, reach);
+                }
                 let n = logits.len();
                 Ok(processor.sample(&Tensor::from_vec(logits, n, &Device::Cpu)?)?)
             }
@@ -96,6 +106,14 @@ fn likeliest(logits: &[f32]) -> u32 {
         }
     }
     best.0
+}
+
+/// Makes logits further than `reach` below the largest impossible.
+fn drop_unlikely(logits: &mut [f32], reach: f32) {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    for logit in logits.iter_mut().filter(|logit| largest - **logit > reach) {
+        *logit = f32::NEG_INFINITY;
+    }
 }
 
 /// Makes each of `recent` less likely, once however often it occurred.
