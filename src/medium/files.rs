@@ -3,7 +3,7 @@
 //! The lock is the system's own on the file `lock` (`flock` or `LockFileEx`), which goes when the process does, however
 //! it ends; the text in the file is only for people.
 
-use super::{LOCK, Lock, LockError, Medium, MediumFile};
+use super::{FileBytes, LOCK, Lock, LockError, Medium, MediumFile};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -179,6 +179,16 @@ impl MediumFile for OsFile {
     #[cfg(unix)]
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         std::os::unix::fs::FileExt::read_exact_at(&self.0, out, offset)
+    }
+
+    #[cfg(unix)]
+    fn bytes(&self) -> io::Result<FileBytes> {
+        // SAFETY: bytes that are borrowed must not change. Those who call this have files that get their name only when
+        // they are whole, are unlinked or replaced by name, never written to again; and only who has the lock of the
+        // directory does any of that. What cannot be ruled out is a stranger who cuts the file off: the system ends a
+        // process that reads beyond, as it does for every database that maps its files.
+        #[allow(unsafe_code)]
+        unsafe { memmap2::Mmap::map(&self.0) }.map(FileBytes::Mapped)
     }
 
     #[cfg(unix)]

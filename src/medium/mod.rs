@@ -18,6 +18,7 @@ pub use memory::MemoryMedium;
 
 use std::fmt::Debug;
 use std::io;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -116,6 +117,20 @@ pub trait MediumFile: Debug + Send + Sync + 'static {
     /// `UnexpectedEof` when the file ends before; else what the operating system says.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
 
+    /// All of its bytes; mapped, where this medium can, so that they take no memory that the system cannot have back. Only
+    /// for a file that nobody writes to any more.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    fn bytes(&self) -> io::Result<FileBytes> {
+        let len = usize::try_from(self.len()?).map_err(io::Error::other)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        bytes.resize(len, 0);
+        self.read_at(0, &mut bytes)?;
+        Ok(FileBytes::Read(bytes))
+    }
+
     /// Writes all of `bytes` at `offset`, past the end if need be.
     ///
     /// # Errors
@@ -134,6 +149,26 @@ pub trait MediumFile: Debug + Send + Sync + 'static {
     /// What the operating system says. After a failure nothing is known of what was written since the last success;
     /// trying again proves nothing.
     fn sync(&self) -> io::Result<()>;
+}
+
+/// The bytes of a file that does not change any more.
+#[derive(Debug)]
+pub enum FileBytes {
+    /// In memory.
+    Read(Vec<u8>),
+    /// Where the system keeps them.
+    Mapped(memmap2::Mmap),
+}
+
+impl Deref for FileBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Read(bytes) => bytes,
+            Self::Mapped(map) => map,
+        }
+    }
 }
 
 /// A lock that is held until it is dropped.

@@ -7,8 +7,10 @@
 //! within the bound. The upper halves of the bytes alone tell a score to about 0.006 at 384 numbers, enough for a walk to
 //! know which way to go.
 
+use super::fine::Fine;
 use super::huge;
 use super::simd::{BLOCK, Plane, dot_rows, prefetch};
+use crate::record::embedding::dot;
 
 /// The byte that stands for zero.
 const ZERO: u8 = 128;
@@ -28,6 +30,8 @@ pub(super) struct Codes {
     pub(super) upper: Vec<u8>,
     pub(super) lower: Vec<u8>,
     pub(super) scales: Vec<f32>,
+    /// What both leave of each number.
+    pub(super) fine: Fine,
     /// The largest `‖x − x̂‖` of all.
     pub(super) error: f32,
     /// The largest `‖x̂ − x̃‖` of all, `x̃` being what the upper halves alone stand for.
@@ -61,13 +65,14 @@ pub(super) fn stride(dim: usize) -> usize {
 
 impl Codes {
     pub(super) fn new(dim: usize) -> Self {
-        Self { dim, upper: Vec::new(), lower: Vec::new(), scales: Vec::new(), error: 0.0, coarse_error: 0.0 }
+        Self::with_capacity(dim, 0)
     }
 
     /// No codes, and room for `n`.
     pub(super) fn with_capacity(dim: usize, n: usize) -> Self {
         let plane = || huge::vec(n * stride(dim));
-        Self { upper: plane(), lower: plane(), scales: Vec::with_capacity(n), ..Self::new(dim) }
+        let (scales, fine) = (Vec::with_capacity(n), Fine::with_capacity(dim, n));
+        Self { dim, upper: plane(), lower: plane(), scales, fine, error: 0.0, coarse_error: 0.0 }
     }
 
     /// Codes that were read; as many rows as scales.
@@ -75,11 +80,12 @@ impl Codes {
         dim: usize,
         [upper, lower]: [Vec<u8>; 2],
         scales: Vec<f32>,
+        fine: Fine,
         [error, coarse_error]: [f32; 2],
     ) -> Self {
         debug_assert_eq!(upper.len(), scales.len() * stride(dim), "checked by the reader");
         debug_assert_eq!(upper.len(), lower.len(), "checked by the reader");
-        Self { dim, upper, lower, scales, error, coarse_error }
+        Self { dim, upper, lower, scales, fine, error, coarse_error }
     }
 
     pub(super) fn dim(&self) -> usize {
@@ -103,6 +109,7 @@ impl Codes {
         self.upper().row(node) == other.upper().row(other_node)
             && self.lower().row(node) == other.lower().row(other_node)
             && self.scales.get(node as usize) == other.scales.get(other_node as usize)
+            && self.fine.row(node) == other.fine.row(other_node)
     }
 
     /// Adds a vector of `dim` numbers.
@@ -119,6 +126,7 @@ impl Codes {
         let from_middle = |number: &i8| (f32::from((*number as u8 ^ ZERO) & 15) - LOWER_MIDDLE).powi(2);
         let coarse_error = scale * numbers.iter().map(from_middle).sum::<f32>().sqrt();
         self.scales.push(scale);
+        self.fine.push(vector, scale, &numbers);
         self.error = self.error.max(error);
         self.coarse_error = self.coarse_error.max(coarse_error);
     }
@@ -129,6 +137,7 @@ impl Codes {
         self.upper.extend_from_slice(from.upper().row(node));
         self.lower.extend_from_slice(from.lower().row(node));
         self.scales.extend(from.scales.get(node as usize));
+        self.fine.push_row(&from.fine, node);
         self.error = self.error.max(from.error);
         self.coarse_error = self.coarse_error.max(from.coarse_error);
     }
@@ -148,7 +157,23 @@ impl Codes {
 
     /// Sets `scores` to the cosines of `query` and the rows `nodes`, as far as codes tell.
     pub(super) fn score(&self, query: &QueryCode, nodes: &[u32], precision: Precision, scores: &mut Scores) {
-        dot_rows(&query.numbers, self.upper(), nodes, &mut scores.dots);
+        self.score_rows(query, nodes, precision, false, scores);
+    }
+
+    /// The same for rows that were [fetched ahead](Self::prefetch).
+    pub(super) fn score_coming(&self, query: &QueryCode, nodes: &[u32], precision: Precision, scores: &mut Scores) {
+        self.score_rows(query, nodes, precision, true, scores);
+    }
+
+    fn score_rows(
+        &self,
+        query: &QueryCode,
+        nodes: &[u32],
+        precision: Precision,
+        are_coming: bool,
+        scores: &mut Scores,
+    ) {
+        dot_rows(&query.numbers, self.upper(), nodes, are_coming, &mut scores.dots);
         scores.cosines.clear();
         let scale = |node: &u32| self.scales.get(*node as usize).copied().unwrap_or_default() * query.scale;
         if precision == Precision::Coarse {
@@ -157,10 +182,22 @@ impl Codes {
             scores.cosines.extend(scores.dots.iter().zip(nodes).map(cosine));
             return;
         }
-        dot_rows(&query.numbers, self.lower(), nodes, &mut scores.low_dots);
+        dot_rows(&query.numbers, self.lower(), nodes, are_coming, &mut scores.low_dots);
         let zero = i32::from(ZERO) * query.sum;
         let cosine = |((dot, low), node): ((&i32, &i32), &u32)| (16 * dot + low - zero) as f32 * scale(node);
         scores.cosines.extend(scores.dots.iter().zip(&scores.low_dots).zip(nodes).map(cosine));
+    }
+
+    /// The cosine of the unit vector `near` and the row `node` as nearly as this knows it; `None` when the row is damaged.
+    pub(super) fn fine_score(&self, near: &[f32], node: u32, scratch: &mut FineScratch) -> Option<f32> {
+        let FineScratch { code, vector } = scratch;
+        let left = self.fine.row(node)?;
+        self.row_as_query(node, code);
+        let step = code.scale / 256.0;
+        vector.clear();
+        let number = |(code, left): (&i8, &u8)| (i32::from(*code) * 256 + i32::from(*left as i8)) as f32 * step;
+        vector.extend(code.numbers.iter().zip(left).map(number));
+        Some(dot(near, vector))
     }
 
     /// Tells the processor that these rows are compared soon.
@@ -199,7 +236,7 @@ impl Codes {
 
     /// Bytes held.
     pub(super) fn n_bytes(&self) -> usize {
-        self.upper.capacity() + self.lower.capacity() + self.scales.capacity() * 4
+        self.upper.capacity() + self.lower.capacity() + self.scales.capacity() * 4 + self.fine.n_bytes()
     }
 }
 
@@ -240,6 +277,13 @@ pub(super) struct Scores {
     pub(super) cosines: Vec<f32>,
 }
 
+/// Kept from one to the next, as well.
+#[derive(Debug, Default)]
+pub(super) struct FineScratch {
+    code: QueryCode,
+    vector: Vec<f32>,
+}
+
 /// A unit vector has a number that is not zero; one that was damaged to zeros is left at zeros.
 fn scale_of(vector: &[f32]) -> f32 {
     let largest = vector.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
@@ -249,7 +293,6 @@ fn scale_of(vector: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::embedding::dot;
     use proptest::prelude::*;
 
     fn unit(numbers: Vec<f32>) -> Option<Vec<f32>> {
@@ -276,6 +319,10 @@ mod tests {
             let (mut row, again) = (QueryCode::default(), QueryCode::new(&a));
             codes.row_as_query(0, &mut row);
             prop_assert_eq!((&row.numbers, row.sum, row.scale), (&again.numbers, again.sum, again.scale));
+            // Eight more bits tell it finely: no number is farther off than a step.
+            let fine = codes.fine_score(&b, 0, &mut FineScratch::default()).unwrap();
+            let farthest = codes.scales[0] / 256.0 * (a.len() as f32).sqrt() + 1e-5;
+            prop_assert!((fine - dot(&a, &b)).abs() <= farthest);
             // Half of the bytes tell it roughly.
             codes.score(&query, &[0], Precision::Coarse, &mut scores);
             prop_assert!((scores.cosines[0] - dot(&a, &b)).abs() <= codes.coarse_bound(&query));

@@ -12,21 +12,25 @@
 //!                   links [n_places, width] u32, places of this layer; 0xffffffff after the last
 //!               upper     [n, stride] u8, stride being dim rounded up to 128, by 2: upper halves of round(x / scale) + 128
 //!               lower     [n, stride] u8: lower halves; which number lies where is said in `simd.rs`
+//!               fine      [n, dim + 4] u8, see `fine.rs`
 //! end - 32      BLAKE3 of all before
 //! ```
 //!
 //! Numbers are little-endian. Nothing is believed before the digest is right, the counts give the length of the file,
-//! and every link leads to a place that is there: a damaged file is as good as none. The file is read into memory, not
-//! mapped: what was checked stays checked, and a file that somebody cuts off later kills nobody.
+//! and every link leads to a place that is there: a damaged file is as good as none. What a walk reads at random is then
+//! copied into huge pages, which files have none of; fine rows, of which only answers are read, stay in the mapped file.
 
 use super::code::{Codes, stride};
+use super::fine::{self, Fine};
 use super::graph::{BASE_WIDTH, Graph, Layer, MOST_PLACES, NONE, UPPER_WIDTH};
 use super::huge;
 use super::scan::ExactScan;
+use crate::medium::FileBytes;
 use std::fmt;
+use std::sync::Arc;
 
 const MAGIC: [u8; 8] = *b"\x89LGX\r\n\x1a\n";
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 const HEADER_BYTES: usize = 48;
 const DIGEST_BYTES: usize = 32;
 /// Layers thin out sixteenfold.
@@ -85,13 +89,16 @@ impl Generation {
         }
         bytes.extend_from_slice(&codes.upper);
         bytes.extend_from_slice(&codes.lower);
+        bytes.extend_from_slice(codes.fine.bytes());
         let digest = blake3::hash(&bytes);
         bytes.extend_from_slice(digest.as_bytes());
         bytes
     }
 
-    /// The generation of `key` that stands in `bytes`.
-    pub(super) fn parse(bytes: &[u8], key: VectorKey) -> Result<Self, Damaged> {
+    /// The generation of `key` that stands in `file`.
+    pub(super) fn parse(file: FileBytes, key: VectorKey) -> Result<Self, Damaged> {
+        let file = Arc::new(file);
+        let bytes = &**file;
         let (body, digest) = bytes.split_last_chunk::<DIGEST_BYTES>().ok_or_else(|| damaged("too short"))?;
         let mut rest = body;
         if take(&mut rest, MAGIC.len(), "magic")? != MAGIC {
@@ -104,10 +111,12 @@ impl Generation {
         if blake3::hash(body).as_bytes() != digest {
             return Err(damaged("digest: does not match"));
         }
-        Self::parse_body(&mut rest, key)
+        let body_bytes = body.len();
+        Self::parse_body(&mut rest, key, body_bytes, &file)
     }
 
-    fn parse_body(rest: &mut &[u8], key: VectorKey) -> Result<Self, Damaged> {
+    /// `rest` ends where the first `n_bytes` of the file do.
+    fn parse_body(rest: &mut &[u8], key: VectorKey, n_bytes: usize, file: &Arc<FileBytes>) -> Result<Self, Damaged> {
         for (field, expected) in [("scope", key.scope), ("kind", key.kind), ("space", key.space), ("dim", key.dim)] {
             let found = number(rest, field)?;
             if found != expected {
@@ -134,12 +143,15 @@ impl Generation {
         }
         let layers = (0..n_layers).map(|level| parse_layer(rest, level, n)).collect::<Result<Vec<_>, _>>()?;
         let dim = key.dim as usize;
-        let n_bytes = n.checked_mul(stride(dim)).ok_or_else(|| damaged("n: too many"))?;
-        let planes = [plane(rest, n_bytes, "upper")?, plane(rest, n_bytes, "lower")?];
-        let codes = Codes::from_parts(dim, planes, scales, errors);
-        if !rest.is_empty() {
-            return Err(damaged(format!("{} bytes too many", rest.len())));
+        let too_many = || damaged("n: too many");
+        let plane_bytes = n.checked_mul(stride(dim)).ok_or_else(too_many)?;
+        let planes = [plane(rest, plane_bytes, "upper")?, plane(rest, plane_bytes, "lower")?];
+        let fine_bytes = n.checked_mul(fine::stride(dim)).ok_or_else(too_many)?;
+        if rest.len() != fine_bytes {
+            return Err(damaged(format!("{} bytes where {fine_bytes} are expected", rest.len())));
         }
+        let fine = Fine::in_file(dim, file.clone(), n_bytes - fine_bytes..n_bytes);
+        let codes = Codes::from_parts(dim, planes, scales, fine, errors);
         let scan = ExactScan::from_parts(documents, codes).ok_or_else(|| damaged("documents: do not ascend"))?;
         Ok(Self { scan, graph: Graph { layers }, strays })
     }
@@ -215,13 +227,13 @@ fn damaged(what: impl Into<String>) -> Damaged {
 pub(crate) fn fuzz(bytes: &[u8]) {
     let key = VectorKey { scope: 1, kind: 1, space: 1, dim: 3 };
     // Nothing to hope for but that it returns.
-    drop(Generation::parse(bytes, key));
+    drop(Generation::parse(FileBytes::Read(bytes.to_vec()), key));
     let mut sealed = MAGIC.to_vec();
     put(&mut sealed, &[VERSION, key.scope, key.kind, key.space, key.dim]);
     sealed.extend_from_slice(bytes);
     let digest = blake3::hash(&sealed);
     sealed.extend_from_slice(digest.as_bytes());
-    if let Ok(generation) = Generation::parse(&sealed, key) {
+    if let Ok(generation) = Generation::parse(FileBytes::Read(sealed.clone()), key) {
         assert_eq!(generation.to_bytes(key), sealed);
     }
 }

@@ -126,7 +126,7 @@ impl Scratch {
     /// Puts what is fresh in the pool; the best rank that was taken. From rank `at` on links are to be followed.
     fn take_fresh(&mut self, layer: &Layer, aim: Aim<'_>, at: usize) -> usize {
         let nodes = layer.nodes_of(&self.fresh, &mut self.nodes);
-        aim.codes.score(aim.query, nodes, aim.precision, &mut self.scores);
+        aim.codes.score_coming(aim.query, nodes, aim.precision, &mut self.scores);
         self.n_scored += self.fresh.len();
         let mut best = usize::MAX;
         for (place, score) in self.fresh.iter().zip(&self.scores.cosines) {
@@ -206,6 +206,7 @@ impl Layer {
     pub(super) fn walk(&self, aim: Aim<'_>, seeds: &[u32], scratch: &mut Scratch) {
         scratch.begin(self.len());
         scratch.meet(seeds);
+        aim.codes.prefetch(self.nodes_of(&scratch.coming, &mut scratch.nodes), aim.precision);
         std::mem::swap(&mut scratch.fresh, &mut scratch.coming);
         scratch.take_fresh(self, aim, 0);
         scratch.fresh.clear();

@@ -11,7 +11,7 @@ use super::graph::MOST_PLACES;
 use super::scan::{ExactScan, numbers};
 use super::search::{Search, Source};
 use super::{INDEX, SpaceIndex, locked};
-use crate::medium::Medium;
+use crate::medium::{FileBytes, Medium};
 use crate::{CommitId, Error, Result};
 use roaring::RoaringBitmap;
 use std::io;
@@ -62,7 +62,7 @@ pub(crate) struct Bounds {
 
 /// What became of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Built,
     /// Nobody wants it any more.
     Stopped,
@@ -115,6 +115,15 @@ impl Keeper {
         }
     }
 
+    /// From now on nothing is built over what only a commit before `from` has.
+    pub(super) fn erase_before(&self, from: CommitId) {
+        self.erased_at.fetch_max(from.as_u64(), Ordering::Relaxed);
+    }
+
+    fn is_erased(&self, as_of: CommitId) -> bool {
+        as_of.as_u64() < self.erased_at.load(Ordering::Relaxed)
+    }
+
     /// From now on nothing is written.
     pub(super) fn close(&self) {
         let _nobody_writes = locked(&self.builders);
@@ -129,9 +138,8 @@ impl Keeper {
 
     /// Begins to build a graph, if there is enough that has none, or too much that is dead.
     pub(super) fn build_if_worth_it(self: &Arc<Self>, space: &Arc<SpaceIndex>, search: &Search<'_>) {
-        let live = search.live;
-        let is_erased = search.as_of.as_u64() < self.erased_at.load(Ordering::Relaxed);
-        if !self.bounds.is_writing || is_erased || !self.is_worth_it(space, live) {
+        let (live, as_of) = (search.live, search.as_of);
+        if !self.bounds.is_writing || self.is_erased(as_of) || !self.is_worth_it(space, live) {
             return;
         }
         let mut state = space.write();
@@ -149,7 +157,7 @@ impl Keeper {
             drop((base, tail));
             let n = vectors.documents.len();
             // Whatever happens to the builder, the others go on.
-            let end = catch_unwind(AssertUnwindSafe(|| keeper.work(&owned, vectors))).unwrap_or(End::Failed);
+            let end = catch_unwind(AssertUnwindSafe(|| keeper.work(&owned, vectors, as_of))).unwrap_or(End::Failed);
             if end == End::Failed {
                 tracing::error!(n, key = ?owned.key, "a graph could not be built; vectors are compared one by one");
                 keeper.failed.fetch_add(1, Ordering::Relaxed);
@@ -184,16 +192,18 @@ impl Keeper {
         }
         match &state.base {
             None => n_tail >= self.bounds.graph_from,
-            Some(base) => {
-                let n_dead = n_base - live.intersection_len(&base.scan.members) as usize;
+            Some(_) => {
+                let n_dead = n_base - state.n_living(live);
                 let many = (n_base / STALE_SHARE).max(self.bounds.graph_from / STALE_SHARE).max(1);
                 n_tail >= many || n_dead >= many
             }
         }
     }
 
-    fn work(&self, space: &SpaceIndex, vectors: ExactScan) -> End {
-        let stop = || self.is_closed.load(Ordering::Relaxed) || space.read().is_forgotten;
+    /// The vectors are those of the commit `as_of`.
+    pub(super) fn work(&self, space: &SpaceIndex, vectors: ExactScan, as_of: CommitId) -> End {
+        // Who erases says so before it forgets: a build that began in between is stopped by the commit it began at.
+        let stop = || self.is_closed.load(Ordering::Relaxed) || self.is_erased(as_of) || space.read().is_forgotten;
         let n = vectors.documents.len();
         if n > MOST_PLACES {
             return End::Failed;
@@ -206,16 +216,22 @@ impl Keeper {
             return End::Failed;
         }
         tracing::info!(n, strays = strays.len(), key = ?space.key, "a graph was built");
-        let generation = Generation { scan: vectors, graph, strays };
+        let mut generation = Generation { scan: vectors, graph, strays };
         let bytes = generation.to_bytes(space.key);
         // While this is held, nobody closes or erases.
         let nobody_closes = locked(&self.builders);
         if stop() {
             return End::Stopped;
         }
-        if let Err(error) = self.write(space.key, &bytes) {
-            tracing::warn!(%error, "a graph is not on disk; it is built again after the next open");
+        match self.write(space.key, &bytes).and_then(|()| self.read(space.key)) {
+            Err(error) => tracing::warn!(%error, "a graph is not on disk; it is built again after the next open"),
+            // From now on what is in the file need not be held.
+            Ok(file) => match Generation::parse(file, space.key) {
+                Ok(written) => generation = written,
+                Err(why) => self.discard(space.key, &why),
+            },
         }
+        drop(bytes);
         let mut state = space.write();
         let rest = &state.tail.members - &generation.scan.members;
         let none = ExactScan::new(space.key.dim as usize);
@@ -246,7 +262,7 @@ impl Keeper {
         let read = match self.read(key) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => Err(Damaged(error.to_string())),
-            Ok(bytes) => Generation::parse(&bytes, key),
+            Ok(bytes) => Generation::parse(bytes, key),
         };
         let believed = match read {
             Ok(generation) if is_of_this_database(&generation, source)? => Ok(generation),
@@ -256,14 +272,8 @@ impl Keeper {
         Ok(believed.map_err(|why| self.discard(key, &why)).ok())
     }
 
-    fn read(&self, key: VectorKey) -> io::Result<Vec<u8>> {
-        let file = self.medium.open_to_read(&file_name(key))?;
-        let len = usize::try_from(file.len()?).map_err(io::Error::other)?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        bytes.resize(len, 0);
-        file.read_at(0, &mut bytes)?;
-        Ok(bytes)
+    fn read(&self, key: VectorKey) -> io::Result<FileBytes> {
+        self.medium.open_to_read(&file_name(key))?.bytes()
     }
 
     fn discard(&self, key: VectorKey, why: &Damaged) {
@@ -278,11 +288,9 @@ impl Keeper {
         }
     }
 
-    /// Unlinks every file of these, and whatever is no file of a graph; from now on nothing is built over what only a
-    /// commit before `from` has.
-    pub(super) fn unlink(&self, is_chosen: &dyn Fn(VectorKey) -> bool, from: CommitId) -> Result<()> {
+    /// Unlinks every file of these, and whatever is no file of a graph.
+    pub(super) fn unlink(&self, is_chosen: &dyn Fn(VectorKey) -> bool) -> Result<()> {
         let _nobody_writes = locked(&self.builders);
-        self.erased_at.fetch_max(from.as_u64(), Ordering::Relaxed);
         let io = |action| move |source| Error::io(action, INDEX, source);
         let names = match self.medium.list(INDEX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -14,6 +14,7 @@
 mod best;
 mod build;
 mod code;
+mod fine;
 mod generation;
 mod graph;
 mod huge;
@@ -42,6 +43,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockRea
 
 /// Where generations are, relative to the database directory.
 pub(crate) const INDEX: &str = "index";
+
+/// So many bitmaps of who has an embedding are remembered; then all are forgotten, and read again when they are needed.
+const MOST_EMBEDDED: usize = 64;
 
 /// By scope, kind and space.
 type EmbeddedBySpace = BTreeMap<(u32, u32, u32), (CommitId, Embedded)>;
@@ -115,12 +119,17 @@ impl State {
         self.covered.get().is_some_and(|(covered, _)| Arc::ptr_eq(covered, search.live))
     }
 
+    /// How many of all records with an embedding are in the base.
+    fn n_living(&self, live: &Arc<RoaringBitmap>) -> usize {
+        match self.covered.get() {
+            Some((covered, n_indexed)) if Arc::ptr_eq(covered, live) => *n_indexed,
+            _ => self.n_indexed_of(live),
+        }
+    }
+
     /// How many of the candidates are in the base.
     fn n_indexed(&self, search: &Search<'_>) -> usize {
-        match self.covered.get() {
-            Some((_, n_indexed)) if search.is_of_all() && self.covers(search) => *n_indexed,
-            _ => self.n_indexed_of(search.candidates),
-        }
+        if search.is_of_all() { self.n_living(search.live) } else { self.n_indexed_of(search.candidates) }
     }
 
     fn n_indexed_of(&self, candidates: &RoaringBitmap) -> usize {
@@ -195,7 +204,12 @@ impl VectorIndex {
             return Ok(embedded.clone());
         }
         let embedded = load()?;
-        locked(&self.embedded).insert(of, (commit, embedded.clone()));
+        let mut kept = locked(&self.embedded);
+        if kept.len() >= MOST_EMBEDDED {
+            kept.clear();
+        }
+        kept.insert(of, (commit, embedded.clone()));
+        drop(kept);
         Ok(embedded)
     }
 
@@ -248,19 +262,21 @@ impl VectorIndex {
     /// Forgets what is in memory and unlinks every file, so that nothing is left of any vector that the commit `from` does
     /// not have: snapshots from before still answer, and leave no trace.
     pub(crate) fn clear(&self, from: CommitId) -> Result<()> {
+        self.keeper.erase_before(from);
         self.forget();
-        self.keeper.unlink(&|_| true, from)
+        self.keeper.unlink(&|_| true)
     }
 
     /// Forgets a space of which the commit `from` has nothing any more.
     pub(crate) fn forget_space(&self, space: u32, from: CommitId) -> Result<()> {
+        self.keeper.erase_before(from);
         let of_it = |key: &VectorKey, index: &mut Arc<SpaceIndex>| {
             let is_of_it = key.space == space;
             index.write().is_forgotten |= is_of_it;
             !is_of_it
         };
         locked(&self.spaces).retain(of_it);
-        self.keeper.unlink(&|key| key.space == space, from)
+        self.keeper.unlink(&|key| key.space == space)
     }
 
     /// Waits until no graph is being built.
@@ -271,6 +287,7 @@ impl VectorIndex {
     /// What is held.
     pub(crate) fn stats(&self) -> IndexStats {
         let mut stats = self.keeper.stats();
+        stats.bytes += locked(&self.embedded).values().map(|(_, kept)| kept.live.serialized_size() as u64).sum::<u64>();
         for space in locked(&self.spaces).values() {
             stats.bytes += space.n_bytes() as u64;
             let state = space.read();

@@ -28,7 +28,7 @@ pub struct Plan {
     pub n_indexed: usize,
     /// Vectors that were compared as int8.
     pub n_compared: usize,
-    /// Vectors that were read from the catalog to be compared exactly.
+    /// Vectors that were compared exactly, from the catalog; or with 16 bits a number, from the file of the graph.
     pub n_exact: usize,
     /// How many of the nearest of all a walk keeps in sight.
     pub breadth: usize,

@@ -85,6 +85,11 @@ impl ExactScan {
 
     /// The node of a document.
     pub(super) fn node(&self, document: u32) -> Option<u32> {
+        // Most likely none is missing before it.
+        let guess = document.checked_sub(*self.documents.first()?)?;
+        if self.documents.get(guess as usize) == Some(&document) {
+            return Some(guess);
+        }
         self.documents.binary_search(&document).ok().map(|node| node as u32)
     }
 

@@ -1,7 +1,7 @@
 //! One search: along the planned way to a shortlist, and from there to exact answers.
 
 use super::best::{Best, Scored};
-use super::code::{Precision, QueryCode, Scores};
+use super::code::{FineScratch, Precision, QueryCode, Scores};
 use super::generation::Generation;
 use super::graph::{Aim, Scratch};
 use super::plan::{Plan, Route, Situation, Why};
@@ -94,8 +94,36 @@ pub(super) fn search(
         way.n_compared += fetched.offer(&query, missing, &mut shortlist);
     }
     plan.n_compared = way.n_compared;
-    let best = exactly(search, &shortlist.into_sorted(), source, &mut plan.n_exact)?;
+    let shortlist = shortlist.into_sorted();
+    let best = match (&state.base, plan.route) {
+        (Some(base), Route::Walk) => finely(search, &shortlist, &[&base.scan, &state.tail, fetched], &mut plan.n_exact),
+        _ => None,
+    };
+    let best = match best {
+        Some(best) => best,
+        None => exactly(search, &shortlist, source, &mut plan.n_exact)?,
+    };
     Ok(Found { best, plan })
+}
+
+/// The best of the shortlist by their fine codes, which one of `scans` has; `None` when one of them is damaged.
+fn finely(search: &Search<'_>, shortlist: &[Scored], scans: &[&ExactScan], n_exact: &mut usize) -> Option<Vec<Scored>> {
+    let place = |scored: &Scored| scans.iter().find_map(|scan| Some((&scan.codes, scan.node(scored.document)?)));
+    // Hardly more than are wanted are read.
+    shortlist.iter().take(search.limit + 1).filter_map(place).for_each(|(codes, node)| codes.fine.prefetch(node));
+    let (mut best, mut scratch) = (Best::new(search.limit), FineScratch::default());
+    for scored in shortlist {
+        if scored.score < best.threshold() {
+            break;
+        }
+        let (codes, node) = place(scored)?;
+        let score = codes.fine_score(search.near, node, &mut scratch)?;
+        *n_exact += 1;
+        if score >= search.floor {
+            best.offer(Scored { document: scored.document, score });
+        }
+    }
+    Some(best.into_sorted())
 }
 
 /// The best of the shortlist by their stored vectors; those that cannot be among them are not read.

@@ -35,9 +35,11 @@ impl<'a> Plane<'a> {
     }
 }
 
-/// Sets `dots` to the dot products of `query` with the halves of bytes in the rows `nodes` of `plane`.
-pub(super) fn dot_rows(query: &[i8], plane: Plane<'_>, nodes: &[u32], dots: &mut Vec<i32>) {
+/// Sets `dots` to the dot products of `query` with the halves of bytes in the rows `nodes` of `plane`, which it fetches
+/// unless they `are_coming`.
+pub(super) fn dot_rows(query: &[i8], plane: Plane<'_>, nodes: &[u32], are_coming: bool, dots: &mut Vec<i32>) {
     dots.clear();
+    let ahead = if are_coming { 0 } else { AHEAD };
     #[cfg(target_arch = "x86_64")]
     {
         if std::arch::is_x86_feature_detected!("avx512vnni")
@@ -46,12 +48,12 @@ pub(super) fn dot_rows(query: &[i8], plane: Plane<'_>, nodes: &[u32], dots: &mut
         {
             // SAFETY: the processor has the three features, as was just asked.
             #[allow(unsafe_code)]
-            return unsafe { x86::each_row_vnni(query, plane, nodes, dots) };
+            return unsafe { x86::each_row_vnni(query, plane, nodes, ahead, dots) };
         }
         if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has the feature, as was just asked.
             #[allow(unsafe_code)]
-            return unsafe { x86::each_row_avx2(query, plane, nodes, dots) };
+            return unsafe { x86::each_row_avx2(query, plane, nodes, ahead, dots) };
         }
     }
     dots.extend(nodes.iter().map(|node| dot(query, plane.row(*node))));
@@ -87,14 +89,14 @@ pub(super) fn prefetch<T>(soon: &[T]) {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{AHEAD, BLOCK, Plane, prefetch};
+    use super::{BLOCK, Plane, prefetch};
     use std::arch::x86_64::*;
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    pub(super) fn each_row_vnni(query: &[i8], plane: Plane<'_>, nodes: &[u32], dots: &mut Vec<i32>) {
+    pub(super) fn each_row_vnni(query: &[i8], plane: Plane<'_>, nodes: &[u32], ahead: usize, dots: &mut Vec<i32>) {
         let query = query.as_chunks::<BLOCK>().0;
         let half = _mm512_set1_epi8(15);
-        each_row(plane, nodes, dots, |row| {
+        each_row(plane, nodes, ahead, dots, |row| {
             let (mut low, mut high) = (_mm512_setzero_si512(), _mm512_setzero_si512());
             for (q, r) in query.iter().zip(row.as_chunks::<64>().0) {
                 let bytes = load512(r);
@@ -108,10 +110,10 @@ mod x86 {
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn each_row_avx2(query: &[i8], plane: Plane<'_>, nodes: &[u32], dots: &mut Vec<i32>) {
+    pub(super) fn each_row_avx2(query: &[i8], plane: Plane<'_>, nodes: &[u32], ahead: usize, dots: &mut Vec<i32>) {
         let query = query.as_chunks::<BLOCK>().0;
         let (half, ones) = (_mm256_set1_epi8(15), _mm256_set1_epi16(1));
-        each_row(plane, nodes, dots, |row| {
+        each_row(plane, nodes, ahead, dots, |row| {
             let mut sums = _mm256_setzero_si256();
             for (q, r) in query.iter().zip(row.as_chunks::<64>().0) {
                 let ([q0, q1, q2, q3], _) = q.as_chunks::<32>() else { continue };
@@ -155,10 +157,12 @@ mod x86 {
 
     /// Inlined into its two callers, so that it is compiled for their features.
     #[inline(always)]
-    fn each_row(plane: Plane<'_>, nodes: &[u32], dots: &mut Vec<i32>, dot: impl Fn(&[u8]) -> i32) {
-        nodes.iter().take(AHEAD).for_each(|node| prefetch(plane.row(*node)));
+    fn each_row(plane: Plane<'_>, nodes: &[u32], ahead: usize, dots: &mut Vec<i32>, dot: impl Fn(&[u8]) -> i32) {
+        nodes.iter().take(ahead).for_each(|node| prefetch(plane.row(*node)));
         for (i, node) in nodes.iter().enumerate() {
-            if let Some(later) = nodes.get(i + AHEAD) {
+            if ahead > 0
+                && let Some(later) = nodes.get(i + ahead)
+            {
                 prefetch(plane.row(*later));
             }
             dots.push(dot(plane.row(*node)));
@@ -182,14 +186,14 @@ mod tests {
             let nodes = [3, 0, 8, 8, 1, 2, 7, 4, 99];
             let expected: Vec<i32> = nodes.iter().map(|node| dot(&query, plane.row(*node))).collect();
             let mut dots = Vec::new();
-            dot_rows(&query, plane, &nodes, &mut dots);
+            dot_rows(&query, plane, &nodes, false, &mut dots);
             prop_assert_eq!(&dots, &expected);
             #[cfg(target_arch = "x86_64")]
             if std::arch::is_x86_feature_detected!("avx2") {
                 dots.clear();
                 // SAFETY: the processor has the feature.
                 #[allow(unsafe_code)]
-                unsafe { x86::each_row_avx2(&query, plane, &nodes, &mut dots) };
+                unsafe { x86::each_row_avx2(&query, plane, &nodes, AHEAD, &mut dots) };
                 prop_assert_eq!(&dots, &expected);
             }
         }
@@ -199,7 +203,7 @@ mod tests {
     fn the_largest_sum_fits() {
         let n = crate::record::limits::EMBEDDING_DIM.next_multiple_of(BLOCK);
         let mut dots = Vec::new();
-        dot_rows(&vec![-127; n], Plane { bytes: &vec![255; n / 2], stride: n / 2 }, &[0], &mut dots);
+        dot_rows(&vec![-127; n], Plane { bytes: &vec![255; n / 2], stride: n / 2 }, &[0], true, &mut dots);
         assert_eq!(i64::from(dots[0]), -127 * 15 * n as i64);
         // What is added up of both planes.
         assert!(i32::try_from(17 * i64::from(dots[0])).is_ok());
