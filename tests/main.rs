@@ -48,6 +48,8 @@ mod the_same_content_is_one_record;
 mod tidy;
 mod what_is_over_is_not_found;
 
+#[cfg(feature = "openai")]
+mod agent_speaks_with_a_server;
 #[cfg(feature = "generate")]
 mod generate_attach;
 #[cfg(feature = "generate")]

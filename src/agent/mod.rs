@@ -14,7 +14,7 @@
 //! | question | answered by |
 //! |---|---|
 //! | what is a task, who answers the agent and who checks? | [`Task`], [`Environment`] |
-//! | who speaks? | [`LanguageModel`], [`Conversation`]; [`Scripted`] for tests |
+//! | who speaks? | [`LanguageModel`], [`Conversation`]: a generator, a server (feature `openai`), [`Scripted`] for tests |
 //! | in which words? | [`Dialect`]: [`English`], or one of a model's own |
 //! | what of the past reaches the model, and how? | [`LessonRecall`], [`Guarding`], [`Recall`], [`Recollection`] |
 //! | what happened? | [`Attempt`], [`Ending`] |
@@ -90,6 +90,8 @@ pub use distill::{Distilled, Distiller, ItemLimits};
 pub use environment::{Answer, Environment, EnvironmentError, Task};
 pub use judge::{Caution, Ensemble, Judge, ModelJudge, Verdict, Verifier};
 pub use learn::{Learned, Learner, Lessons, Living, TaskKey};
+#[cfg(feature = "openai")]
+pub use model::OpenAi;
 pub use model::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply, Scripted};
 pub use recall::{LessonRecall, Offer, Recall, Recollection, Said};
 pub use scale::{Allot, Judged, Scaling, Way};

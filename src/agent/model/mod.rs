@@ -4,14 +4,19 @@
 //! | model | KV logs | where |
 //! |---|---|---|
 //! | [`Generator`](crate::generate::Generator) (feature `generate`) | attaches and captures | in this process |
+//! | `OpenAi` (feature `openai`) | refuses them | in a server on this machine |
 //! | [`Scripted`] | refuses them | nowhere: a queue of replies, for tests |
 //!
 //! A model that takes no KV logs refuses them with [`Error::KvLogsUnsupported`]; nothing is dropped silently.
 
 #[cfg(feature = "generate")]
 mod generator;
+#[cfg(feature = "openai")]
+mod openai;
 mod scripted;
 
+#[cfg(feature = "openai")]
+pub use openai::OpenAi;
 pub use scripted::Scripted;
 
 use crate::{Error, Result};
