@@ -63,6 +63,8 @@ mod generate_gguf;
 #[cfg(feature = "generate")]
 mod generate_half_cache;
 #[cfg(feature = "generate")]
+mod generate_learns;
+#[cfg(feature = "generate")]
 mod generate_matches_transformers;
 #[cfg(feature = "generate")]
 mod generate_model_mismatch;

@@ -3,7 +3,7 @@
 //! A world may fail: a site is down, a test does not start. That is no failure of the agent, and is recorded as what it
 //! is: an attempt that ended because [the environment failed](super::Ending::EnvironmentFailed), of unknown outcome.
 
-use crate::{Judgment, Step};
+use crate::{Judgment, Step, Trust};
 
 /// What is asked of the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Task {
     pub domain: Option<String>,
     /// What no lesson of it may repeat: the answer, word for word.
     pub answers: Vec<String>,
+    /// How far what is seen in it may be believed, and so its lessons: low where strangers can write what the agent reads.
+    pub trust: Trust,
 }
 
 /// What the world answers to an action.
@@ -90,6 +92,12 @@ impl Task {
     #[must_use]
     pub fn domain(self, domain: impl Into<String>) -> Self {
         Self { domain: Some(domain.into()), ..self }
+    }
+
+    /// To be believed so far.
+    #[must_use]
+    pub fn trust(self, trust: Trust) -> Self {
+        Self { trust, ..self }
     }
 
     /// With one more text that no lesson may repeat.

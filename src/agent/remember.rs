@@ -1,7 +1,7 @@
 //! Remembering a task: trajectories, judgments, exposures, embeddings and KV logs, all in one transaction.
 
 use super::{Agent, Attempt, Task};
-use crate::{Exposure, Id, Judgment, Result, Rollout, Trajectory, Transaction};
+use crate::{Exposure, Id, Judgment, Offered, Result, Rollout, Trajectory, Transaction};
 
 /// An attempt and what is remembered beside it.
 pub(super) struct Memory<'a> {
@@ -43,6 +43,7 @@ impl Agent {
             labels: task.labels.clone(),
             domain: task.domain.clone(),
             rollout: memory.rollout.clone(),
+            trust: task.trust,
             started_at_ms: memory.started_at_ms,
             ..Trajectory::default()
         };
@@ -55,8 +56,23 @@ impl Agent {
         if let Some(log) = &attempt.kv_log {
             tx.put_kv_log(id, log)?;
         }
-        tx.expose(id, memory.exposures)?;
-        tx.expose(id, &attempt.warnings)?;
+        let exposures = still_there(tx, memory.exposures.iter().chain(&attempt.warnings))?;
+        tx.expose(id, &exposures)?;
         Ok(id)
     }
+}
+
+/// What was offered and was not deleted while the task was lived: a purge must not cost the task.
+fn still_there<'a>(tx: &Transaction, exposures: impl Iterator<Item = &'a Exposure>) -> Result<Vec<Exposure>> {
+    let mut kept = Vec::new();
+    for exposure in exposures {
+        let is_there = match exposure.offered {
+            Offered::Strategy(id) => tx.contains(id)?,
+            Offered::KvLog(id) => tx.contains(id)?,
+        };
+        if is_there {
+            kept.push(*exposure);
+        }
+    }
+    Ok(kept)
 }

@@ -23,7 +23,8 @@ impl Dialect for English {
         let mut text = "Notes from earlier tasks. Use what fits this task and ignore the rest.\n".to_owned();
         for lesson in lessons {
             let what = if lesson.kind == StrategyKind::Guardrail { "avoid" } else { "do" };
-            let _ = writeln!(text, "- ({what}) {}: {} {}", lesson.title, lesson.description, lesson.content);
+            let text_of = [&lesson.description, &lesson.content].map(|part| one_line(part)).join(" ");
+            let _ = writeln!(text, "- ({what}) {}: {text_of}", one_line(&lesson.title));
         }
         text.push('\n');
         text.push_str(observation);
@@ -33,7 +34,7 @@ impl Dialect for English {
     fn warn(&self, lessons: &[Strategy]) -> String {
         let mut text = "\nWait: earlier tasks failed with this action.\n".to_owned();
         for lesson in lessons {
-            let _ = writeln!(text, "- {}: {}", lesson.title, lesson.content);
+            let _ = writeln!(text, "- {}: {}", one_line(&lesson.title), one_line(&lesson.content));
         }
         text.push_str(
             "It was not carried out. Give the action to take now; it may be the same if this does not apply.\n",
@@ -147,4 +148,9 @@ fn verdict_of(line: &str) -> Option<String> {
     let line = line.trim_matches(decoration).to_lowercase();
     let rest = line.strip_prefix("verdict")?.trim_start_matches(decoration).strip_prefix(':')?;
     Some(rest.trim_matches(|c: char| decoration(c) || ".!".contains(c)).to_owned())
+}
+
+/// A text as one line: a lesson cannot pass for what stands around it.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
