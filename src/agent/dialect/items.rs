@@ -199,7 +199,7 @@ fn key_of(line: &str) -> Option<Line<'_>> {
     let text = trimmed(line.trim_start_matches(|c: char| decoration(c) || c.is_ascii_digit() || ".)".contains(c)));
     let n_letters = text.find(|c: char| !c.is_alphabetic()).unwrap_or(text.len());
     let (word, rest) = text.split_at_checked(n_letters)?;
-    let after = rest.trim_start_matches(|c: char| c == '*' || c == '_' || c == '`');
+    let after = rest.trim_start_matches(['*', '_', '`']);
     let value = match after.strip_prefix(':') {
         Some(value) => trimmed(value),
         // A heading needs no colon: `## Title Check the cart first`.
