@@ -41,7 +41,7 @@
 //!
 //! | floor | what |
 //! |---|---|
-//! | `agent` | the learning loop: recall, solve, judge, remember; the only floor that sees store and generator |
+//! | [`agent`] | the learning loop: recall, try, judge, distill, consolidate, remember; the only floor that sees store and generator |
 //! | [`maintenance`] | verify every byte, compact, purge, back up, restore, count |
 //! | [`db`] | [`Database`], [`Scope`]: where everything begins |
 //! | [`retrieval`] | [`Query`], [`Filter`], [`Snapshot::search`] and why; guard, contrast |

@@ -2,8 +2,8 @@
 
 use crate::kit;
 use crate::kit::town::{self, Door};
-use lagdb::agent::{Guarding, Learned, Learner, Living, Policy, Scripted};
-use lagdb::{Delivery, DeliveryPoint, Outcome, Scope};
+use lagdb::agent::{Answer, Environment, EnvironmentError, Guarding, Learned, Learner, Living, Policy, Scripted, Task};
+use lagdb::{Delivery, DeliveryPoint, Judgment, Outcome, Scope, Step};
 
 const LESSON: &str =
     "title: No pleading\ndescription: When a door is locked.\ncontent: Pleading never opens it.\nsteps: 0\n";
@@ -75,6 +75,36 @@ fn a_warning_can_be_withheld_to_see_what_it_is_worth() {
     assert_eq!(model.n_left(), 0, "nothing was said");
     let exposure = scope.snapshot().unwrap().exposures(learned.trajectories[0]).unwrap()[0];
     assert_eq!(exposure.delivery, Delivery::Withheld);
+}
+
+#[test]
+fn a_world_may_ask_at_several_levels() {
+    /// A door whose actions are known by their word and, more broadly, as pleading.
+    struct Broad(Door);
+    impl Environment for Broad {
+        fn task(&self) -> &Task {
+            self.0.task()
+        }
+        fn reset(&mut self) -> Result<String, EnvironmentError> {
+            self.0.reset()
+        }
+        fn step(&mut self, action: &str) -> Result<Answer, EnvironmentError> {
+            self.0.step(action)
+        }
+        fn verify(&mut self, steps: &[Step]) -> Result<Option<Judgment>, EnvironmentError> {
+            self.0.verify(steps)
+        }
+        fn guarded_by(&self, action: &str, steps: &[Step]) -> Vec<String> {
+            assert!(steps.is_empty(), "nothing was done yet");
+            self.0.signature(action).into_iter().chain(["say(please)".to_owned()]).collect()
+        }
+    }
+    let (_database, scope) = pleaded();
+    let model = Scripted::new(["pretty", "sesame", "NONE"]);
+    let mut door = Broad(Door::new("open the new door", "sesame"));
+    let Living::Now(learned) = learner(&model, &scope, 0.0).live(&mut door, None).unwrap() else { panic!() };
+    assert_eq!(learned.attempts[0].attempt.warnings.len(), 1);
+    assert!(model.prompts()[1].contains("Pleading never opens it."));
 }
 
 #[test]

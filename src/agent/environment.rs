@@ -61,10 +61,17 @@ pub trait Environment {
     /// When the check breaks down.
     fn verify(&mut self, steps: &[Step]) -> Result<Option<Judgment>, EnvironmentError>;
 
-    /// The normal form of an action, such as `cancel(*)`: what lessons of failures are looked up by before it is taken.
+    /// The normal form of an action, such as `cancel(*)`; the trajectory keeps it.
     fn signature(&self, action: &str) -> Option<String> {
         let _ = action;
         None
+    }
+
+    /// The signatures by which lessons of failures are looked up before an action is taken, after `steps`; those of an
+    /// [`Action`](crate::Action) at several levels, for example. Its [`signature`](Self::signature) unless said otherwise.
+    fn guarded_by(&self, action: &str, steps: &[Step]) -> Vec<String> {
+        let _ = steps;
+        self.signature(action).into_iter().collect()
     }
 }
 

@@ -119,13 +119,13 @@ impl Agent {
         chosen.into_iter().enumerate().map(offer).collect()
     }
 
-    /// The lessons of failures that speak about an action that is about to be taken in step `step`: those to be given and
-    /// those withheld, the latest first.
-    pub(in crate::agent) fn warnings(&self, task: &Task, signature: &str, step: u32) -> Result<Vec<Offer>> {
-        let Some(guard) = &self.policy.guard else { return Ok(Vec::new()) };
+    /// The lessons of failures that speak about an action that is about to be taken in step `step`, by its signatures: those
+    /// to be given and those withheld, the latest first.
+    pub(in crate::agent) fn warnings(&self, task: &Task, signatures: &[String], step: u32) -> Result<Vec<Offer>> {
+        let Some(guard) = self.policy.guard.as_ref().filter(|_| !signatures.is_empty()) else { return Ok(Vec::new()) };
         let snapshot = self.scope.snapshot()?;
         let mut offers = Vec::new();
-        for lesson in snapshot.guard(signature)? {
+        for lesson in snapshot.guard_any(signatures)? {
             let own = Filter::id(lesson.id) & Filter::task(&task.name);
             if offers.len() == guard.limit || !snapshot.search::<Strategy>(&Query::newest().filter(own))?.is_empty() {
                 continue;

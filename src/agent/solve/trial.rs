@@ -138,9 +138,9 @@ impl<'a> Trial<'a> {
         on_text: &mut dyn FnMut(&str),
     ) -> Result<String> {
         let proposed = self.say(observation, run, on_text)?;
-        let Some(signature) = environment.signature(&proposed) else { return Ok(proposed) };
+        let signatures = environment.guarded_by(&proposed, &run.steps);
         let at = u32::try_from(run.steps.len()).unwrap_or(u32::MAX);
-        let offers = self.agent.warnings(environment.task(), &signature, at)?;
+        let offers = self.agent.warnings(environment.task(), &signatures, at)?;
         run.warnings.extend(offers.iter().map(|offer| offer.exposure));
         let given = offers.into_iter().filter(|offer| offer.exposure.delivery == Delivery::Injected);
         let given: Vec<Strategy> = given.map(|offer| offer.lesson).collect();
