@@ -181,3 +181,25 @@ fn what_does_not_fit_is_refused_and_what_is_done_is_done() {
     let options = Database::options().embedding_space(old());
     assert!(matches!(options.open_on(Arc::new(medium)), Err(Error::SpaceMismatch { .. })));
 }
+
+/// A crash while a space was removed left it half there until somebody reembedded again.
+#[test]
+fn a_compaction_ends_the_removal_that_a_crash_interrupted() {
+    let files = lived();
+    let (_, after) = expected(&files);
+    let (medium, database) = open(files);
+    let mut killed = None;
+    let note = &mut |progress: lagdb::maintenance::Progress| {
+        if progress.stage == "former embeddings" {
+            killed.get_or_insert_with(|| medium.dump());
+        }
+    };
+    database.reembed(&new(), &mut |it| Ok(embed(it)), note).unwrap();
+    drop(database);
+    let (_, database) = open(killed.unwrap());
+    let add_old = || database.scope("a").unwrap().begin().unwrap().add_space(&old());
+    assert!(matches!(add_old(), Err(Error::Invalid { .. })), "it is being removed");
+    database.compact(&mut |_| {}).unwrap();
+    assert!(add_old().is_ok(), "nothing is left of it");
+    assert_eq!(answers(&database, &new()).unwrap(), after);
+}

@@ -2,6 +2,7 @@
 //!
 //! An error before the last step of either leaves everything as it was.
 
+use super::reembed::remove_dropped;
 use super::{OnProgress, Progress};
 use crate::store::{Anew, SegmentUse, Store, segment_uses};
 use crate::{Database, Result, SegmentId};
@@ -24,7 +25,8 @@ pub struct Compaction {
 }
 
 impl Database {
-    /// Frees the bytes of deleted and replaced KV logs, merges small segments and writes the catalog anew.
+    /// Frees the bytes of deleted and replaced KV logs, merges small segments and writes the catalog anew. Ends the removal
+    /// of an embedding space that was interrupted.
     ///
     /// Reading goes on meanwhile, and so does writing, but while the catalog is copied.
     ///
@@ -37,6 +39,8 @@ impl Database {
         store.check_running()?;
         // Refused before anything is copied.
         drop(store.writer_turn()?);
+        // What a crash left of an embedding space.
+        remove_dropped(store, &mut |done| progress(Progress { stage: "embeddings", done, total: 0 }))?;
         let turn = store.moving_turn();
         let before = uses(store)?;
         let bytes_before = all_bytes(store, &before)?;

@@ -235,7 +235,7 @@ fn keep(store: &Store, scope: ScopeId, to: &EmbeddingSpace, made: &[(RecordKind,
 }
 
 /// Removes what is left of spaces that nobody searches any more.
-fn remove_dropped(store: &Store, progress: &mut dyn FnMut(u64)) -> Result<u64> {
+pub(super) fn remove_dropped(store: &Store, progress: &mut dyn FnMut(u64)) -> Result<u64> {
     let mut removed = 0;
     while let Some(number) = dropped(store)? {
         let mut n = 0;

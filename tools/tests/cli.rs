@@ -333,6 +333,7 @@ fn ctrl_c_keeps_what_was_committed() -> TestResult {
     let info = json(&lagdb(&["info", "--json", "--db", &name]));
     assert!(info["trajectories"].as_u64() >= Some(5), "{info}");
     assert_eq!(info["trajectories"], info["kv_logs"]);
+    assert!(info["spaces"].is_array(), "{info}");
     Ok(())
 }
 

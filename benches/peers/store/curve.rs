@@ -1,10 +1,12 @@
 //! Costs as guardrails become many: asking before an action, a commit, an open, a compaction; beside SQLite with an index
-//! over the signatures, and beside the syncs that a commit needs.
+//! over the signatures, and beside the syncs that a commit needs. And as vectors become many: a search, and an open.
 //!
 //! `--curve N` sets how far it goes (100,000 unless said otherwise; the goals are set at 1,000,000). Each size is opened anew
 //! before it is asked: as an agent does, which did not put them all.
 
 use crate::report::{Row, median, wall};
+use crate::vectors;
+use cpu_time::ThreadTime;
 use lagdb::{Database, Scope, Snapshot, Strategy, StrategyKind};
 use lagdb_peers::BenchResult;
 use rusqlite::{Connection, params};
@@ -23,9 +25,28 @@ pub(crate) fn rows() -> BenchResult<Vec<Row>> {
     let mut n = 1_000;
     while n <= last {
         rows.extend(at_size(n)?);
+        rows.extend(searches(n)?);
         n *= 10;
     }
     Ok(rows)
+}
+
+/// Searching among `n` vectors.
+fn searches(n: u64) -> BenchResult<[Row; 3]> {
+    let [median, p99, open] = vectors::searched(usize::try_from(n)?)?;
+    let row = |name: &str, unit, lagdb, goal| Row {
+        name: format!("{name}, {n} vectors"),
+        unit,
+        higher_is_better: false,
+        lagdb,
+        peers: Vec::new(),
+        goal,
+    };
+    Ok([
+        row("ten nearest, p50", "CPU ms", median, None),
+        row("ten nearest, p99", "CPU ms", p99, Some(0.5)),
+        row("open to the first ten nearest", "ms", open, None),
+    ])
 }
 
 fn at_size(n: u64) -> BenchResult<Vec<Row>> {
@@ -57,10 +78,13 @@ fn at_size(n: u64) -> BenchResult<Vec<Row>> {
 
     let snapshot = scope.snapshot()?;
     let (mut asked, mut asked_sqlite) = (vec![], vec![]);
+    let (mut computed, mut computed_sqlite) = (vec![], vec![]);
     for round in 0..N_LOOK_UPS {
         let which = scattered(round) % n;
         asked.push(time(|| asked_before(&snapshot, which))? * 1e6);
         asked_sqlite.push(time(|| found_by_sqlite(&connection, which))? * 1e6);
+        computed.push(thread_time(|| asked_before(&snapshot, which))? * 1e6);
+        computed_sqlite.push(thread_time(|| found_by_sqlite(&connection, which))? * 1e6);
     }
     drop(snapshot);
     let (mut commits, mut commits_sqlite, mut syncs) = (vec![], vec![], vec![]);
@@ -76,6 +100,8 @@ fn at_size(n: u64) -> BenchResult<Vec<Row>> {
     Ok(vec![
         row("guard, p50", "us", at(&asked, 0.5), at(&asked_sqlite, 0.5), None, None),
         row("guard, p99", "us", at(&asked, 0.99), at(&asked_sqlite, 0.99), None, Some(20.0)),
+        row("guard, p50", "CPU us", at(&computed, 0.5), at(&computed_sqlite, 0.5), None, None),
+        row("guard, p99", "CPU us", at(&computed, 0.99), at(&computed_sqlite, 0.99), None, Some(20.0)),
         row("commit of one, p50", "ms", median(commits), median(commits_sqlite), Some(("one bare fsync", floor)), None),
         row("open to the first answer", "ms", open_ours * 1e3, open_theirs * 1e3, None, Some(200.0)),
         row("compaction (VACUUM)", "ms", compacted, vacuumed, None, None),
@@ -85,6 +111,13 @@ fn at_size(n: u64) -> BenchResult<Vec<Row>> {
 fn time(work: impl FnOnce() -> BenchResult<()>) -> BenchResult<f64> {
     let (seconds, done) = wall(work);
     done.map(|()| seconds)
+}
+
+/// What this thread computed, whatever else the machine did.
+fn thread_time(work: impl FnOnce() -> BenchResult<()>) -> BenchResult<f64> {
+    let start = ThreadTime::now();
+    work()?;
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// The time that this share did not exceed.

@@ -6,7 +6,7 @@
 //! Filters are properties of lagdb alone: uncorrelated ones let through records at random, correlated ones those of some
 //! clusters, near to some queries and far from others.
 
-use crate::report::{Absent, Row, cpu};
+use crate::report::{Absent, Row, cpu, wall};
 use crate::synthetic::Random;
 use lagdb::{Database, Embedding, EmbeddingSpace, Query, Snapshot, Trajectory};
 use lagdb_peers::BenchResult;
@@ -43,7 +43,9 @@ pub(crate) fn rows() -> BenchResult<(Vec<Row>, Vec<Absent>)> {
     let mut python = Python::start("vectors.py").ok();
     let absent = match &python {
         None => vec![Absent { peer: PEERS.join(", "), get: "python3".to_owned() }],
-        Some(python) => python.absent.iter().map(|(peer, get)| Absent { peer: peer.clone(), get: get.clone() }).collect(),
+        Some(python) => {
+            python.absent.iter().map(|(peer, get)| Absent { peer: peer.clone(), get: get.clone() }).collect()
+        }
     };
     let mut rows = Vec::new();
     for n in SIZES {
@@ -58,6 +60,13 @@ pub(crate) fn rows() -> BenchResult<(Vec<Row>, Vec<Absent>)> {
 
 impl Set {
     fn new(n: usize) -> Self {
+        let mut set = Self::unanswered(n);
+        set.nearest = set.queries.iter().map(|query| nearest(&set.vectors, query)).collect();
+        set
+    }
+
+    /// Without the ten nearest.
+    fn unanswered(n: usize) -> Self {
         let mut random = Random(n as u64);
         let mut numbers = |n: usize| (0..n).map(|_| random.normal()).collect::<Vec<f32>>();
         let rows = |flat: Vec<f32>, width: usize| flat.chunks(width).map(<[f32]>::to_vec).collect::<Vec<_>>();
@@ -80,9 +89,31 @@ impl Set {
         }
         let queries = vectors.split_off(n);
         clusters.truncate(n);
-        let nearest = queries.iter().map(|query| nearest(&vectors, query)).collect();
-        Self { vectors, clusters, queries, nearest }
+        Self { vectors, clusters, queries, nearest: Vec::new() }
     }
+}
+
+/// CPU ms of a search of the ten nearest, at the median and the 99th percentile, each query its fastest of some; and wall ms
+/// from the open to the first answer. With a graph where there is one by default.
+pub(crate) fn searched(n: usize) -> BenchResult<[f64; 3]> {
+    let (set, directory) = (Set::unanswered(n), tempfile::tempdir()?);
+    let queries = set.queries.iter().map(|query| Own::query(query)).collect::<BenchResult<Vec<_>>>()?;
+    let database = Database::open(directory.path())?;
+    fill(&database, &set)?;
+    drop(set);
+    database.scope("bench")?.snapshot()?.nearest::<Trajectory>(&queries[0])?;
+    database.finish_indexing();
+    drop(database);
+    let (open_s, opened) = wall(|| -> BenchResult<_> {
+        let database = Database::open(directory.path())?;
+        database.scope("bench")?.snapshot()?.nearest::<Trajectory>(&queries[0])?;
+        Ok(database)
+    });
+    let snapshot = opened?.scope("bench")?.snapshot()?;
+    let mut times = vec![f64::INFINITY; queries.len()];
+    time_each(&snapshot, &queries, &mut times)?;
+    times.sort_by(f64::total_cmp);
+    Ok([times[times.len() / 2] * 1e3, p99(times) * 1e3, open_s * 1e3])
 }
 
 fn nearest(vectors: &[Vec<f32>], query: &[f32]) -> Vec<u32> {
@@ -187,7 +218,9 @@ fn fill(database: &Database, set: &Set) -> BenchResult<()> {
             for (share, of) in SHARES {
                 // Less than a cluster: the first of one.
                 let in_first = by_cluster == 0.0 && ((i / N_CLUSTERS) as f64) < of * n as f64;
-                for (is_in, correlated) in [(by_chance < of, false), (by_cluster + 1e-9 < of && (of >= 0.01 || in_first), true)] {
+                for (is_in, correlated) in
+                    [(by_chance < of, false), (by_cluster + 1e-9 < of && (of >= 0.01 || in_first), true)]
+                {
                     if is_in {
                         trajectory = trajectory.label(label(share, correlated));
                     }
@@ -249,7 +282,9 @@ impl Peer {
             file(set.nearest.iter().flatten().flat_map(|x| x.to_le_bytes()))?,
         ];
         let [vectors, queries, nearest] = files.each_ref().map(|file| file.path());
-        python.ask(&json!({ "load": { "vectors": vectors, "queries": queries, "nearest": nearest, "dim": DIM, "k": K } }))?;
+        python.ask(
+            &json!({ "load": { "vectors": vectors, "queries": queries, "nearest": nearest, "dim": DIM, "k": K } }),
+        )?;
         let built = python.ask(&json!({ "build": name }))?;
         let number = |answer: &serde_json::Value, key: &str| answer[key].as_f64().unwrap_or(f64::NAN);
         (peer.build_s, peer.bytes_per_vector) = (number(&built, "build_s"), number(&built, "bytes_per_vector"));

@@ -20,17 +20,22 @@ pub struct Options {
 pub fn run(options: &Options, output: Output) -> Outcome {
     let database = options.database.open_to_read()?;
     let (stats, debt, scopes) = (database.stats()?, database.debt()?, database.admin().scopes()?);
-    output.print(|| text(&stats, &debt, &scopes), || json(&stats, &debt, &scopes))?;
+    let spaces = match scopes.first() {
+        Some(scope) => database.scope(scope)?.snapshot()?.spaces()?.iter().map(ToString::to_string).collect(),
+        None => Vec::new(),
+    };
+    output.print(|| text(&stats, &debt, &scopes, &spaces), || json(&stats, &debt, &scopes, &spaces))?;
     Ok(())
 }
 
-fn text(stats: &Stats, debt: &Debt, scopes: &[String]) -> String {
+fn text(stats: &Stats, debt: &Debt, scopes: &[String], spaces: &[String]) -> String {
     const SHOWN: usize = 10;
     let mut lines = vec![
         format!("commit        {}", stats.commit.as_u64()),
         format!("trajectories  {} ({} judgments)", stats.trajectories, stats.judgments),
         format!("strategies    {}", stats.strategies),
         format!("embeddings    {}", stats.embeddings),
+        format!("spaces        {}", spaces.join(", ")),
         format!("KV logs       {} in {} segments", stats.kv_logs, stats.segments),
         format!("catalog       {}", bytes(stats.catalog_bytes)),
         format!(
@@ -65,7 +70,7 @@ fn text(stats: &Stats, debt: &Debt, scopes: &[String]) -> String {
     lines.join("\n")
 }
 
-fn json(stats: &Stats, debt: &Debt, scopes: &[String]) -> serde_json::Value {
+fn json(stats: &Stats, debt: &Debt, scopes: &[String], spaces: &[String]) -> serde_json::Value {
     let debt_of = |of: &lagdb::maintenance::SegmentDebt| json!({ "segment": of.segment.as_u64(), "live_bytes": of.live_bytes, "dead_bytes": of.dead_bytes });
     let debts: Vec<_> = debt.segments.iter().map(debt_of).collect();
     json!({
@@ -76,7 +81,7 @@ fn json(stats: &Stats, debt: &Debt, scopes: &[String]) -> serde_json::Value {
         "is_erasing": stats.is_erasing,
         "evicted_kv_logs": stats.evicted_kv_logs, "evicted_bytes": stats.evicted_bytes,
         "catalog_cache_bytes": stats.catalog_cache_bytes, "checksum_bytes": stats.checksum_bytes,
-        "footer_cache_bytes": stats.footer_cache_bytes, "debt": debts, "scopes": scopes,
+        "footer_cache_bytes": stats.footer_cache_bytes, "debt": debts, "scopes": scopes, "spaces": spaces,
         "index": {
             "vectors": stats.index.vectors, "in_graphs": stats.index.in_graphs, "bytes": stats.index.bytes,
             "file_bytes": stats.index.file_bytes, "limit_bytes": stats.index.limit_bytes,
