@@ -33,7 +33,7 @@ pub struct IndexStats {
     pub vectors: u64,
     /// Of these, vectors with a graph over them.
     pub in_graphs: u64,
-    /// Bytes in memory.
+    /// Bytes in memory, without what is mapped of its files.
     pub bytes: u64,
     /// Bytes that it may hold in memory.
     pub limit_bytes: u64,

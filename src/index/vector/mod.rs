@@ -3,8 +3,9 @@
 //! - Which documents answer? The candidates, a bitmap of the snapshot that asks: **the index may return too much, never
 //!   too little; the snapshot decides what is visible.** An embedding never changes under its id and ids are never
 //!   reused, so what was read once is right for every snapshot. Candidates that are not in memory are fetched first.
-//! - How are they compared? As int8 ([`code`], [`simd`]); what may be among the best is then read from the catalog and
-//!   compared as f32. Comparing all ([`scan`]) is exact, for codes come with a bound on their error.
+//! - How are they compared? As int8 ([`code`], [`simd`]); what may be among the best is compared once more: after comparing
+//!   all, as f32 from the catalog, which is exact, for codes come with a bound on their error ([`scan`]); after a walk,
+//!   with 16 bits a number ([`fine`]), for reading ten vectors from the catalog takes as long as the walk.
 //! - And when there are many? A graph ([`graph`]), built in the background ([`build`], [`keeper`]), kept as a
 //!   generation ([`generation`]) beside what came after it, which is compared one by one.
 //! - Which way does a search go? [`plan`].
