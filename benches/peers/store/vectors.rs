@@ -1,7 +1,8 @@
 //! The ten nearest of many vectors, beside hnswlib, usearch and faiss: the same vectors and queries, one thread, CPU time.
 //!
 //! The vectors are made up to be as hard as sentence embeddings: 100 overlapping clusters of a space of 64 dimensions, laid
-//! into 384. lagdb answers with ids from [`Snapshot::nearest`], with cosines of 16 bits a number, at its one setting; a peer has the setting at which it is fastest among those that reach the recall, all queries in one call.
+//! into 384. lagdb answers with ids from [`Snapshot::nearest`], with cosines of 16 bits a number, at its one setting; a
+//! peer has the setting at which it is fastest among those that reach the recall, all queries in one call.
 //! Filters are properties of lagdb alone: uncorrelated ones let through records at random, correlated ones those of some
 //! clusters, near to some queries and far from others.
 
