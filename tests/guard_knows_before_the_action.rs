@@ -1,7 +1,7 @@
 //! Before an action, the lessons of failures that speak about just that action are given, and no others.
 
 use crate::kit;
-use lagdb::{Action, Condition, Error, Id, Level, Polarity, Scope, Status, Strategy, StrategyKind};
+use lagdb::{Action, Condition, Error, Filter, Id, Level, Polarity, Scope, Status, Strategy, StrategyKind};
 
 fn guarded(scope: &Scope, signature: &str) -> Vec<Id<Strategy>> {
     scope.snapshot().unwrap().guard(signature).unwrap().iter().map(|lesson| lesson.id).collect()
@@ -83,4 +83,35 @@ fn an_action_meets_its_lessons_at_the_level_that_is_asked() {
     let both = [Condition::After("refund".to_owned()), Condition::Unconfirmed];
     assert_eq!(ask("\"A\"", &[Level::Value, Level::ToolWhen], &both), [of_this, asked_first], "each once");
     assert!(matches!(snapshot.guard_any(&[""]), Err(Error::Invalid { what: "action signature", .. })));
+}
+
+/// What an evaluation that leaves a task out needs, and an agent whose prompt is short.
+#[test]
+fn lessons_of_the_task_itself_are_left_out_and_the_rest_is_limited() {
+    let (_database, scope) = kit::in_memory();
+    let mut tx = scope.begin().unwrap();
+    let lesson = |from| Strategy {
+        kind: StrategyKind::Guardrail,
+        ..kit::strategy("ask first", from, Polarity::Support)
+            .action_signature("cancel(*)")
+            .error_signature("cancel: 409")
+    };
+    let ids: Vec<Id<Strategy>> = (0..3)
+        .map(|i| {
+            let from = tx.put(&kit::trajectory(&format!("cancel {i}")).rollout(format!("task {i}"), 0)).unwrap();
+            tx.put(&Strategy { title: format!("ask first {i}"), ..lesson(from) }).unwrap()
+        })
+        .collect();
+    tx.commit().unwrap();
+    let snapshot = scope.snapshot().unwrap();
+    let among = |filter: &Filter, limit| -> Vec<Id<Strategy>> {
+        let lessons = snapshot.guard_among("cancel(*)", filter, limit).unwrap();
+        let of_error = snapshot.guard_error_among("cancel: 409", filter, limit).unwrap();
+        assert_eq!(lessons, of_error);
+        lessons.iter().map(|lesson| lesson.id).collect()
+    };
+    assert_eq!(among(&!Filter::group("task 2"), 9), [ids[1], ids[0]]);
+    assert_eq!(among(&!Filter::group("task 1"), 1), [ids[2]]);
+    assert_eq!(among(&Filter::everything(), 0), []);
+    assert_eq!(among(&!Filter::everything(), 9), []);
 }

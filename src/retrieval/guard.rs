@@ -1,6 +1,7 @@
 //! Before an action or after an error: the lessons of failures that speak about it. No model, no embedding: one look-up
 //! of the signature, and one of each lesson.
 
+use super::Filter;
 use crate::index::bitmaps::{self, Field};
 use crate::record::{Record, Status, Strategy, StrategyKind, limits};
 use crate::{Id, Result, Snapshot};
@@ -22,8 +23,18 @@ impl Snapshot {
     /// [`Error::Invalid`](crate::Error::Invalid) when the signature is empty or too long;
     /// [`Error::Corrupt`](crate::Error::Corrupt) when a row is damaged.
     pub fn guard(&self, action_signature: &str) -> Result<Vec<Lesson>> {
+        self.guard_among(action_signature, &Filter::everything(), usize::MAX)
+    }
+
+    /// As [`guard`](Self::guard), among the lessons that `filter` lets through, `limit` at most: without those of the task
+    /// at hand (`!Filter::group(..)`), or only those to be believed so far.
+    ///
+    /// # Errors
+    /// As [`guard`](Self::guard), and as [`search`](Self::search) for the filter.
+    pub fn guard_among(&self, action_signature: &str, filter: &Filter, limit: usize) -> Result<Vec<Lesson>> {
         limits::check_signature("action signature", action_signature)?;
-        self.lessons(Field::OnAction(action_signature), |strategy| &strategy.action_signatures, action_signature)
+        let spoken = Spoken { signature: action_signature, of: |strategy| &strategy.action_signatures };
+        self.lessons(Field::OnAction(action_signature), spoken, filter, limit)
     }
 
     /// The lessons of [`guard`](Self::guard) for any of these signatures, each once, in the order of the signatures: those
@@ -49,27 +60,44 @@ impl Snapshot {
     /// # Errors
     /// As [`guard`](Self::guard).
     pub fn guard_error(&self, error_signature: &str) -> Result<Vec<Lesson>> {
-        limits::check_signature("error signature", error_signature)?;
-        self.lessons(Field::OnError(error_signature), |strategy| &strategy.error_signatures, error_signature)
+        self.guard_error_among(error_signature, &Filter::everything(), usize::MAX)
     }
 
-    fn lessons(
-        &self,
-        field: Field<'_>,
-        signatures: fn(&Strategy) -> &[String],
-        signature: &str,
-    ) -> Result<Vec<Lesson>> {
+    /// As [`guard_error`](Self::guard_error), among the lessons that `filter` lets through, `limit` at most.
+    ///
+    /// # Errors
+    /// As [`guard_among`](Self::guard_among).
+    pub fn guard_error_among(&self, error_signature: &str, filter: &Filter, limit: usize) -> Result<Vec<Lesson>> {
+        limits::check_signature("error signature", error_signature)?;
+        let spoken = Spoken { signature: error_signature, of: |strategy| &strategy.error_signatures };
+        self.lessons(Field::OnError(error_signature), spoken, filter, limit)
+    }
+
+    fn lessons(&self, field: Field<'_>, spoken: Spoken<'_>, filter: &Filter, limit: usize) -> Result<Vec<Lesson>> {
+        filter.check()?;
         let Some(scope) = self.scope else { return Ok(Vec::new()) };
+        let on_it = bitmaps::load(&self.rows, scope, field)?;
+        let among = filter.select(&on_it, |property| property.bitmap(self, scope, &on_it, Strategy::KIND))?;
         let mut lessons = Vec::new();
-        for number in bitmaps::load(&self.rows, scope, field)?.iter().rev() {
+        for number in among.iter().rev() {
+            if lessons.len() == limit {
+                break;
+            }
             let (id, strategy) = self.indexed::<Strategy>(number)?;
             let warns = matches!(strategy.kind, StrategyKind::Guardrail | StrategyKind::Contrast);
             // The index knows signatures by their digest.
-            let is_meant = signatures(&strategy).iter().any(|of| of == signature);
+            let is_meant = (spoken.of)(&strategy).iter().any(|of| of == spoken.signature);
             if warns && is_meant && strategy.status == Status::Active && !strategy.is_over(self.now_ms()) {
+                self.check_let_through(std::slice::from_ref(filter), id, &strategy)?;
                 lessons.push(Lesson { id, strategy });
             }
         }
         Ok(lessons)
     }
+}
+
+/// A signature, and where in a lesson it stands.
+struct Spoken<'a> {
+    signature: &'a str,
+    of: fn(&Strategy) -> &[String],
 }

@@ -67,7 +67,7 @@ impl Snapshot {
         }
         ranked.sort_by(|a, b| rank::better(a.score, b.score));
         self.choose(query, ranked, &mut explanation)?;
-        explanation.hits.iter().try_for_each(|hit| self.check_let_through(&filters, hit))?;
+        explanation.hits.iter().try_for_each(|hit| self.check_let_through(&filters, hit.id, &hit.record))?;
         Ok(explanation)
     }
 
@@ -171,10 +171,10 @@ impl Snapshot {
     }
 
     /// A bitmap that lost a row would let in what was to be left out: the records themselves are asked once more.
-    fn check_let_through<R: Record>(&self, filters: &[Filter], hit: &Hit<R>) -> Result<()> {
+    pub(super) fn check_let_through<R: Record>(&self, filters: &[Filter], id: Id<R>, record: &R) -> Result<()> {
         for filter in filters {
-            if filter.holds(|property| property.holds(self, hit.id, &hit.record))? == Some(false) {
-                let what = format!("a row is missing: {} {} came up for: {filter}", R::KIND.as_str(), hit.id);
+            if filter.holds(|property| property.holds(self, id, record))? == Some(false) {
+                let what = format!("a row is missing: {} {id} came up for: {filter}", R::KIND.as_str());
                 return Err(value::corrupt(Table::Bitmaps, &[], what));
             }
         }
