@@ -7,6 +7,7 @@ pub mod import;
 mod interrupt;
 pub mod output;
 mod parallel;
+pub mod questions;
 pub mod replay;
 pub mod statistics;
 pub mod threads;

@@ -2,7 +2,7 @@
 
 use crate::failure::Outcome;
 use crate::output::Output;
-use crate::replay;
+use crate::{questions, replay};
 
 /// In which environment.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,6 +18,8 @@ pub struct Options {
 enum Environment {
     /// Recorded trajectories, no model.
     Replay,
+    /// Two files of questions: what copying remembered answers is worth, no model.
+    Questions,
 }
 
 /// Lives the tasks and prints what was found.
@@ -27,5 +29,6 @@ enum Environment {
 pub fn run(options: &Options, output: Output) -> Outcome {
     match options.env {
         Environment::Replay => replay::run(&options.replay, output),
+        Environment::Questions => questions::run(&options.replay, output),
     }
 }

@@ -33,7 +33,7 @@ impl Report<'_> {
                 "divergence_step_p50": self.guard.divergence_step_p50,
             },
             "recall_ms_p50": round(overhead.recall_ms_p50, 3), "record_ms_p50": round(overhead.record_ms_p50, 3),
-            "overhead_ms_p50": round(overhead.total_ms_p50, 3),
+            "overhead_ms_p50": round(overhead.total_ms_p50, 3), "overhead_cpu_ms": round(overhead.cpu_ms, 3),
         })
     }
 
@@ -107,7 +107,7 @@ impl Report<'_> {
         let overhead = &self.stored.overhead;
         format!(
             "Chosen on the tuned half: {}. {} lessons, {} with a success to compare with; a failure parts from it at step {} \
-             (median).\nAsking costs {} us an action; recall {:.2} ms and record {:.2} ms a task, together {:.2} (medians).",
+             (median).\nAsking costs {} us an action; recall {:.2} ms and record {:.2} ms a task, together {:.2} (medians); {:.2} ms of the processor.",
             chosen.as_str(),
             contrasted.n,
             contrasted.n_hits,
@@ -115,7 +115,8 @@ impl Report<'_> {
             micros_p50,
             overhead.recall_ms_p50,
             overhead.record_ms_p50,
-            overhead.total_ms_p50
+            overhead.total_ms_p50,
+            overhead.cpu_ms
         )
     }
 }
