@@ -47,9 +47,11 @@ mod the_kept_corpus_is_replayed;
 mod the_same_content_is_one_record;
 mod tidy;
 mod what_is_over_is_not_found;
+mod what_was_inherited_is_purged_too;
 
 #[cfg(feature = "openai")]
 mod agent_speaks_with_a_server;
+
 #[cfg(feature = "generate")]
 mod generate_attach;
 #[cfg(feature = "generate")]
