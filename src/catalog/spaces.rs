@@ -90,6 +90,11 @@ impl Spaces {
     }
 
     /// The space, whatever it is for, if it is known.
+    /// The space, if it can be searched.
+    pub(crate) fn find_searchable(&self, space: &EmbeddingSpace) -> Option<&KnownSpace> {
+        self.searchable().find(|known| known.space == *space)
+    }
+
     pub(crate) fn find(&self, space: &EmbeddingSpace) -> Option<&KnownSpace> {
         self.known.iter().find(|known| known.space == *space)
     }
@@ -99,7 +104,7 @@ impl Spaces {
     /// # Errors
     /// [`Error::SpaceMismatch`] naming it and those that can.
     pub(crate) fn require(&self, space: &EmbeddingSpace) -> Result<u32> {
-        if let Some(known) = self.searchable().find(|known| known.space == *space) {
+        if let Some(known) = self.find_searchable(space) {
             return Ok(known.number);
         }
         let expected: Vec<String> = self.searchable().map(|known| known.space.to_string()).collect();
