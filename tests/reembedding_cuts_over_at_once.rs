@@ -187,6 +187,39 @@ fn what_is_still_to_be_embedded_can_be_asked_for_meanwhile() {
     assert_eq!((n(Filter::embedded_in(&old())), n(!Filter::embedded_in(&old()))), (0, 100));
 }
 
+/// A space that was removed while records were embedded in it: the next is another, with a number of its own. It was given
+/// the number of the one that had been removed, and a snapshot from before, when it searched, put the former vectors among
+/// those of the new one.
+#[test]
+fn a_space_that_is_removed_does_not_answer_for_the_next() {
+    let (_, database) = open(lived());
+    let scope = database.scope("a").unwrap();
+    let embed_all = |space: &EmbeddingSpace| {
+        let mut tx = scope.begin().unwrap();
+        tx.add_space(space).unwrap();
+        for id in tx.ids::<Trajectory>().unwrap() {
+            let task = tx.get(id).unwrap().unwrap().task;
+            tx.embed(id, &model(space, &task)).unwrap();
+        }
+        tx.commit().unwrap();
+    };
+    let third = kit::space("model-3", 8);
+    embed_all(&new());
+    let before = scope.snapshot().unwrap();
+    database.remove_space(&new()).unwrap();
+    embed_all(&third);
+    let nearest = |snapshot: &Snapshot, space: &EmbeddingSpace| {
+        let asked =
+            |text: &str| snapshot.nearest::<Trajectory>(&Query::near(model(space, text)).limit(5)).unwrap().hits;
+        ["x", "y", "z"].map(asked)
+    };
+    let (_, alone) = open(lived());
+    alone.reembed(&third, &mut |it| Ok(embed_in(&third, it)), &mut |_| {}).unwrap();
+    let expected = nearest(&alone.scope("a").unwrap().snapshot().unwrap(), &third);
+    nearest(&before, &new());
+    assert_eq!(nearest(&scope.snapshot().unwrap(), &third), expected);
+}
+
 #[test]
 fn what_does_not_fit_is_refused_and_what_is_done_is_done() {
     let empty = Database::in_memory().unwrap();

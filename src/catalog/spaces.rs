@@ -60,7 +60,8 @@ impl Spaces {
 
     /// Says it in the catalog.
     pub(crate) fn write(&self, rows: &Rows) -> Result<()> {
-        if let [KnownSpace { number: 0, space, role: Role::Main }] = self.known.as_slice() {
+        // Where there was another, its number is remembered.
+        if let ([KnownSpace { number: 0, space, role: Role::Main }], 1) = (self.known.as_slice(), self.next) {
             let row = SpaceRow { name: space.name().to_owned(), dim: space.dim() as u32 };
             rows.remove(Table::Meta, &Key::spaces())?;
             return rows.put_row(Table::Meta, &Key::space(), &row);
@@ -89,12 +90,12 @@ impl Spaces {
         self.main().into_iter().chain(self.known.iter().filter(|known| known.role == Role::Beside))
     }
 
-    /// The space, whatever it is for, if it is known.
     /// The space, if it can be searched.
     pub(crate) fn find_searchable(&self, space: &EmbeddingSpace) -> Option<&KnownSpace> {
         self.searchable().find(|known| known.space == *space)
     }
 
+    /// The space, whatever it is for, if it is known.
     pub(crate) fn find(&self, space: &EmbeddingSpace) -> Option<&KnownSpace> {
         self.known.iter().find(|known| known.space == *space)
     }
