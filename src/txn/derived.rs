@@ -158,8 +158,8 @@ pub(crate) fn rebuild(rows: &Rows) -> Result<()> {
     rows.put_row(Table::Meta, &Key::derived(), &DerivedRow::NOW)
 }
 
-/// Takes over what strategies inherited from trajectories that are gone, as far as it can be read. Fails when a record is
-/// missing: without its bitmaps nobody would miss it any more.
+/// Takes over what strategies inherited that have evidence of trajectories that are gone, as far as it can be read. Fails
+/// when a record is missing: without its bitmaps nobody would miss it any more.
 fn keep_inherited(rows: &Rows, derived: &mut Derived) -> Result<()> {
     rows.scan_raw(Table::Bitmaps, &Key::all(), &mut |key, bytes| {
         let field = key.get(..key.len().saturating_sub(2)).unwrap_or_default();
@@ -193,7 +193,9 @@ pub(crate) fn rebuild_if_older(store: &Store) -> Result<()> {
     let catalog = store.catalog();
     catalog.add_tables()?;
     let rows = store.begin_staging()?;
+    let numbers = store.next_numbers(&rows)?;
     rebuild(&rows)?;
+    rows.put_row(Table::Meta, &Key::state(), &numbers)?;
     catalog.commit(&[Arc::new(rows.into_layer())])
 }
 
