@@ -152,6 +152,8 @@ impl Options {
         Ok(Database { store: Arc::new(store) })
     }
 }
+        // Not before: the rows of an older lagdb do not answer as those of this one.
+        store.begin_window()?;
 
 impl Scope {
     /// Its name.

@@ -45,8 +45,7 @@ impl Store {
         let damage = self.move_out_of_sound(turn, &dead)?;
         self.vectors.clear(commit)?;
         self.rewrite_catalog(Anew::ToErase { is_done: damage.is_none() }, &mut |_| {})?;
-        self.forget_retained();
-        self.retain(&[])?;
+        self.begin_window()?;
         damage.map_or(Ok(dead), Err)
     }
 
