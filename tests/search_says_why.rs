@@ -3,8 +3,8 @@
 use crate::kit::{self, space};
 use lagdb::retrieval::{Fate, Path};
 use lagdb::{
-    Database, Embedding, Exposure, Filter, Id, Judgment, Offered, Outcome, Query, Route, Scope, Strategy, Trajectory,
-    Why,
+    Database, Embedding, Error, Exposure, Filter, Id, Judgment, Offered, Outcome, Query, Route, Scope, Strategy,
+    Trajectory, Why,
 };
 
 /// A unit vector at so many degrees.
@@ -127,6 +127,31 @@ fn a_contrast_is_the_best_success_beside_the_failure_nearest_to_it() {
     let without = Query::near(at(10.0)).exclude(all[0]).exclude(all[2]);
     assert!(snapshot.contrast(&without).unwrap().is_none(), "there is nothing to compare with");
     assert!(snapshot.contrast(&Query::newest()).is_err());
+}
+
+/// The weights of the query were asked of the failure too: with much weight on recency it was the youngest of the eight
+/// nearest, and not the nearest.
+#[test]
+fn the_failure_of_a_contrast_is_the_nearest_whatever_counts_for_the_success() {
+    let day_ms = 86_400_000;
+    let (_database, scope, all) = circle(&[
+        (10.0, Success, day_ms),
+        (30.0, Success, 9 * day_ms),
+        (45.0, Failure, day_ms),
+        (60.0, Failure, 9 * day_ms),
+        (29.0, Failure, 9 * day_ms),
+    ]);
+    let snapshot = scope.snapshot().unwrap();
+    let near = Query::near(at(10.0)).exclude(all[4]);
+    let pair = |query: &Query| {
+        let contrast = snapshot.contrast(query).unwrap().unwrap();
+        (contrast.success.id, contrast.failure.id)
+    };
+    assert_eq!(pair(&near), (all[0], all[2]));
+    let young = near.recency(10.0, 9 * day_ms, day_ms);
+    assert_eq!(pair(&young), (all[1], all[2]), "the best success by age, and the failure nearest to it");
+    assert_eq!(pair(&young.clone().mmr(0.1).pool(3)), (all[1], all[2]));
+    assert_eq!(pair(&young.utility(3.0)), (all[1], all[2]));
 }
 
 #[test]
