@@ -154,6 +154,52 @@ fn the_failure_of_a_contrast_is_the_nearest_whatever_counts_for_the_success() {
     assert_eq!(pair(&young.utility(3.0)), (all[1], all[2]));
 }
 
+/// The cosine of a vector and its opposite is often a little below -1 as f32 numbers are added, and that of a vector and
+/// itself below 1: the one was not found by a query without a floor, the other not as its own duplicate.
+#[test]
+fn opposite_and_equal_vectors_are_at_the_ends_of_the_scale() {
+    let space = space("many", 48);
+    let database = Database::in_memory().unwrap();
+    let mut n_beyond = 0;
+    for seed in 0..64u32 {
+        let scope = database.scope(&format!("s{seed}")).unwrap();
+        let number = |i: u32| ((seed * 48 + i).wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0;
+        let numbers: Vec<f32> = (0..48).map(number).collect();
+        let here = Embedding::new(&space, numbers.clone()).unwrap();
+        let opposite = Embedding::new(&space, numbers.iter().map(|x| -x).collect()).unwrap();
+        let mut tx = scope.begin().unwrap();
+        let id = tx.put(&kit::trajectory("t")).unwrap();
+        tx.embed(id, &here).unwrap();
+        tx.commit().unwrap();
+        let sum: f32 = here.as_slice().iter().map(|x| x * x).sum();
+        n_beyond += usize::from(sum != 1.0);
+        let snapshot = scope.snapshot().unwrap();
+        for (near, cosine) in [(&here, 1.0), (&opposite, -1.0)] {
+            let query = Query::near(near.clone());
+            for query in [query.clone(), query.floor(cosine)] {
+                let hits = snapshot.search::<Trajectory>(&query).unwrap();
+                let scores: Vec<_> = hits.iter().map(|hit| (hit.id, hit.score)).collect();
+                assert_eq!(snapshot.nearest::<Trajectory>(&query).unwrap().hits, scores, "seed {seed}, {cosine}");
+                assert!(
+                    matches!(scores[..], [(found, score)] if found == id && (score - cosine).abs() < 1e-5),
+                    "{scores:?}"
+                );
+                assert!((-1.0..=1.0).contains(&scores[0].1), "{scores:?}");
+            }
+            let of_all = snapshot.explain::<Trajectory>(&Query::near(near.clone()).limit(0).pool(1)).unwrap();
+            assert_eq!(of_all.considered.len(), 1, "seed {seed}: it is considered");
+            assert!((-1.0..=1.0).contains(&here.similarity(near).unwrap()));
+        }
+        assert!(snapshot.near_duplicate::<Trajectory>(&here, 1.0).unwrap().is_some(), "seed {seed}");
+    }
+    assert!(n_beyond > 8, "the numbers must be such that rounding shows: {n_beyond}");
+    let snapshot = database.scope("s0").unwrap().snapshot().unwrap();
+    for floor in [1.01, -1.01, f32::NEG_INFINITY, f32::NAN] {
+        let refused = snapshot.search::<Trajectory>(&Query::newest().floor(floor));
+        assert!(matches!(refused, Err(Error::Invalid { what: "floor", .. })), "{floor}");
+    }
+}
+
 #[test]
 fn a_contrast_says_where_the_two_part() {
     let (_database, scope) = kit::in_memory();
