@@ -66,7 +66,8 @@ impl Transaction {
 
     /// Makes sure that this scope has a record of this content, and returns its id: that of the one that is there
     /// ([`find`](Snapshot::find)), or a new one. So to put twice, after a time-out or in an import, is to put once. A
-    /// strategy that was [stale](Status::Stale) has been distilled again to the same words, and is active from now on.
+    /// strategy that was [stale](Status::Stale) has been distilled again to the same words, and is active from now on; so is
+    /// one whose place was taken by a strategy that was deleted.
     ///
     /// A strategy is stored with the trust of the least trusted trajectory of its evidence, if that is less than its own.
     ///
@@ -83,11 +84,18 @@ impl Transaction {
         }
     }
 
-    /// A stale strategy becomes active when it is put again.
+    /// A strategy that is stale, or superseded by one that is gone, becomes active when it is put again.
     fn revive<R: Record>(&mut self, record: &R, id: Id<R>) -> Result<Id<R>> {
-        let is_active = record.as_strategy().is_some_and(|strategy| strategy.status == Status::Active);
+        if !record.as_strategy().is_some_and(|strategy| strategy.status == Status::Active) {
+            return Ok(id);
+        }
         let strategy = Id::<Strategy>::from_u64(id.as_u64());
-        if is_active && self.get(strategy)?.is_some_and(|found| found.status == Status::Stale) {
+        let is_left = match self.get(strategy)? {
+            Some(Strategy { status: Status::Stale, .. }) => true,
+            Some(Strategy { superseded_by: Some(successor), .. }) => !self.contains(successor)?,
+            _ => false,
+        };
+        if is_left {
             self.set_status(strategy, Status::Active)?;
         }
         Ok(id)
@@ -224,7 +232,8 @@ impl Transaction {
 
     /// Removes a record with everything that belongs to it: embedding, judgments, KV logs. Whether there was one.
     ///
-    /// Strategies keep the id of a removed trajectory in their evidence. KV logs are out of reach at once; their bytes
+    /// Strategies keep the id of a removed trajectory in their evidence, and that of a removed strategy that took their
+    /// place. KV logs are out of reach at once; their bytes
     /// go with the next compaction.
     ///
     /// # Errors
