@@ -211,8 +211,11 @@ impl Transaction {
         self.check_whole()?;
         let pushed = self.pending_segment().and_then(|segment| Ok((segment.id(), segment.push(log, &plan)?)));
         let (segment, pushed) = match pushed {
-            // The log does not fit: nothing of it was written.
-            Err(error @ Error::Invalid { .. }) => return Err(error),
+            // The log does not fit: nothing of it was written, and nothing is left of a segment that was begun for it.
+            Err(error @ Error::Invalid { .. }) => {
+                self.segments.pop_if(|last| last.is_empty());
+                return Err(error);
+            }
             pushed => self.whole(|_| pushed)?,
         };
         let row = KvLogRow {
