@@ -4,6 +4,7 @@ mod kit;
 
 mod a_backup_is_restored_exactly;
 mod a_crash_leaves_before_or_after;
+mod a_database_that_stopped_says_so;
 mod a_disk_budget_is_kept;
 mod a_full_disk_harms_nothing;
 mod a_killed_process_loses_nothing;
@@ -51,6 +52,7 @@ mod what_was_inherited_is_purged_too;
 
 #[cfg(feature = "openai")]
 mod agent_speaks_with_a_server;
+mod what_was_inherited_is_purged_too;
 
 #[cfg(feature = "generate")]
 mod generate_attach;
