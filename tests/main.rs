@@ -52,7 +52,6 @@ mod what_was_inherited_is_purged_too;
 
 #[cfg(feature = "openai")]
 mod agent_speaks_with_a_server;
-mod what_was_inherited_is_purged_too;
 
 #[cfg(feature = "generate")]
 mod generate_attach;
