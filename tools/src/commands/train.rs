@@ -29,6 +29,9 @@ pub struct Args {
     /// Steps of the tool-choice run.
     #[arg(long, default_value_t = 1600)]
     steps: usize,
+    /// Finish the tool-choice checkpoint in this folder instead of starting afresh.
+    #[arg(long)]
+    finish: Option<PathBuf>,
     /// The folder for the checkpoint, the learning curve and the evaluation.
     #[arg(long)]
     out: PathBuf,
@@ -51,7 +54,7 @@ pub fn run(args: Args, output: Output) -> Result<(), TrainError> {
         if args.evaluate_only {
             return evaluate_tool_choice(&args.out, progress);
         }
-        let options = ToolChoiceOptions { seed: args.seed, out: args.out, n_steps: args.steps };
+        let options = ToolChoiceOptions { seed: args.seed, out: args.out, n_steps: args.steps, finish: args.finish };
         return train_tool_choice(&options, progress);
     }
     if args.evaluate_only {

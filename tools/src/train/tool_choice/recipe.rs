@@ -1,6 +1,8 @@
-//! The recipe of the tool-choice model, as data: one run, a curriculum from look-ups to life.
+//! The recipe of the tool-choice model, as data: a run with a curriculum from look-ups to life, and a finish.
 //!
-//! At first most of a batch are quizzes, so that look-up is learned from dense examples; then drills and lessons.
+//! At first most of a batch are quizzes, so that look-up is learned from dense examples; then drills and lessons. The finish
+//! goes on from a checkpoint with more quizzes and fewer drills: drills teach not to repeat what was refuted, and after
+//! the first run that was learned while items were still read too loosely.
 
 use super::practice::{Extent, Practice};
 use crate::tool_choice::N_WORDS;
@@ -46,13 +48,16 @@ enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recipe {
     pub(crate) n_steps: usize,
+    /// Whether it goes on from a checkpoint: everything is in view from the first step on.
+    pub(crate) is_finish: bool,
 }
 
 impl Recipe {
     /// The sequences of a step's batch.
     pub(crate) fn batch(self, step: usize, rng: &mut Rng) -> Vec<Practice> {
-        let progress = step as f64 / self.n_steps as f64;
+        let progress = if self.is_finish { 1.0 } else { step as f64 / self.n_steps as f64 };
         let shares = match progress {
+            _ if self.is_finish => [(Kind::Quiz, 0.50), (Kind::Drill, 0.08), (Kind::Lesson, 0.42)],
             p if p < 0.15 => [(Kind::Quiz, 0.65), (Kind::Drill, 0.20), (Kind::Lesson, 0.15)],
             p if p < 0.40 => [(Kind::Quiz, 0.30), (Kind::Drill, 0.30), (Kind::Lesson, 0.40)],
             _ => [(Kind::Quiz, 0.10), (Kind::Drill, 0.25), (Kind::Lesson, 0.65)],
@@ -70,10 +75,11 @@ impl Recipe {
         (0..N_ROWS).map(draw).collect()
     }
 
-    /// The rates of a step: a short rise, a plateau, a cosine fall.
+    /// The rates of a step: a short rise, a plateau, a cosine fall; a finish has a short plateau.
     pub(crate) fn rates(self, step: usize) -> Rates {
         let progress = step as f64 / self.n_steps as f64;
-        let fall = ((progress - PLATEAU_END) / (1.0 - PLATEAU_END)).clamp(0.0, 1.0);
+        let plateau_end = if self.is_finish { 0.2 } else { PLATEAU_END };
+        let fall = ((progress - plateau_end) / (1.0 - plateau_end)).clamp(0.0, 1.0);
         let left = LAST_RATE + (1.0 - LAST_RATE) * (1.0 + (std::f64::consts::PI * fall).cos()) / 2.0;
         let factor = left * ((step + 1) as f64 / WARM_UP_STEPS as f64).min(1.0);
         Rates { muon: RATES.muon * factor, adam: RATES.adam * factor }

@@ -27,6 +27,8 @@ pub struct ToolChoiceOptions {
     pub out: PathBuf,
     /// Steps of the run.
     pub n_steps: usize,
+    /// A folder with a checkpoint to finish, instead of a fresh model.
+    pub finish: Option<PathBuf>,
 }
 
 /// Trains a model, writes its files and evaluates them; `progress` is told, line by line, how it goes.
@@ -36,9 +38,12 @@ pub struct ToolChoiceOptions {
 /// [`TrainError`] if a file cannot be written or read back.
 pub fn train_tool_choice(options: &ToolChoiceOptions, mut progress: impl FnMut(&str)) -> Result<(), TrainError> {
     std::fs::create_dir_all(&options.out)?;
-    let recipe = Recipe { n_steps: options.n_steps.max(1) };
+    let recipe = Recipe { n_steps: options.n_steps.max(1), is_finish: options.finish.is_some() };
     let mut rng = Rng::new(options.seed);
-    let model = fresh(&mut rng)?;
+    let model = match &options.finish {
+        Some(folder) => checkpoint::load(folder, SIZES)?,
+        None => fresh(&mut rng)?,
+    };
     let mut optimizer = Optimizer::new(&model)?;
     let mut curve = Curve::create(&options.out.join("curve.jsonl"))?;
     let last = recipe.n_steps - 1;
@@ -57,7 +62,7 @@ pub fn train_tool_choice(options: &ToolChoiceOptions, mut progress: impl FnMut(&
         }
         if step % CURVE_EVERY == 0 || step == last {
             let checks = if is_checked { check(&model)? } else { Map::new() };
-            progress(&curve.point(step, "life", checks)?);
+            progress(&curve.point(step, if recipe.is_finish { "finish" } else { "run" }, checks)?);
         }
     }
     evaluate_tool_choice(&options.out, progress)

@@ -69,12 +69,13 @@ fn a_few_steps_lower_the_loss() {
     let mut rng = Rng::new(5);
     let model = fresh(&mut rng).expect("a fresh model");
     let mut optimizer = crate::train::optimizer::Optimizer::new(&model).expect("an optimiser");
-    let batch: Vec<Practice> = Recipe { n_steps: 100 }.batch(50, &mut rng).into_iter().take(4).collect();
+    let batch: Vec<Practice> =
+        Recipe { n_steps: 100, is_finish: false }.batch(50, &mut rng).into_iter().take(4).collect();
     let mut seen = Vec::new();
     for step in 0..6 {
         let total = losses(&model, &batch).and_then(|losses| losses.total()).expect("a loss");
         let grads = total.backward().expect("gradients");
-        optimizer.step(&grads, Recipe { n_steps: 100 }.rates(step + 20)).expect("a step");
+        optimizer.step(&grads, Recipe { n_steps: 100, is_finish: false }.rates(step + 20)).expect("a step");
         seen.push(total.to_scalar::<f32>().expect("a number"));
     }
     assert!(seen[5] < 0.8 * seen[0], "{seen:?}");
