@@ -75,9 +75,8 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io) when a file cannot be unlinked, [`Error::Invalid`](crate::Error::Invalid) when the
-    /// database is open to be read only, [`Error::Poisoned`](crate::Error::Poisoned) when it stopped.
+    /// database is open to be read only.
     pub fn clear_index(&self) -> Result<()> {
-        self.store.check_running()?;
         drop(self.store.writer_turn()?);
         self.store.vectors.clear(CommitId::from_u64(0))
     }
@@ -91,10 +90,8 @@ impl Admin {
     /// The names of all scopes.
     ///
     /// # Errors
-    /// [`Error::Poisoned`](crate::Error::Poisoned) when the database stopped,
     /// [`Error::Corrupt`](crate::Error::Corrupt) when a row is damaged.
     pub fn scopes(&self) -> Result<Vec<String>> {
-        self.store.check_running()?;
         let (rows, _, mut pin) = self.store.read()?;
         let mut names = Vec::new();
         rows.scan(Table::Scopes, &Key::all(), &mut |key, _| {
@@ -152,8 +149,6 @@ impl Options {
         }
         let store = Store::open(medium, self)?;
         txn::rebuild_if_older(&store)?;
-        // Not before: the rows of an older lagdb do not answer as those of this one.
-        store.begin_window()?;
         Ok(Database { store: Arc::new(store) })
     }
 }

@@ -106,6 +106,7 @@ impl Store {
         numbers.next_segment = numbers.next_segment.max(behind);
         let store = Self { lock: Some(lock), ..Self::of(catalog, medium, segments, vectors, options, numbers) };
         store.try_to_finish_erasing()?;
+        store.retain(&[])?;
         Ok(store)
     }
 
@@ -230,15 +231,6 @@ impl Store {
     /// Waits until nothing is staged. The caller holds the writer's turn.
     pub(crate) fn settle(&self) -> Result<()> {
         self.group.settle(&|| self.check_running())
-    }
-
-    /// Begins the retention window anew, with the latest commit. Nobody commits meanwhile: into the window they come in
-    /// their order.
-    pub(crate) fn begin_window(&self) -> Result<()> {
-        let _turn = self.writer_turn()?;
-        self.settle()?;
-        self.forget_retained();
-        self.retain(&[])
     }
 
     /// The numbers to give out next, higher than all that were ever given out.

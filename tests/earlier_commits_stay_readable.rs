@@ -3,7 +3,6 @@
 use crate::kit::{self, kv_log, model};
 use lagdb::format::KvRead;
 use lagdb::{CommitId, Database, Error, Outcome, Trajectory};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn the_past_answers_as_it_did() {
@@ -38,8 +37,7 @@ fn the_past_answers_as_it_did() {
 }
 
 /// Of commits that shared a sync only the last was kept: the others answered as the one before all of them, without what
-/// they had themselves acknowledged. And where a reindex shared it, which was no commit of its own, the others were counted
-/// wrong and refused.
+/// they had themselves acknowledged.
 #[test]
 fn every_commit_of_a_group_answers_as_it_did() {
     const WRITERS: usize = 8;
@@ -62,7 +60,6 @@ fn every_commit_of_a_group_answers_as_it_did() {
                 .collect::<Vec<_>>()
         };
         let running: Vec<_> = (0..WRITERS).map(|writer| threads.spawn(move || write(writer))).collect();
-        (0..6).for_each(|_| database.reindex().unwrap());
         running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
     database.compact(&mut |_| {}).unwrap();
@@ -75,42 +72,6 @@ fn every_commit_of_a_group_answers_as_it_did() {
         assert_eq!((past.commit_id(), found), (*commit, expected), "its own record and no later one");
         if let Some(log) = past.kv_log(*id, &model(1)).unwrap() {
             assert_eq!(log.n_tokens(), 8);
-        }
-    }
-}
-
-/// A purge began the window anew with the latest commit while others committed: one of theirs could come into the window
-/// before it, and then commits in between were refused.
-#[test]
-fn a_purge_beside_writers_begins_a_window_without_holes() {
-    let database = Database::options().retain_commits(10_000).in_memory().unwrap();
-    let scope = database.scope("s").unwrap();
-    let gone: Vec<_> = (0..40).map(|i| kit::remember(&scope, &format!("gone {i}"), None)).collect();
-    for id in gone {
-        let (is_over, purged) = (AtomicBool::new(false), AtomicBool::new(false));
-        let write = || {
-            let scope = database.scope("s").unwrap();
-            let mut after = Vec::new();
-            while !is_over.load(Ordering::Relaxed) || after.len() < 4 {
-                let was_purged = purged.load(Ordering::SeqCst);
-                let mut tx = scope.begin().unwrap();
-                tx.put_new(&kit::trajectory("t")).unwrap();
-                let commit = tx.commit().unwrap();
-                if was_purged {
-                    after.push(commit);
-                }
-            }
-            after
-        };
-        let committed: Vec<_> = std::thread::scope(|threads| {
-            let running: Vec<_> = (0..3).map(|_| threads.spawn(write)).collect();
-            scope.purge(id).unwrap();
-            purged.store(true, Ordering::SeqCst);
-            is_over.store(true, Ordering::Relaxed);
-            running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-        });
-        for commit in committed {
-            assert_eq!(scope.as_of(commit).unwrap().commit_id(), commit);
         }
     }
 }

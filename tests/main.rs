@@ -4,7 +4,6 @@ mod kit;
 
 mod a_backup_is_restored_exactly;
 mod a_crash_leaves_before_or_after;
-mod a_database_that_stopped_says_so;
 mod a_disk_budget_is_kept;
 mod a_full_disk_harms_nothing;
 mod a_killed_process_loses_nothing;
@@ -48,11 +47,9 @@ mod the_kept_corpus_is_replayed;
 mod the_same_content_is_one_record;
 mod tidy;
 mod what_is_over_is_not_found;
-mod what_was_inherited_is_purged_too;
 
 #[cfg(feature = "openai")]
 mod agent_speaks_with_a_server;
-
 #[cfg(feature = "generate")]
 mod generate_attach;
 #[cfg(feature = "generate")]

@@ -4,7 +4,7 @@
 use crate::kit;
 use lagdb::maintenance::{Content, ToEmbed};
 use lagdb::medium::MemoryMedium;
-use lagdb::{Database, Embedding, EmbeddingSpace, Error, Filter, Id, Query, Snapshot, Strategy, Trajectory};
+use lagdb::{Database, Embedding, EmbeddingSpace, Error, Id, Query, Snapshot, Strategy, Trajectory};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -30,13 +30,9 @@ fn model(space: &EmbeddingSpace, text: &str) -> Embedding {
 }
 
 fn embed(it: ToEmbed<'_>) -> Embedding {
-    embed_in(&new(), it)
-}
-
-fn embed_in(space: &EmbeddingSpace, it: ToEmbed<'_>) -> Embedding {
     match it.content {
-        Content::Trajectory(trajectory) => model(space, &trajectory.task),
-        Content::Strategy(strategy) => model(space, &strategy.title),
+        Content::Trajectory(trajectory) => model(&new(), &trajectory.task),
+        Content::Strategy(strategy) => model(&new(), &strategy.title),
         other => panic!("{other:?}"),
     }
 }
@@ -162,62 +158,6 @@ fn what_is_written_meanwhile_is_in_the_new_space_too_and_a_snapshot_from_before_
     assert_eq!(snapshot.nearest::<Trajectory>(&near(&new(), "late")).unwrap().hits[0].0, added.unwrap());
     assert_eq!(snapshot.spaces().unwrap(), [new()]);
     assert_eq!(snapshot.embedding(gone).unwrap(), None);
-}
-
-/// Bitmaps knew a space that is being made as one that nobody searches, rows as one like any other: who asked for what has no
-/// embedding in it got those that had one already, and the search failed with "a row is missing".
-#[test]
-fn what_is_still_to_be_embedded_can_be_asked_for_meanwhile() {
-    let (_, database) = open(lived());
-    let scope = database.scope("a").unwrap();
-    let n = |filter: Filter| {
-        let query = Query::newest().limit(1000).filter(filter);
-        scope.snapshot().unwrap().search::<Trajectory>(&query).unwrap().len()
-    };
-    let mut look = |it: ToEmbed<'_>| {
-        assert_eq!(
-            (n(Filter::embedded_in(&new())), n(!Filter::embedded_in(&new()))),
-            (0, 100),
-            "nobody searches it yet"
-        );
-        Ok(embed(it))
-    };
-    database.reembed(&new(), &mut look, &mut |_| {}).unwrap();
-    assert_eq!((n(Filter::embedded_in(&new())), n(!Filter::embedded_in(&new()))), (100, 0));
-    assert_eq!((n(Filter::embedded_in(&old())), n(!Filter::embedded_in(&old()))), (0, 100));
-}
-
-/// A space that was removed while records were embedded in it: the next is another, with a number of its own. It was given
-/// the number of the one that had been removed, and a snapshot from before, when it searched, put the former vectors among
-/// those of the new one.
-#[test]
-fn a_space_that_is_removed_does_not_answer_for_the_next() {
-    let (_, database) = open(lived());
-    let scope = database.scope("a").unwrap();
-    let embed_all = |space: &EmbeddingSpace| {
-        let mut tx = scope.begin().unwrap();
-        tx.add_space(space).unwrap();
-        for id in tx.ids::<Trajectory>().unwrap() {
-            let task = tx.get(id).unwrap().unwrap().task;
-            tx.embed(id, &model(space, &task)).unwrap();
-        }
-        tx.commit().unwrap();
-    };
-    let third = kit::space("model-3", 8);
-    embed_all(&new());
-    let before = scope.snapshot().unwrap();
-    database.remove_space(&new()).unwrap();
-    embed_all(&third);
-    let nearest = |snapshot: &Snapshot, space: &EmbeddingSpace| {
-        let asked =
-            |text: &str| snapshot.nearest::<Trajectory>(&Query::near(model(space, text)).limit(5)).unwrap().hits;
-        ["x", "y", "z"].map(asked)
-    };
-    let (_, alone) = open(lived());
-    alone.reembed(&third, &mut |it| Ok(embed_in(&third, it)), &mut |_| {}).unwrap();
-    let expected = nearest(&alone.scope("a").unwrap().snapshot().unwrap(), &third);
-    nearest(&before, &new());
-    assert_eq!(nearest(&scope.snapshot().unwrap(), &third), expected);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use crate::kit::{self, space};
 use lagdb::retrieval::{Fate, Path};
 use lagdb::{
-    Database, Embedding, Error, Exposure, Filter, Id, Judgment, Offered, Outcome, Query, Route, Scope, Strategy,
-    Trajectory, Why,
+    Database, Embedding, Exposure, Filter, Id, Judgment, Offered, Outcome, Query, Route, Scope, Strategy, Trajectory,
+    Why,
 };
 
 /// A unit vector at so many degrees.
@@ -127,77 +127,6 @@ fn a_contrast_is_the_best_success_beside_the_failure_nearest_to_it() {
     let without = Query::near(at(10.0)).exclude(all[0]).exclude(all[2]);
     assert!(snapshot.contrast(&without).unwrap().is_none(), "there is nothing to compare with");
     assert!(snapshot.contrast(&Query::newest()).is_err());
-}
-
-/// The weights of the query were asked of the failure too: with much weight on recency it was the youngest of the eight
-/// nearest, and not the nearest.
-#[test]
-fn the_failure_of_a_contrast_is_the_nearest_whatever_counts_for_the_success() {
-    let day_ms = 86_400_000;
-    let (_database, scope, all) = circle(&[
-        (10.0, Success, day_ms),
-        (30.0, Success, 9 * day_ms),
-        (45.0, Failure, day_ms),
-        (60.0, Failure, 9 * day_ms),
-        (29.0, Failure, 9 * day_ms),
-    ]);
-    let snapshot = scope.snapshot().unwrap();
-    let near = Query::near(at(10.0)).exclude(all[4]);
-    let pair = |query: &Query| {
-        let contrast = snapshot.contrast(query).unwrap().unwrap();
-        (contrast.success.id, contrast.failure.id)
-    };
-    assert_eq!(pair(&near), (all[0], all[2]));
-    let young = near.recency(10.0, 9 * day_ms, day_ms);
-    assert_eq!(pair(&young), (all[1], all[2]), "the best success by age, and the failure nearest to it");
-    assert_eq!(pair(&young.clone().mmr(0.1).pool(3)), (all[1], all[2]));
-    assert_eq!(pair(&young.utility(3.0)), (all[1], all[2]));
-}
-
-/// The cosine of a vector and its opposite is often a little below -1 as f32 numbers are added, and that of a vector and
-/// itself below 1: the one was not found by a query without a floor, the other not as its own duplicate.
-#[test]
-fn opposite_and_equal_vectors_are_at_the_ends_of_the_scale() {
-    let space = space("many", 48);
-    let database = Database::in_memory().unwrap();
-    let mut n_beyond = 0;
-    for seed in 0..64u32 {
-        let scope = database.scope(&format!("s{seed}")).unwrap();
-        let number = |i: u32| ((seed * 48 + i).wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0;
-        let numbers: Vec<f32> = (0..48).map(number).collect();
-        let here = Embedding::new(&space, numbers.clone()).unwrap();
-        let opposite = Embedding::new(&space, numbers.iter().map(|x| -x).collect()).unwrap();
-        let mut tx = scope.begin().unwrap();
-        let id = tx.put(&kit::trajectory("t")).unwrap();
-        tx.embed(id, &here).unwrap();
-        tx.commit().unwrap();
-        let sum: f32 = here.as_slice().iter().map(|x| x * x).sum();
-        n_beyond += usize::from(sum != 1.0);
-        let snapshot = scope.snapshot().unwrap();
-        for (near, cosine) in [(&here, 1.0), (&opposite, -1.0)] {
-            let query = Query::near(near.clone());
-            for query in [query.clone(), query.floor(cosine)] {
-                let hits = snapshot.search::<Trajectory>(&query).unwrap();
-                let scores: Vec<_> = hits.iter().map(|hit| (hit.id, hit.score)).collect();
-                assert_eq!(snapshot.nearest::<Trajectory>(&query).unwrap().hits, scores, "seed {seed}, {cosine}");
-                assert!(
-                    matches!(scores[..], [(found, score)] if found == id && (score - cosine).abs() < 1e-5),
-                    "{scores:?}"
-                );
-                assert!((-1.0..=1.0).contains(&scores[0].1), "{scores:?}");
-            }
-            let of_all = snapshot.explain::<Trajectory>(&Query::near(near.clone()).limit(0).pool(1)).unwrap();
-            assert_eq!(of_all.considered.len(), 1, "seed {seed}: it is considered");
-            assert!((-1.0..=1.0).contains(&here.similarity(near).unwrap()));
-        }
-        assert!(snapshot.near_duplicate::<Trajectory>(&here, 1.0).unwrap().is_some(), "seed {seed}");
-    }
-    assert!(n_beyond > 8, "the numbers must be such that rounding shows: {n_beyond}");
-    let snapshot = database.scope("s0").unwrap().snapshot().unwrap();
-    for floor in [1.01, -1.01, f32::NEG_INFINITY, f32::NAN] {
-        let refused = snapshot.search::<Trajectory>(&Query::newest().floor(floor));
-        assert!(matches!(refused, Err(Error::Invalid { what: "floor", .. })), "{floor}");
-    }
 }
 
 #[test]

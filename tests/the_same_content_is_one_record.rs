@@ -2,7 +2,7 @@
 //! are advice, never a refusal.
 
 use crate::kit::{self, embed};
-use lagdb::{Database, Query, Step, Strategy, Trajectory};
+use lagdb::{Database, Query, Step, Trajectory};
 
 #[test]
 fn the_same_content_has_the_same_id() {
@@ -58,28 +58,6 @@ fn what_was_deleted_is_new_again() {
     tx.delete(id).unwrap();
     assert_eq!(tx.find(&kit::trajectory("t")).unwrap(), None);
     assert_ne!(tx.put(&kit::trajectory("t")).unwrap(), id, "ids are never given twice");
-}
-
-/// A strategy whose place another had taken stayed out for ever once the other was deleted: to put it again found it, and
-/// left it superseded by nobody.
-#[test]
-fn a_strategy_is_active_again_when_it_is_put_and_what_took_its_place_is_gone() {
-    let (database, scope) = kit::in_memory();
-    let [older, newer] = ["older", "newer"].map(|title| Strategy::new(title, "when", "how"));
-    let mut tx = scope.begin().unwrap();
-    let ids = [&older, &newer].map(|strategy| tx.put(strategy).unwrap());
-    tx.supersede_by(ids[0], ids[1]).unwrap();
-    assert_eq!(tx.put(&older).unwrap(), ids[0]);
-    assert_eq!(tx.get(ids[0]).unwrap().unwrap().superseded_by, Some(ids[1]), "as long as the other is there");
-    tx.delete(ids[1]).unwrap();
-    tx.commit().unwrap();
-    let mut tx = scope.begin().unwrap();
-    assert_eq!(tx.put(&older).unwrap(), ids[0]);
-    tx.commit().unwrap();
-    let snapshot = scope.snapshot().unwrap();
-    assert_eq!(snapshot.get(ids[0]).unwrap().unwrap(), older, "active, and no successor");
-    assert_eq!(snapshot.search::<Strategy>(&Query::newest()).unwrap().len(), 1);
-    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
 }
 
 #[test]

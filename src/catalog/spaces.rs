@@ -60,8 +60,7 @@ impl Spaces {
 
     /// Says it in the catalog.
     pub(crate) fn write(&self, rows: &Rows) -> Result<()> {
-        // Where there was another, its number is remembered.
-        if let ([KnownSpace { number: 0, space, role: Role::Main }], 1) = (self.known.as_slice(), self.next) {
+        if let [KnownSpace { number: 0, space, role: Role::Main }] = self.known.as_slice() {
             let row = SpaceRow { name: space.name().to_owned(), dim: space.dim() as u32 };
             rows.remove(Table::Meta, &Key::spaces())?;
             return rows.put_row(Table::Meta, &Key::space(), &row);
@@ -90,11 +89,6 @@ impl Spaces {
         self.main().into_iter().chain(self.known.iter().filter(|known| known.role == Role::Beside))
     }
 
-    /// The space, if it can be searched.
-    pub(crate) fn find_searchable(&self, space: &EmbeddingSpace) -> Option<&KnownSpace> {
-        self.searchable().find(|known| known.space == *space)
-    }
-
     /// The space, whatever it is for, if it is known.
     pub(crate) fn find(&self, space: &EmbeddingSpace) -> Option<&KnownSpace> {
         self.known.iter().find(|known| known.space == *space)
@@ -105,7 +99,7 @@ impl Spaces {
     /// # Errors
     /// [`Error::SpaceMismatch`] naming it and those that can.
     pub(crate) fn require(&self, space: &EmbeddingSpace) -> Result<u32> {
-        if let Some(known) = self.find_searchable(space) {
+        if let Some(known) = self.searchable().find(|known| known.space == *space) {
             return Ok(known.number);
         }
         let expected: Vec<String> = self.searchable().map(|known| known.space.to_string()).collect();

@@ -4,7 +4,7 @@
 //! costs one small row however many there are. A text value is filed under its 128-bit digest.
 //!
 //! A deleted record may leave its id in bitmaps of other records' properties ([`Field::Task`], [`Field::Group`],
-//! [`Field::Evidence`]); whoever asks intersects with [`Field::Live`]. A purge leaves none.
+//! [`Field::Evidence`]); whoever asks intersects with [`Field::Live`].
 
 use crate::catalog::{BITMAP_SCHEMA, Key, Rows, ScopeId, Table, bitmap_bytes, value};
 use crate::record::{Outcome, RecordKind, Status, StrategyKind, Trajectory, Trust};
@@ -110,11 +110,6 @@ pub(crate) fn is_inherited(key: &[u8]) -> bool {
     matches!(key.get(4), Some(6 | 7))
 }
 
-/// The beginnings of the keys of all bitmaps of a scope that hold what strategies inherited.
-pub(crate) fn inherited(scope: ScopeId) -> [Key; 2] {
-    [6, 7].map(|code| Key::scope(scope).then(&[code]))
-}
-
 /// The hour since 1970 that a time in ms lies in.
 pub(crate) fn hour(ms: u64) -> u64 {
     ms / HOUR_MS
@@ -185,16 +180,6 @@ pub(crate) fn insert(rows: &Rows, scope: ScopeId, field: Field<'_>, id: u64) -> 
 /// Notes that `id` does not have `field`.
 pub(crate) fn remove(rows: &Rows, scope: ScopeId, field: Field<'_>, id: u64) -> Result<()> {
     change(rows, scope, field, id, RoaringBitmap::remove)
-}
-
-/// Takes ids out of the row under `key`.
-pub(crate) fn take_out(rows: &Rows, key: &Key, ids: &RoaringBitmap) -> Result<()> {
-    let take_out = |chunk: &mut RoaringBitmap| {
-        let has_some = !chunk.is_disjoint(ids);
-        *chunk -= ids;
-        has_some
-    };
-    rows.change_bitmap(key, |opened| parse(key.as_bytes(), opened), take_out)
 }
 
 fn change(

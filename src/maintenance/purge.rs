@@ -43,9 +43,7 @@ impl Scope {
     /// evidence it was. Strategies with other evidence lose this one and become stale. What other trajectories were offered
     /// of what is gone is forgotten. No file of the database holds
     /// a byte of it afterwards, nor of anything else that was deleted: segments with dead KV logs and the catalog are
-    /// written anew. Where such a strategy also has evidence of a trajectory that was deleted and not purged, nobody knows
-    /// which of the tasks it was learned from are of that one: it stays left out with all of them
-    /// ([`exclude_task`](crate::Query::exclude_task)), filed under their digests, until that one is purged too.
+    /// written anew.
     ///
     /// Idempotent: purging what was only deleted, or purged already, erases what is left of it. A crash or an error on the
     /// way is made good at the next open, by the upkeep or by the next purge; until then

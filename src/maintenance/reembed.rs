@@ -63,7 +63,7 @@ impl Database {
     ///
     /// # Errors
     /// What `embed` says; [`Error::SpaceMismatch`] when it gives an embedding of another space; [`Error::Invalid`] when the
-    /// database has no embeddings, `to` is [removed](Self::remove_space) meanwhile, or this thread has a transaction open; [`Error::Corrupt`] and [`Error::Io`] as their
+    /// database has no embeddings, or this thread has a transaction open; [`Error::Corrupt`] and [`Error::Io`] as their
     /// names say.
     pub fn reembed(
         &self,
@@ -110,7 +110,7 @@ impl Database {
         let mut n = 0;
         for (name, snapshot) in self.admin().snapshots()? {
             let spaces = Spaces::read(&snapshot.rows)?;
-            let (Some(scope), Some(main), Some(target)) = (snapshot.scope, spaces.main(), wanted(&spaces, to)) else {
+            let (Some(scope), Some(main), Some(target)) = (snapshot.scope, spaces.main(), spaces.find(to)) else {
                 continue;
             };
             let mut made = Vec::new();
@@ -158,7 +158,7 @@ fn cut_over(store: &Store, to: &EmbeddingSpace) -> Result<bool> {
     let mut is_whole = true;
     write(store, |rows| {
         let mut spaces = Spaces::read(rows)?;
-        let (Some(main), Some(target)) = (spaces.main().cloned(), wanted(&spaces, to).cloned()) else {
+        let (Some(main), Some(target)) = (spaces.main().cloned(), spaces.find(to).cloned()) else {
             return Err(Error::invalid("embedding space", format!("{to} was removed meanwhile")));
         };
         for scope in scopes(rows)? {
@@ -173,11 +173,6 @@ fn cut_over(store: &Store, to: &EmbeddingSpace) -> Result<bool> {
         Ok(is_whole)
     })?;
     Ok(is_whole)
-}
-
-/// The space, unless its embeddings are being removed.
-fn wanted<'a>(spaces: &'a Spaces, space: &EmbeddingSpace) -> Option<&'a KnownSpace> {
-    spaces.find(space).filter(|known| known.role != Role::Dropped)
 }
 
 /// Records with an embedding in `main` and none in `target`.
@@ -227,7 +222,7 @@ fn stored<R: Record>(snapshot: &Snapshot, id: u64, main: &KnownSpace) -> Result<
 fn keep(store: &Store, scope: ScopeId, to: &EmbeddingSpace, made: &[(RecordKind, u64, Embedding)]) -> Result<()> {
     write(store, |rows| {
         let spaces = Spaces::read(rows)?;
-        let Some(target) = wanted(&spaces, to) else { return Ok(false) };
+        let Some(target) = spaces.find(to).filter(|known| known.role != Role::Dropped) else { return Ok(false) };
         for (kind, id, embedding) in made {
             let is_live = bitmaps::contains(rows, scope, Field::Live(*kind), *id)?;
             if is_live && !bitmaps::contains(rows, scope, Field::Embedded(target.number), *id)? {
@@ -243,44 +238,34 @@ fn keep(store: &Store, scope: ScopeId, to: &EmbeddingSpace, made: &[(RecordKind,
 pub(super) fn remove_dropped(store: &Store, progress: &mut dyn FnMut(u64)) -> Result<u64> {
     let mut removed = 0;
     while let Some(number) = dropped(store)? {
-        removed += remove_some(store, number)?;
+        let mut n = 0;
+        let commit = write(store, |rows| {
+            let mut keys = Vec::new();
+            'scopes: for scope in scopes(rows)? {
+                for id in bitmaps::load(rows, scope, Field::Embedded(number))? {
+                    keys.push((scope, u64::from(id)));
+                    if keys.len() == REMOVED_AT_ONCE {
+                        break 'scopes;
+                    }
+                }
+            }
+            n = keys.len() as u64;
+            keys.iter().try_for_each(|(scope, id)| txn::remove_embedding(rows, *scope, *id, number))?;
+            if keys.is_empty() {
+                let mut spaces = Spaces::read(rows)?;
+                spaces.forget(number);
+                spaces.write(rows)?;
+            }
+            Ok(true)
+        })?;
+        if n == 0 {
+            // Graphs are kept under the number of the space, and one.
+            store.vectors.forget_space(number + 1, commit)?;
+        }
+        removed += n;
         progress(removed);
     }
     Ok(removed)
-}
-
-/// Removes some of the embeddings of a space, or the space when there are none; how many. Nothing is removed of a space that
-/// somebody searches.
-fn remove_some(store: &Store, number: u32) -> Result<u64> {
-    let (mut n, mut is_gone) = (0, false);
-    let commit = write(store, |rows| {
-        let mut spaces = Spaces::read(rows)?;
-        // Another thread may have removed it meanwhile.
-        if !spaces.all().iter().any(|known| known.number == number && known.role == Role::Dropped) {
-            return Ok(false);
-        }
-        let mut keys = Vec::new();
-        'scopes: for scope in scopes(rows)? {
-            for id in bitmaps::load(rows, scope, Field::Embedded(number))? {
-                keys.push((scope, u64::from(id)));
-                if keys.len() == REMOVED_AT_ONCE {
-                    break 'scopes;
-                }
-            }
-        }
-        (n, is_gone) = (keys.len() as u64, keys.is_empty());
-        keys.iter().try_for_each(|(scope, id)| txn::remove_embedding(rows, *scope, *id, number))?;
-        if is_gone {
-            spaces.forget(number);
-            spaces.write(rows)?;
-        }
-        Ok(true)
-    })?;
-    if is_gone {
-        // Graphs are kept under the number of the space, and one.
-        store.vectors.forget_space(number + 1, commit)?;
-    }
-    Ok(n)
 }
 
 fn dropped(store: &Store) -> Result<Option<u32>> {
@@ -328,56 +313,4 @@ fn write(store: &Store, work: impl FnOnce(&Rows) -> Result<bool>) -> Result<Comm
     drop(turn);
     store.make_durable(&ticket, &[])?;
     Ok(CommitId::from_u64(numbers.commit))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A database whose one record has embeddings in the main space and in another, which is being made.
-    fn half_way() -> (Database, [EmbeddingSpace; 2], Id<Trajectory>) {
-        let spaces = ["model-1", "model-2"].map(|name| EmbeddingSpace::new(name, 2).unwrap());
-        let embedding = |space: &EmbeddingSpace| Embedding::new(space, vec![3.0, 4.0]).unwrap();
-        let database = Database::in_memory().unwrap();
-        let mut tx = database.scope("s").unwrap().begin().unwrap();
-        let id = tx.put(&Trajectory::new("t")).unwrap();
-        tx.embed(id, &embedding(&spaces[0])).unwrap();
-        tx.commit().unwrap();
-        assert!(begin(database.store(), &spaces[1]).unwrap());
-        assert_eq!(database.embed_some(&spaces[1], &mut |_| Ok(embedding(&spaces[1]))).unwrap(), 1);
-        (database, spaces, id)
-    }
-
-    /// Between the two commits of a removal, the space was made the main one by another thread: then its embeddings were
-    /// removed, and after them those of the space before.
-    #[test]
-    fn a_space_that_is_being_removed_does_not_become_the_main_one() {
-        let (database, [main, to], id) = half_way();
-        change(database.store(), |spaces| {
-            let number = spaces.find(&to).unwrap().number;
-            spaces.give_up(number);
-            Ok(())
-        })
-        .unwrap();
-        let refused = cut_over(database.store(), &to);
-        assert!(matches!(refused, Err(Error::Invalid { what: "embedding space", .. })), "{refused:?}");
-        let again = database.reembed(&to, &mut |_| panic!("nothing is kept of it"), &mut |_| {});
-        assert!(matches!(again, Err(Error::Invalid { what: "embedding space", .. })), "{again:?}");
-        assert_eq!(remove_dropped(database.store(), &mut |_| {}).unwrap(), 1);
-        let snapshot = database.scope("s").unwrap().snapshot().unwrap();
-        assert!(snapshot.embedding_in(id, &main).unwrap().is_some());
-        assert_eq!(snapshot.spaces().unwrap(), [main]);
-    }
-
-    /// Whoever removes looks which space is to go in one snapshot and removes in a later commit.
-    #[test]
-    fn of_a_space_that_somebody_searches_nothing_is_removed() {
-        let (database, [main, to], id) = half_way();
-        assert!(cut_over(database.store(), &to).unwrap());
-        assert_eq!(remove_some(database.store(), 1).unwrap(), 0, "it is the main one now");
-        assert_eq!((remove_some(database.store(), 0).unwrap(), remove_some(database.store(), 0).unwrap()), (1, 0));
-        assert_eq!(remove_some(database.store(), 0).unwrap(), 0, "another thread was here");
-        let snapshot = database.scope("s").unwrap().snapshot().unwrap();
-        assert!(snapshot.embedding_in(id, &to).unwrap().is_some() && snapshot.embedding_in(id, &main).is_err());
-    }
 }

@@ -116,13 +116,8 @@ impl Embedding {
     /// [`Error::SpaceMismatch`] when they are of different spaces.
     pub fn similarity(&self, other: &Self) -> Result<f32> {
         other.space.require(&self.space)?;
-        Ok(cosine(&self.unit, &other.unit))
+        Ok(dot(&self.unit, &other.unit))
     }
-}
-
-/// Cosine of the angle between two unit vectors, -1 to 1: rounding does not take it beyond.
-pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    dot(a, b).clamp(-1.0, 1.0)
 }
 
 /// Dot product in a fixed order of summation, so that the same vectors give the same score everywhere.

@@ -7,7 +7,7 @@ use crate::{Result, Snapshot};
 /// A success and a failure that are alike.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contrast {
-    /// The best success for the query, by its weights if it has any.
+    /// The best success for the query.
     pub success: Hit<Trajectory>,
     /// Of the failures that the query's filters let through, the one nearest to that success.
     pub failure: Hit<Trajectory>,
@@ -28,9 +28,7 @@ impl Snapshot {
         let successes = query.clone().outcome(Outcome::Success).limit(1);
         let Some(success) = self.search::<Trajectory>(&successes)?.pop() else { return Ok(None) };
         let Some(embedding) = self.embedding_in(success.id, near.space())? else { return Ok(None) };
-        // What speaks for a success does not make a failure nearer.
-        let by_nearness = Query { utility: 0.0, recency: None, diversity: None, pool: None, ..query.clone() };
-        let failures = Query { near: Some(embedding), ..by_nearness }.outcome(Outcome::Failure).limit(1);
+        let failures = Query { near: Some(embedding), ..query.clone() }.outcome(Outcome::Failure).limit(1);
         let Some(failure) = self.search::<Trajectory>(&failures)?.pop() else { return Ok(None) };
         let diverges_at = diverges_at(&success.record, &failure.record);
         Ok(Some(Contrast { success, failure, diverges_at }))

@@ -39,7 +39,7 @@ impl Snapshot {
         let space = self.space_number(near.space())?;
         let (Some(scope), Some(_)) = (self.scope, space) else { return Ok(nothing) };
         let among = self.among::<R>(scope, space, query, &filters_of::<R>(query, self.now_ms()), &mut Vec::new())?;
-        let found = self.nearest_among(scope, &among, near.as_slice(), query.limit, query.least())?;
+        let found = self.nearest_among(scope, &among, near.as_slice(), query.limit, query.floor)?;
         let hits = found.best.into_iter().map(|scored| (Id::from_u64(u64::from(scored.document)), scored.score));
         Ok(Nearest { hits: hits.collect(), plan: Some(found.plan) })
     }

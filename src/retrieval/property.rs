@@ -65,9 +65,9 @@ impl Property {
                 let named = if *of == kind { document(*id).ok() } else { None };
                 return Ok(named.into_iter().collect());
             }
-            Self::Embedded(space) => match Spaces::read(&snapshot.rows)?.find_searchable(space) {
-                Some(known) => Field::Embedded(known.number),
-                None => return Ok(RoaringBitmap::new()),
+            Self::Embedded(space) => match Spaces::read(&snapshot.rows)?.require(space) {
+                Ok(number) => Field::Embedded(number),
+                Err(_) => return Ok(RoaringBitmap::new()),
             },
             Self::Outcome(outcome) => Field::Outcome(*outcome),
             Self::Kind(kind) => Field::Kind(*kind),
@@ -97,7 +97,7 @@ impl Property {
             Self::Time(first, last) => record.time_ms().is_some_and(|ms| (*first..=*last).contains(&ms)),
             Self::Expired(ms) => record.is_over(*ms),
             Self::Record(kind, of) => *kind == R::KIND && *of == id.as_u64(),
-            Self::Embedded(space) => match Spaces::read(&snapshot.rows)?.find_searchable(space) {
+            Self::Embedded(space) => match Spaces::read(&snapshot.rows)?.find(space) {
                 Some(known) => snapshot.embedding_of(id, known)?.is_some(),
                 None => false,
             },

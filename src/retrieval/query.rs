@@ -6,8 +6,6 @@ use crate::{Error, Id, Result};
 
 /// Hits when no limit is given.
 const DEFAULT_LIMIT: usize = 10;
-/// How far the cosine of two vectors of f32 numbers may be off.
-const ROUNDING: f32 = 2e-5;
 /// Candidates per hit that are ranked by more than nearness.
 const POOL_PER_HIT: usize = 8;
 
@@ -62,8 +60,7 @@ impl Query {
         self
     }
 
-    /// Only hits of at least this cosine, -1 to 1; perhaps none. A cosine that is less by no more than the rounding of its
-    /// numbers (2 · 10^-5) counts as at least this: equal vectors are found by 1.
+    /// Only hits of at least this cosine, -1 to 1; perhaps none.
     #[must_use]
     pub fn floor(mut self, min_similarity: f32) -> Self {
         self.floor = min_similarity;
@@ -151,11 +148,6 @@ impl Query {
         self.filter(!Filter::group(group))
     }
 
-    /// The least cosine that is found, as it is computed.
-    pub(super) fn least(&self) -> f32 {
-        self.floor - ROUNDING
-    }
-
     /// Whether more counts than nearness.
     pub(super) fn is_weighed(&self) -> bool {
         self.utility != 0.0 || self.recency.is_some() || self.diversity.is_some()
@@ -173,8 +165,8 @@ impl Query {
         if let Some((what, weight)) = weights.into_iter().find(|(_, weight)| !weight.is_finite()) {
             return Err(Error::invalid(what, format!("a weight of {weight}")));
         }
-        if !(-1.0..=1.0).contains(&self.floor) {
-            return Err(Error::invalid("floor", format!("{}; -1 to 1 are allowed", self.floor)));
+        if self.floor.is_nan() {
+            return Err(Error::invalid("floor", "is not a number"));
         }
         if self.recency.is_some_and(|recency| recency.half_life_ms == 0) {
             return Err(Error::invalid("recency", "a half-life of 0 ms"));

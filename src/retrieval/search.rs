@@ -130,14 +130,14 @@ impl Snapshot {
             explanation.path = Path::Newest;
             return Ok(among.candidates().iter().rev().take(n).map(|number| (number, None)).collect());
         };
-        let found = self.nearest_among(scope, among, near.as_slice(), n, f32::NEG_INFINITY)?;
+        let found = self.nearest_among(scope, among, near.as_slice(), n, -1.0)?;
         explanation.path = Path::Nearest(found.plan);
         Ok(found.best.into_iter().map(|scored| (scored.document, Some(scored.score))).collect())
     }
 
     /// Takes what is similar enough, unlike what was taken before if asked, and within the limit.
     fn choose<R: Record>(&self, query: &Query, ranked: Vec<Hit<R>>, explanation: &mut Explanation<R>) -> Result<()> {
-        let similar = |hit: &Hit<R>| hit.signals.similarity.is_none_or(|similarity| similarity >= query.least());
+        let similar = |hit: &Hit<R>| hit.signals.similarity.is_none_or(|similarity| similarity >= query.floor);
         let (mut similar, too_far): (Vec<_>, Vec<_>) = ranked.into_iter().partition(similar);
         let fate = match query.diversity {
             Some(lambda) => {

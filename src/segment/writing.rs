@@ -54,11 +54,6 @@ impl PendingSegment {
         self.id
     }
 
-    /// Whether no KV log is in it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.writer.as_ref().is_some_and(|writer| writer.n_row_groups() == 0)
-    }
-
     /// Bytes so far.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.written_bytes

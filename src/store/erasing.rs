@@ -45,7 +45,8 @@ impl Store {
         let damage = self.move_out_of_sound(turn, &dead)?;
         self.vectors.clear(commit)?;
         self.rewrite_catalog(Anew::ToErase { is_done: damage.is_none() }, &mut |_| {})?;
-        self.begin_window()?;
+        self.forget_retained();
+        self.retain(&[])?;
         damage.map_or(Ok(dead), Err)
     }
 

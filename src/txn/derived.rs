@@ -27,8 +27,6 @@ pub(crate) struct Derived {
     pub(crate) bitmaps: BTreeMap<Vec<u8>, RoaringBitmap>,
     /// By the key of the record.
     pub(crate) counters: BTreeMap<Vec<u8>, Counters>,
-    /// Strategies with evidence of trajectories that are gone: what else they inherited no record says.
-    heirs: BTreeMap<ScopeId, RoaringBitmap>,
 }
 
 impl Derived {
@@ -47,12 +45,9 @@ impl Derived {
             own_fields(&strategy).into_iter().for_each(|field| derived.add(scope, field, id));
             derived.add(scope, Field::Content(content::digest(&strategy)), id);
             for evidence in &strategy.provenance.evidence {
-                match trajectory(rows, scope, evidence.trajectory)? {
-                    Some(trajectory) => {
-                        lineage(&trajectory).for_each(|field| derived.add(scope, field, id));
-                        derived.add(scope, Field::Outcome(outcome(scope, evidence.trajectory.as_u64())), id);
-                    }
-                    None => derived.heirs.entry(scope).or_default().extend(bitmaps::document(id)),
+                if let Some(trajectory) = trajectory(rows, scope, evidence.trajectory)? {
+                    lineage(&trajectory).for_each(|field| derived.add(scope, field, id));
+                    derived.add(scope, Field::Outcome(outcome(scope, evidence.trajectory.as_u64())), id);
                 }
             }
             Ok(())
@@ -95,20 +90,6 @@ impl Derived {
             Ok(())
         })?;
         Ok(stored)
-    }
-
-    /// Ids that a stored bitmap has and should not have. Those of records that are gone do no harm where a bitmap says at
-    /// least who has something; what a strategy inherited from a trajectory that is gone is right.
-    pub(crate) fn superfluous(&self, field: &[u8], stored: &RoaringBitmap) -> RoaringBitmap {
-        let none = RoaringBitmap::new();
-        let mut superfluous = stored - self.bitmaps.get(field).unwrap_or(&none);
-        if let Some(scope) = Key::u32_at(field, 0).map(ScopeId).filter(|_| !bitmaps::is_exact(field)) {
-            let live =
-                [RecordKind::Trajectory, RecordKind::Strategy].map(|kind| self.live(scope, kind).unwrap_or(&none));
-            superfluous &= live[0] | live[1];
-            superfluous -= self.heirs.get(&scope).unwrap_or(&none);
-        }
-        superfluous
     }
 
     fn add(&mut self, scope: ScopeId, field: Field<'_>, id: u64) {
@@ -158,8 +139,8 @@ pub(crate) fn rebuild(rows: &Rows) -> Result<()> {
     rows.put_row(Table::Meta, &Key::derived(), &DerivedRow::NOW)
 }
 
-/// Takes over what strategies inherited that have evidence of trajectories that are gone, as far as it can be read. Fails
-/// when a record is missing: without its bitmaps nobody would miss it any more.
+/// Takes over what strategies inherited from trajectories that are gone, as far as it can be read. Fails when a record is
+/// missing: without its bitmaps nobody would miss it any more.
 fn keep_inherited(rows: &Rows, derived: &mut Derived) -> Result<()> {
     rows.scan_raw(Table::Bitmaps, &Key::all(), &mut |key, bytes| {
         let field = key.get(..key.len().saturating_sub(2)).unwrap_or_default();
@@ -176,7 +157,7 @@ fn keep_inherited(rows: &Rows, derived: &mut Derived) -> Result<()> {
         let Some(scope) = Key::u32_at(key, 0).map(ScopeId).filter(|_| bitmaps::is_inherited(field)) else {
             return Ok(());
         };
-        let kept = stored & derived.heirs.get(&scope).cloned().unwrap_or_default();
+        let kept = stored & derived.live(scope, RecordKind::Strategy).cloned().unwrap_or_default();
         if !kept.is_empty() {
             *derived.bitmaps.entry(field.to_vec()).or_default() |= kept;
         }
@@ -193,9 +174,7 @@ pub(crate) fn rebuild_if_older(store: &Store) -> Result<()> {
     let catalog = store.catalog();
     catalog.add_tables()?;
     let rows = store.begin_staging()?;
-    let numbers = store.next_numbers(&rows)?;
     rebuild(&rows)?;
-    rows.put_row(Table::Meta, &Key::state(), &numbers)?;
     catalog.commit(&[Arc::new(rows.into_layer())])
 }
 

@@ -3,21 +3,16 @@
 //! A strategy whose only evidence it was goes too. One with other evidence keeps its words, loses that evidence and what
 //! it inherited of it, and is marked: it has to be distilled again. So is one whose place was taken by a strategy that goes.
 //! What other trajectories were offered of all this is forgotten with it: no path returns a purged id.
-//!
-//! What was inherited is taken away by the ids of who has it, not by what the trajectory says: it may have been deleted
-//! before, and then nobody knows which task and group it was of.
 
-use super::Transaction;
 use super::records::{lineage, own_fields, table_of};
 use super::transaction::archived;
+use super::{Snapshot, Transaction};
 use crate::catalog::row::KvLogRow;
-use crate::catalog::{Key, ScopeId, Table, value};
+use crate::catalog::{Key, ScopeId, Table};
 use crate::index::bitmaps::{self, Field};
-use crate::record::{Offered, Record, RecordKind, Status, Strategy, Trajectory, codec};
+use crate::record::{Offered, Record, Status, Strategy, Trajectory, codec};
 use crate::store::mark_erasing;
 use crate::{Id, Result};
-use roaring::RoaringBitmap;
-use std::collections::BTreeMap;
 
 /// What was taken away.
 #[derive(Debug, Default)]
@@ -29,9 +24,6 @@ pub(crate) struct Purged {
     pub(crate) strategies: Vec<Id<Strategy>>,
     pub(crate) stale: Vec<Id<Strategy>>,
 }
-
-/// Strategies that lost evidence, by their numbers, and the keys of all that they still inherit.
-type Heirs = BTreeMap<u32, Vec<Key>>;
 
 impl Transaction {
     /// Takes a trajectory away, if it is there, and marks that the bytes of whatever is deleted are to be erased.
@@ -48,13 +40,9 @@ impl Transaction {
                     purged.digest = Some(*blake3::hash(&archived(trajectory.encode())?.1).as_bytes());
                     tx.remove_record(scope, id, trajectory)?;
                 }
-                let mut heirs = Heirs::new();
                 for strategy in citing {
-                    if let Some(after) = tx.purge_evidence(scope, strategy, id, &mut purged)? {
-                        heirs.extend(tx.inherited(scope, strategy, &after)?);
-                    }
+                    tx.purge_evidence(scope, strategy, id, trajectory.as_ref(), &mut purged)?;
                 }
-                tx.forget_inherited(scope, &heirs)?;
                 tx.forget_rows(&Field::Evidence(id).key(scope))?;
                 tx.forget_offers(scope, Offered::KvLog(id))?;
                 for strategy in purged.strategies.clone() {
@@ -67,64 +55,31 @@ impl Transaction {
         })
     }
 
-    /// Takes evidence from a strategy; what it is then, if it is still there.
     fn purge_evidence(
         &self,
         scope: ScopeId,
         id: Id<Strategy>,
         from: Id<Trajectory>,
+        trajectory: Option<&Trajectory>,
         purged: &mut Purged,
-    ) -> Result<Option<Strategy>> {
-        let Some(before) = self.get(id)? else { return Ok(None) };
+    ) -> Result<()> {
+        let Some(before) = self.get(id)? else { return Ok(()) };
         let mut after = before.clone();
         after.provenance.evidence.retain(|evidence| evidence.trajectory != from);
         if after.provenance.evidence.is_empty() {
             purged.strategies.push(id);
-            self.remove_record(scope, id, &before)?;
-            return Ok(None);
+            return self.remove_record(scope, id, &before);
         }
         if matches!(before.status, Status::Active | Status::Suspended | Status::Stale) {
             after.status = Status::Stale;
             purged.stale.push(id);
         }
         self.replace_strategy(scope, id, &before, &after)?;
-        Ok(Some(after))
-    }
-
-    /// What a strategy inherits from the evidence that it has; nothing is known where that of a trajectory which is gone is
-    /// among it: any task and group that the strategy is filed under may be of that one.
-    fn inherited(&self, scope: ScopeId, id: Id<Strategy>, strategy: &Strategy) -> Result<Option<(u32, Vec<Key>)>> {
-        let mut keys = Vec::new();
-        for evidence in &strategy.provenance.evidence {
-            let Some(trajectory) = self.get(evidence.trajectory)? else { return Ok(None) };
-            keys.extend(lineage(&trajectory).map(|field| field.key(scope)));
+        let inherited = still_inherited(self, &after)?;
+        for field in trajectory.into_iter().flat_map(lineage).filter(|field| !inherited.contains(&field.key(scope))) {
+            bitmaps::remove(&self.rows, scope, field, id.as_u64())?;
         }
-        Ok(Some((bitmaps::document(id.as_u64())?, keys)))
-    }
-
-    /// Takes records that are gone out of everything that was inherited, and `heirs` out of what they do not inherit any
-    /// more.
-    fn forget_inherited(&self, scope: ScopeId, heirs: &Heirs) -> Result<()> {
-        let mut live = RoaringBitmap::new();
-        for kind in [RecordKind::Trajectory, RecordKind::Strategy] {
-            live |= bitmaps::load(&self.rows, scope, Field::Live(kind))?;
-        }
-        let mut lost = Vec::new();
-        for prefix in bitmaps::inherited(scope) {
-            self.rows.scan_raw(Table::Bitmaps, &prefix, &mut |key, bytes| {
-                let opened = value::open(Table::Bitmaps, key, bytes);
-                // A damaged row does not keep the others from being purged; the erasing meets it again, and says so.
-                let Ok(ids) = opened.and_then(|opened| bitmaps::parse(key, opened)) else { return Ok(()) };
-                let mut out = &ids - &live;
-                let inherits = |keys: &[Key]| keys.iter().any(|field| key.starts_with(field.as_bytes()));
-                out.extend(heirs.iter().filter(|(id, keys)| ids.contains(**id) && !inherits(keys)).map(|(id, _)| *id));
-                if !out.is_empty() {
-                    lost.push((Key::of(key), out));
-                }
-                Ok(())
-            })?;
-        }
-        lost.iter().try_for_each(|(key, out)| bitmaps::take_out(&self.rows, key, out))
+        Ok(())
     }
 
     /// Writes a strategy over itself and files it anew.
@@ -191,4 +146,15 @@ impl Transaction {
         })?;
         keys.iter().try_for_each(|key| self.rows.remove(Table::Bitmaps, key).map(drop))
     }
+}
+
+/// The keys of what a strategy inherits from the evidence it has.
+fn still_inherited(view: &Snapshot, strategy: &Strategy) -> Result<Vec<Key>> {
+    let mut keys = Vec::new();
+    for evidence in &strategy.provenance.evidence {
+        if let (Some(scope), Some(trajectory)) = (view.scope, view.get(evidence.trajectory)?) {
+            keys.extend(lineage(&trajectory).map(|field| field.key(scope)));
+        }
+    }
+    Ok(keys)
 }

@@ -66,8 +66,7 @@ impl Transaction {
 
     /// Makes sure that this scope has a record of this content, and returns its id: that of the one that is there
     /// ([`find`](Snapshot::find)), or a new one. So to put twice, after a time-out or in an import, is to put once. A
-    /// strategy that was [stale](Status::Stale) has been distilled again to the same words, and is active from now on; so is
-    /// one whose place was taken by a strategy that was deleted.
+    /// strategy that was [stale](Status::Stale) has been distilled again to the same words, and is active from now on.
     ///
     /// A strategy is stored with the trust of the least trusted trajectory of its evidence, if that is less than its own.
     ///
@@ -84,18 +83,11 @@ impl Transaction {
         }
     }
 
-    /// A strategy that is stale, or superseded by one that is gone, becomes active when it is put again.
+    /// A stale strategy becomes active when it is put again.
     fn revive<R: Record>(&mut self, record: &R, id: Id<R>) -> Result<Id<R>> {
-        if !record.as_strategy().is_some_and(|strategy| strategy.status == Status::Active) {
-            return Ok(id);
-        }
+        let is_active = record.as_strategy().is_some_and(|strategy| strategy.status == Status::Active);
         let strategy = Id::<Strategy>::from_u64(id.as_u64());
-        let is_left = match self.get(strategy)? {
-            Some(Strategy { status: Status::Stale, .. }) => true,
-            Some(Strategy { superseded_by: Some(successor), .. }) => !self.contains(successor)?,
-            _ => false,
-        };
-        if is_left {
+        if is_active && self.get(strategy)?.is_some_and(|found| found.status == Status::Stale) {
             self.set_status(strategy, Status::Active)?;
         }
         Ok(id)
@@ -211,11 +203,8 @@ impl Transaction {
         self.check_whole()?;
         let pushed = self.pending_segment().and_then(|segment| Ok((segment.id(), segment.push(log, &plan)?)));
         let (segment, pushed) = match pushed {
-            // The log does not fit: nothing of it was written, and nothing is left of a segment that was begun for it.
-            Err(error @ Error::Invalid { .. }) => {
-                self.segments.pop_if(|last| last.is_empty());
-                return Err(error);
-            }
+            // The log does not fit: nothing of it was written.
+            Err(error @ Error::Invalid { .. }) => return Err(error),
             pushed => self.whole(|_| pushed)?,
         };
         let row = KvLogRow {
@@ -235,8 +224,7 @@ impl Transaction {
 
     /// Removes a record with everything that belongs to it: embedding, judgments, KV logs. Whether there was one.
     ///
-    /// Strategies keep the id of a removed trajectory in their evidence, and that of a removed strategy that took their
-    /// place. KV logs are out of reach at once; their bytes
+    /// Strategies keep the id of a removed trajectory in their evidence. KV logs are out of reach at once; their bytes
     /// go with the next compaction.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ pub mod demo;
 pub mod failure;
 pub mod import;
 mod interrupt;
+pub mod learn;
 pub mod output;
 mod parallel;
 pub mod questions;

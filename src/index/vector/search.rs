@@ -8,7 +8,7 @@ use super::plan::{Plan, Route, Situation, Why};
 use super::scan::{ExactScan, Shortlist, numbers_into};
 use super::{SpaceIndex, State};
 use crate::catalog::{Table, value};
-use crate::record::embedding::cosine;
+use crate::record::embedding::dot;
 use crate::{CommitId, Result};
 use roaring::RoaringBitmap;
 use std::sync::Arc;
@@ -142,7 +142,7 @@ fn exactly(search: &Search<'_>, shortlist: &[Scored], source: &dyn Source, n_exa
         };
         *n_exact += 1;
         numbers_into(stored, &mut vector);
-        let score = cosine(search.near, &vector);
+        let score = dot(search.near, &vector);
         if score >= search.floor {
             best.offer(Scored { document, score });
         }

@@ -1,0 +1,222 @@
+//! One stream: tasks one after another, lived by one [`Learner`] with one memory.
+//!
+//! Of every task: what was learned is recalled by search, the task is tried, the attempts are judged, lessons are distilled
+//! and consolidated, and everything is remembered **in one transaction**. The database is a real one, in memory. Nothing is
+//! learned by gradients.
+
+use super::arm::{Arm, JudgedBy, Memory, Start, Tries};
+use super::dialect::{ToolDialect, item_of, lesson};
+use super::environment::ToolEnvironment;
+use super::judge::Witness;
+use super::mind::Speaker;
+use super::stream::{Stream, StreamKey};
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::tool_choice::{Item, N_TOOLS, ToolTask, ToolWorld, Word};
+use crate::world::Rng;
+use lagdb::agent::{
+    Agent, Allot, Consolidation, Decoding, Dialect, Disagreement, Distiller, Environment, Learned, Learner,
+    LessonRecall, Lessons, Living, Policy, Scaling, Suppression, TaskKey, Way,
+};
+use lagdb::{Database, Error, Filter, LexicalEmbedder, Query, Scope, Status, Strategy, Trajectory};
+use std::sync::Arc;
+
+/// Items in a prompt, as in training.
+const N_RECALLED: usize = 16;
+/// Tokens of what is written, at most: three items and the end.
+const MAX_WRITTEN: usize = 13;
+
+/// A stream while it is lived.
+pub(super) struct Life {
+    arm: Arm,
+    model: Speaker,
+    scope: Scope,
+    world: ToolWorld,
+    tasks: Vec<ToolTask>,
+    dialect: Arc<ToolDialect>,
+    witness: Arc<Witness>,
+    learner: Learner,
+    rng: Rng,
+    stream: Stream,
+}
+
+impl Life {
+    /// A stream of `n_tasks`, lived by `model`.
+    ///
+    /// # Errors
+    /// When the database cannot be opened or written.
+    pub(super) fn new(arm: &Arm, seed: u64, n_tasks: usize, model: Speaker) -> Result<Self, Failure> {
+        let mut rng = Rng::new(seed);
+        let world = ToolWorld::draw(&mut rng);
+        let tasks = (0..n_tasks).map(|_| world.task(&mut rng)).collect();
+        // Arms share worlds and tasks, not the luck of choosing and of pages.
+        let mut rng = Rng::new(arm.name.bytes().fold(0xcbf2_9ce4_8422_2325 ^ seed, mix));
+        let dialect = Arc::new(ToolDialect { avoid_only: arm.memory == Memory::AvoidOnly });
+        let noise = if arm.judge == JudgedBy::Noise30 { 0.3 } else { 0.0 };
+        let own = (arm.judge != JudgedBy::Truth).then(|| (model.clone(), dialect.clone()));
+        let witness = Arc::new(Witness::new(own, noise, rng.bits()));
+        let scope = Database::in_memory()?.scope("stream")?;
+        let mut distiller = Distiller::new(model.0.clone(), dialect.clone());
+        distiller.decoding = Decoding::greedy(MAX_WRITTEN);
+        let learner = Learner {
+            distiller: (arm.memory != Memory::Nothing).then(|| distiller.clone()),
+            lessons: Lessons { successes: true, failures: arm.memory != Memory::Successes, contrast: false },
+            scaling: scaling(arm.tries),
+            consolidation: Consolidation {
+                disagreement: Disagreement::Keep,
+                suppression: arm.credit.then(Suppression::default),
+                ..Consolidation::default()
+            },
+            ..Learner::new(agent(&model, &scope, &dialect, 0), witness.clone(), distiller)
+        };
+        let stream = Stream::new(StreamKey { arm: arm.name.to_owned(), seed });
+        let mut life = Self { arm: *arm, model, scope, world, tasks, dialect, witness, learner, rng, stream };
+        life.import(&mut Rng::new(seed ^ 0x5eed))?;
+        Ok(life)
+    }
+
+    /// Lives all tasks.
+    ///
+    /// # Errors
+    /// When the database or the model fails, or on Ctrl-C: then nothing of the stream is kept.
+    pub(super) fn live(mut self, tick: &dyn Fn()) -> Result<Stream, Failure> {
+        for number in 0..self.tasks.len() {
+            if interrupt::requested() {
+                return Err(Failure::Interrupted("streams that had ended are kept".to_owned()));
+            }
+            self.task(number)?;
+            tick();
+        }
+        let snapshot = self.scope.snapshot()?;
+        self.stream.n_trajectories = snapshot.len::<Trajectory>()?;
+        self.stream.items_live = snapshot.search::<Strategy>(&Query::newest().limit(10_000))?.len() as u64;
+        self.witness.tell(&mut self.stream.judge);
+        Ok(self.stream)
+    }
+
+    fn task(&mut self, number: usize) -> Result<(), Failure> {
+        let tool_task = &self.tasks[number];
+        let (pages, dice) = (Rng::new(self.rng.bits()), self.rng.bits());
+        self.learner.agent = agent(&self.model, &self.scope, &self.dialect, dice);
+        self.learner.recall = self.recall(tool_task);
+        let mut environment = ToolEnvironment::new(&self.world, tool_task, number, pages);
+        self.witness.forget();
+        let key = TaskKey { stream: format!("{} {}", self.arm.name, self.stream.key.seed), number: number as u64 };
+        let Living::Now(learned) = self.learner.live(&mut environment, Some(&key))? else {
+            return Err(Error::invalid("task", format!("{} was lived before", environment.task().name)).into());
+        };
+        self.note(&learned)
+    }
+
+    /// All that is near to the task, but in the control only what is not about it.
+    fn recall(&self, tool_task: &ToolTask) -> LessonRecall {
+        let about = || {
+            let subgoals = tool_task.subgoals.iter().map(|subgoal| Filter::label(format!("for {subgoal}")));
+            Filter::label(format!("at {}", tool_task.site)) & Filter::any_of(subgoals)
+        };
+        LessonRecall {
+            limit: if self.arm.memory == Memory::Nothing { 0 } else { N_RECALLED },
+            floor: -1.0,
+            token_budget: 4 * N_RECALLED,
+            weight: 0.0,
+            explore: 0,
+            withhold: 0.0,
+            seed: 0,
+            filter: (self.arm.memory == Memory::Irrelevant).then(|| !about()),
+        }
+    }
+
+    fn note(&mut self, learned: &Learned) -> Result<(), Failure> {
+        let truths = self.witness.truths();
+        let done = |number: usize| u8::from(truths.get(number).copied().unwrap_or(false));
+        self.stream.success.push(done(learned.best));
+        self.stream.first_success.push(done(0));
+        self.stream.attempts.push(learned.attempts.len() as u32);
+        self.stream.steps.push(learned.attempts.iter().map(|judged| judged.attempt.n_actions() as u32).sum());
+        self.stream.overhead_ms.push((learned.recall_time + learned.record_time).as_secs_f32() * 1e3);
+        for distilled in &learned.distilled {
+            let items =
+                distilled.items.iter().filter_map(|lesson| Item::parse(&crate::tool_choice::words(&lesson.content)?));
+            self.stream.writer.n += (distilled.items.len() + distilled.rejected.len()) as u64;
+            self.stream.writer.n_valid += distilled.items.len() as u64;
+            self.stream.writer.n_true += items.filter(|item| is_true(&self.world, *item)).count() as u64;
+        }
+        if learned.consolidated.n_suppressed > 0 {
+            let snapshot = self.scope.snapshot()?;
+            for offer in &learned.offers {
+                let now = snapshot.get(offer.id)?;
+                if now.is_some_and(|lesson| lesson.status == Status::Suspended) {
+                    let right = item_of(&offer.lesson).is_some_and(|item| is_true(&self.world, item));
+                    self.stream.suppressed[usize::from(right)] += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the memory holds before the first task: lessons without evidence.
+    fn import(&mut self, rng: &mut Rng) -> Result<(), Failure> {
+        let mut tx = self.scope.begin()?;
+        let embedder = LexicalEmbedder::default();
+        for item in imported(&self.world, self.arm.start, rng) {
+            let lesson = strategy(item);
+            let id = tx.put_new(&lesson)?;
+            tx.embed(id, &embedder.embed(&self.dialect.search_text(&lesson)))?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+}
+
+/// The agent of one task; `dice` decide on its choices.
+fn agent(model: &Speaker, scope: &Scope, dialect: &Arc<ToolDialect>, dice: u64) -> Agent {
+    let policy = Policy { decoding: Decoding::random(1.0, dice, 1), guard: None, ..Policy::default() };
+    Agent::new(model.clone(), scope.clone(), policy).dialect(dialect.clone())
+}
+
+fn scaling(tries: Tries) -> Scaling {
+    match tries {
+        Tries::Parallel(k) => Scaling { way: Way::Parallel, k, allot: Allot::All },
+        Tries::ByDifficulty(k) => Scaling { way: Way::Parallel, k, allot: Allot::ByDifficulty },
+        Tries::Sequential(k) => Scaling { way: Way::Sequential, k, allot: Allot::UntilSuccess },
+    }
+}
+
+/// Recommendations from elsewhere: for every pair, or only the wrong ones; one of each site's is wrong unless all are right.
+fn imported(world: &ToolWorld, start: Start, rng: &mut Rng) -> Vec<Item> {
+    let pairs = world.pairs();
+    let mut items = Vec::new();
+    for site in pairs.chunks(pairs.len() / 4) {
+        let wrong = rng.below(site.len());
+        for (i, &(site, subgoal, right)) in site.iter().enumerate() {
+            let off = 1 + rng.below(N_TOOLS - 1);
+            let other = Word::tool((right.tool_number().unwrap_or(0) + off) % N_TOOLS).unwrap_or(right);
+            let good = Item { site, subgoal, tool: right, works: true };
+            match (start, i == wrong) {
+                (Start::Empty, _) | (Start::Poison, false) => {}
+                (Start::Poison | Start::WrongPlaybook, true) => items.push(Item { tool: other, ..good }),
+                (Start::Playbook, _) | (Start::WrongPlaybook, false) => items.push(good),
+            }
+        }
+    }
+    items
+}
+
+fn strategy(item: Item) -> Strategy {
+    let lesson = lesson(item);
+    let mut strategy = Strategy::new(lesson.title, lesson.description, lesson.content).domain(item.site.text());
+    strategy.labels = lesson.labels;
+    strategy.action_signatures = lesson.action_signatures;
+    strategy.provenance.distiller = "imported".to_owned();
+    strategy
+}
+
+fn is_true(world: &ToolWorld, item: Item) -> bool {
+    let right = world.right_tool(item.site, item.subgoal);
+    right.is_some_and(|right| (right == item.tool) == item.works)
+}
+
+/// FNV-1a.
+fn mix(hash: u64, byte: u8) -> u64 {
+    (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+}
