@@ -35,7 +35,8 @@ const MAX_CHUNK: usize = 1 << 13;
 pub struct SessionOptions {
     /// What stands before the attached logs.
     pub layout: Layout,
-    /// Keep keys before RoPE, so that own tokens can be captured; costs half of the KV cache's memory again.
+    /// Keep keys before RoPE, as f32, so that own tokens can be captured: half of the memory of an f32 cache again, as much
+    /// again as an f16 one has.
     pub capture: bool,
     /// RoPE position of row 0.
     pub first_position: u32,
