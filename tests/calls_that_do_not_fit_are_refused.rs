@@ -183,6 +183,25 @@ fn references_lead_somewhere() {
     assert_eq!(tx.ids::<Strategy>().unwrap().len(), before.len() + 1);
 }
 
+/// Once a trajectory of its evidence was deleted, a strategy could get no other: what it had was looked at again.
+#[test]
+fn evidence_is_added_beside_some_that_is_gone() {
+    let (database, scope) = kit::in_memory();
+    let [gone, kept] = ["gone", "kept"].map(|task| kit::remember(&scope, task, None));
+    let mut tx = scope.begin().unwrap();
+    let id = tx.put(&kit::strategy("lesson", gone, Polarity::Support)).unwrap();
+    tx.delete(gone).unwrap();
+    tx.commit().unwrap();
+    let of = |trajectory| Evidence { trajectory, first_step: 0, last_step: 0, polarity: Polarity::Contradict };
+    let mut tx = scope.begin().unwrap();
+    assert!(is_invalid(tx.add_evidence(id, &[of(kept), of(gone)])), "not of what is gone");
+    tx.add_evidence(id, &[of(kept)]).unwrap();
+    tx.commit().unwrap();
+    let strategy = scope.snapshot().unwrap().get(id).unwrap().unwrap();
+    assert_eq!(strategy.provenance.evidence.iter().map(|piece| piece.trajectory).collect::<Vec<_>>(), [gone, kept]);
+    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
+}
+
 #[test]
 fn options_that_make_no_sense() {
     let refused = Database::options().catalog_cache_bytes(4096).in_memory();

@@ -31,7 +31,11 @@ impl Consolidation {
 
     fn link(&self, tx: &mut Transaction, id: Id<Strategy>, seen: &Strategy, other: &Hit<Strategy>) -> Result<()> {
         self.add_evidence(tx, other.id, &against(&seen.provenance.evidence))?;
-        let lent = against(&other.record.provenance.evidence);
+        let mut lent = against(&other.record.provenance.evidence);
+        // What it was learned from may be gone by now.
+        let is_there = lent.iter().map(|piece| tx.contains(piece.trajectory)).collect::<Result<Vec<_>>>()?;
+        let mut is_there = is_there.into_iter();
+        lent.retain(|_| is_there.next() == Some(true));
         self.add_evidence(tx, id, lent.get(..N_LENT).unwrap_or(&lent))
     }
 
