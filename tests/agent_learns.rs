@@ -3,7 +3,7 @@
 use crate::kit;
 use crate::kit::town::{self, Door};
 use lagdb::agent::{
-    Dialect, English, Environment, Learned, Learner, LessonRecall, Living, Scripted, TaskKey, Verifier,
+    Dialect, English, Environment, Learned, Learner, LessonRecall, Living, ModelJudge, Scripted, TaskKey, Verifier,
 };
 use lagdb::{Delivery, Filter, Offered, Outcome, Scope, Strategy, Trajectory, Trust};
 use std::sync::Arc;
@@ -44,6 +44,30 @@ fn memory_on_and_off_differ_where_they_should_and_nowhere_else() {
     assert_eq!((&on.0[0], &on.0[1]), (&off.0[0], &off.0[1]), "before there was a memory");
     let unrelated = prompts(8, "xyzzy 1234");
     assert_eq!(unrelated, prompts(0, "xyzzy 1234"), "the right to inject nothing");
+}
+
+#[test]
+fn judges_and_distillers_see_nothing_of_what_was_recalled() {
+    let (_database, scope) = kit::in_memory();
+    live(&learner(&Scripted::new(["sesame", LESSON]), &scope), "open the old door");
+    let model = Scripted::new(["sesame", "VERDICT: success", "NONE"]);
+    let judge = Arc::new(ModelJudge::new(Arc::new(model.clone()), Arc::new(English)));
+    let learned = live(&Learner { judge, ..learner(&model, &scope) }, "open the new door");
+    let [acting, judging, distilling] = model.prompts().try_into().unwrap();
+    assert!(acting.contains("Say sesame."));
+    assert!(!judging.contains("Say sesame.") && !distilling.contains("Say sesame."), "{judging}\n{distilling}");
+    let lived = scope.snapshot().unwrap().get(learned.trajectories[0]).unwrap().unwrap();
+    assert_eq!(lived.steps[0].observation, "task: open the new door\n");
+}
+
+#[test]
+fn a_reply_too_long_for_a_signature_does_not_cost_the_task() {
+    let (_database, scope) = kit::in_memory();
+    let long = "x".repeat(10_000);
+    let model = Scripted::answering(move |_, _| Some(long.clone()));
+    let learned = live(&Learner { distiller: None, ..learner(&model, &scope) }, "open the old door");
+    let lived = scope.snapshot().unwrap().get(learned.trajectories[0]).unwrap().unwrap();
+    assert_eq!((lived.steps[0].action.len(), lived.steps[0].action_signature.as_ref()), (10_000, None));
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn the_lesson_waits_for_its_action() {
     let attempt = &learned.attempts[0];
     assert_eq!((attempt.judgment.outcome, attempt.attempt.n_actions()), (Outcome::Success, 1));
     assert_eq!(attempt.attempt.steps[0].action, "sesame");
-    assert!(attempt.attempt.steps[0].observation.contains("Pleading never"), "the trajectory tells of the warning");
+    assert_eq!(attempt.attempt.steps[0].observation, "task: open the new door\n", "what the world said, and no advice");
+    assert!(!prompts[2].contains("Pleading"), "nothing is distilled from a lesson: {}", prompts[2]);
     let exposure = scope.snapshot().unwrap().exposures(learned.trajectories[0]).unwrap()[0];
     assert_eq!((exposure.point, exposure.step), (DeliveryPoint::BeforeAction, 0));
     assert_eq!(exposure.delivery, Delivery::Injected);

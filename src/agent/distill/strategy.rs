@@ -3,6 +3,7 @@
 use super::Distilled;
 use crate::agent::Task;
 use crate::agent::dialect::{Item, Learning};
+use crate::record::limits;
 use crate::{Id, Polarity, Step, Strategy, StrategyKind, Trajectory};
 use std::ops::RangeInclusive;
 
@@ -53,7 +54,8 @@ fn sign(strategy: &mut Strategy, steps: &[Step], range: &RangeInclusive<u32>, it
 }
 
 fn add(signatures: &mut Vec<String>, signature: Option<&String>) {
-    if let Some(signature) = signature.filter(|signature| !signatures.contains(signature)) {
+    let has_room = signatures.len() < limits::N_SIGNATURES;
+    if let Some(signature) = signature.filter(|signature| has_room && !signatures.contains(signature)) {
         signatures.push(signature.clone());
     }
 }

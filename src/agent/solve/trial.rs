@@ -1,10 +1,14 @@
 //! One conversation in which a task is tried: once, or again and again with what was tried before in sight.
 //!
 //! Before an action is carried out, lessons of failures that speak about it are given, and the model chooses once more; what
-//! it says then is done. The trajectory tells both: the first proposal and the warning are part of what was seen.
+//! it says then is done.
+//!
+//! A trajectory keeps what the world said and what was done, never what was recalled: a judge must not be told by advice, and
+//! a lesson must not be distilled from itself. What was recalled is in the exposures.
 
 use super::{Attempt, Ending};
 use crate::agent::{Agent, Conversation, ConversationOptions, Environment, Recollection, Said};
+use crate::record::limits;
 use crate::{Delivery, Exposure, Result, Step, Strategy};
 use lagdb_format::Fidelity;
 use std::time::{Duration, Instant};
@@ -93,15 +97,17 @@ impl<'a> Trial<'a> {
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Ending> {
         let mut observation = match environment.reset() {
-            Ok(observation) => self.opening(observation, run.number),
+            Ok(observation) => observation,
             Err(error) => return Ok(Ending::EnvironmentFailed(error)),
         };
+        let mut said = self.opening(&observation, run.number);
         loop {
-            let action = self.act(environment, run, &mut observation, on_text)?;
+            let action = self.act(environment, run, &said, on_text)?;
             let answer = environment.step(&action);
             let mut step = Step::new(observation, action);
-            step.action_signature = environment.signature(&step.action);
-            step.error_signature = answer.as_ref().ok().and_then(|answer| answer.error_signature.clone());
+            step.action_signature = environment.signature(&step.action).filter(is_usable);
+            let error = answer.as_ref().ok().and_then(|answer| answer.error_signature.clone());
+            step.error_signature = error.filter(is_usable);
             run.steps.push(step);
             match answer {
                 Err(error) => return Ok(Ending::EnvironmentFailed(error)),
@@ -112,33 +118,37 @@ impl<'a> Trial<'a> {
                     }
                     return Ok(if answer.ended { Ending::Done } else { Ending::StepLimit });
                 }
-                Ok(answer) => observation = answer.observation,
+                Ok(answer) => {
+                    observation = answer.observation;
+                    said.clone_from(&observation);
+                }
             }
         }
     }
 
     /// What is said first: the observation, with lessons if there are any; in a conversation that goes on, what asks for
     /// another attempt.
-    fn opening(&self, observation: String, number: usize) -> String {
+    fn opening(&self, observation: &str, number: usize) -> String {
         if self.has_tried {
-            self.agent.dialect.retry(&observation, number)
+            self.agent.dialect.retry(observation, number)
         } else if self.lessons.is_empty() {
-            observation
+            observation.to_owned()
         } else {
-            self.agent.dialect.remind(&self.lessons, &observation)
+            self.agent.dialect.remind(&self.lessons, observation)
         }
     }
 
-    /// The model's action after it saw `observation`, which grows by what was proposed and warned of in between.
+    /// The model's action after `said`; its second choice where it was warned of the first.
     fn act(
         &mut self,
         environment: &dyn Environment,
         run: &mut Run,
-        observation: &mut String,
+        said: &str,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<String> {
-        let proposed = self.say(observation, run, on_text)?;
-        let signatures = environment.guarded_by(&proposed, &run.steps);
+        let proposed = self.say(said, run, on_text)?;
+        let mut signatures = environment.guarded_by(&proposed, &run.steps);
+        signatures.retain(is_usable);
         let at = u32::try_from(run.steps.len()).unwrap_or(u32::MAX);
         let offers = self.agent.warnings(environment.task(), &signatures, at)?;
         run.warnings.extend(offers.iter().map(|offer| offer.exposure));
@@ -147,11 +157,7 @@ impl<'a> Trial<'a> {
         if given.is_empty() {
             return Ok(proposed);
         }
-        let warning = self.agent.dialect.warn(&given);
-        let action = self.say(&warning, run, on_text)?;
-        observation.push_str(&proposed);
-        observation.push_str(&warning);
-        Ok(action)
+        self.say(&self.agent.dialect.warn(&given), run, on_text)
     }
 
     fn say(&mut self, text: &str, run: &mut Run, on_text: &mut dyn FnMut(&str)) -> Result<String> {
@@ -165,4 +171,10 @@ impl<'a> Trial<'a> {
         run.prefill_tokens += reply.prompt_tokens;
         Ok(reply.text)
     }
+}
+
+/// Whether a signature may be stored and looked up. It is made of what a model or a world said, which may be anything: one that
+/// is empty or too long is left out, and must not cost the task.
+fn is_usable(signature: &String) -> bool {
+    !signature.is_empty() && signature.len() <= limits::SIGNATURE_BYTES
 }
