@@ -105,9 +105,9 @@ impl<'a> Trial<'a> {
             let action = self.act(environment, run, &said, on_text)?;
             let answer = environment.step(&action);
             let mut step = Step::new(observation, action);
-            step.action_signature = environment.signature(&step.action).filter(is_usable);
+            step.action_signature = environment.signature(&step.action).filter(|signature| is_usable(signature));
             let error = answer.as_ref().ok().and_then(|answer| answer.error_signature.clone());
-            step.error_signature = error.filter(is_usable);
+            step.error_signature = error.filter(|signature| is_usable(signature));
             run.steps.push(step);
             match answer {
                 Err(error) => return Ok(Ending::EnvironmentFailed(error)),
@@ -148,7 +148,7 @@ impl<'a> Trial<'a> {
     ) -> Result<String> {
         let proposed = self.say(said, run, on_text)?;
         let mut signatures = environment.guarded_by(&proposed, &run.steps);
-        signatures.retain(is_usable);
+        signatures.retain(|signature| is_usable(signature));
         let at = u32::try_from(run.steps.len()).unwrap_or(u32::MAX);
         let offers = self.agent.warnings(environment.task(), &signatures, at)?;
         run.warnings.extend(offers.iter().map(|offer| offer.exposure));
@@ -175,6 +175,6 @@ impl<'a> Trial<'a> {
 
 /// Whether a signature may be stored and looked up. It is made of what a model or a world said, which may be anything: one that
 /// is empty or too long is left out, and must not cost the task.
-fn is_usable(signature: &String) -> bool {
+fn is_usable(signature: &str) -> bool {
     !signature.is_empty() && signature.len() <= limits::SIGNATURE_BYTES
 }

@@ -121,8 +121,8 @@ mod avx512 {
             rows[m] = &a[m * a_stride..][..b.n_inner];
         }
         let mut columns = [b.numbers; V];
-        for i in 0..V {
-            columns[i] = &b.numbers[(v + i) * b.outer..];
+        for (i, column) in columns.iter_mut().enumerate() {
+            *column = &b.numbers[(v + i) * b.outer..];
         }
         for k in 0..b.n_inner {
             let mut vectors = [_mm512_setzero_ps(); V];

@@ -76,8 +76,11 @@ fn replayed(options: &Options, output: Output) -> Result<(String, Value), Failur
     Ok((report.text(), report.json()))
 }
 
+/// A strategy and where it stands in its file.
+type Placed = (Place, StrategyLine);
+
 /// The trials, in the order of their tasks and attempts, and the strategies.
-fn read(files: &[PathBuf]) -> Result<(Vec<Trial>, Vec<(Place, StrategyLine)>), Failure> {
+fn read(files: &[PathBuf]) -> Result<(Vec<Trial>, Vec<Placed>), Failure> {
     if files.is_empty() {
         return Err(Error::invalid("FILES", "a replay needs recorded trajectories").into());
     }
