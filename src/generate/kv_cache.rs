@@ -4,7 +4,7 @@
 //! are tensors that candle multiplies. f16 is half of the bytes, and attention over many rows is as slow as its bytes; rows
 //! of f16 are padded to whole vectors. Memory is zeroed when it is first touched, so room for rows to come costs nothing.
 //!
-//! Rows are first written at every layer and then [committed](KvCache::commit) together: work that fails in between
+//! Rows are first written at every layer and then committed together: work that fails in between
 //! leaves the cache as it was, since rows beyond the committed ones are never read.
 
 use super::heads::{HeadShape, Rows};
