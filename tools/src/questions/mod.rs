@@ -2,7 +2,7 @@
 //!
 //! The control that a reader of such a benchmark needs: whoever copies the answer of the nearest remembered question is
 //! right so often. On the published split of MuSiQue most asked questions share a resolved sub-question with a remembered
-//! one; on a [`split`] by connected facts none does, and what is left is what copying is worth.
+//! one; on a `split` by connected facts none does, and what is left is what copying is worth.
 //!
 //! The files are MuSiQue's: a JSON array of `{id, question, question_decomposition: [{question, answer}], answer,
 //! answer_aliases}` (Trivedi et al., 2022, <https://arxiv.org/abs/2108.00573>).

@@ -5,11 +5,11 @@
 //!
 //! | question | answered by |
 //! |---|---|
-//! | which trials, in which half, what did they do and when did they fail? | [`trial`] |
-//! | what had the conversation shown before each action? | [`shown`] |
-//! | what do recall and record cost? | [`store`] |
-//! | from the first message alone, is a success at the same task found? | [`retrieval`], [`embedders`] |
-//! | does a lesson arrive before the action that fails, and how often for nothing? | [`guard`], [`lessons`] |
+//! | which trials, in which half, what did they do and when did they fail? | `trial` |
+//! | what had the conversation shown before each action? | `shown` |
+//! | what do recall and record cost? | `store` |
+//! | from the first message alone, is a success at the same task found? | `retrieval`, `embedders` |
+//! | does a lesson arrive before the action that fails, and how often for nothing? | `guard`, `lessons` |
 //!
 //! Tasks (rollout groups) are put in the order of their names; everything that is chosen is chosen on the first half, and
 //! both halves are reported.
