@@ -1,6 +1,6 @@
 //! What a run found: one row an arm with its interval over streams, and the differences that the arms are there for.
 //!
-//! Streams are the unit: an interval is 1.96 standard errors of the mean over streams. Arms of one seed share world and
+//! Streams are the unit: an interval is that of Student's t over the means of streams. Arms of one seed share world and
 //! tasks, so differences are taken seed by seed.
 
 use super::arm::{Arm, Mind};
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 pub struct Mean {
     /// The mean.
     pub mean: f64,
-    /// 1.96 standard errors; not known of one stream.
+    /// Student's t times the standard error; infinite of one stream, which says nothing about others.
     pub half: f64,
 }
 
@@ -81,7 +81,11 @@ impl Mean {
         let n = numbers.len().max(1) as f64;
         let mean = numbers.iter().sum::<f64>() / n;
         let variance = numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        Self { mean, half: 1.96 * (variance / n).sqrt() }
+        let half = match numbers.len() {
+            0 | 1 => f64::INFINITY,
+            n_streams => student(n_streams - 1) * (variance / n).sqrt(),
+        };
+        Self { mean, half }
     }
 
     fn ci95(self) -> [f64; 2] {
@@ -89,8 +93,21 @@ impl Mean {
     }
 
     fn percent(self) -> String {
+        if self.half.is_infinite() {
+            return format!("{:.1} ± ?", 100.0 * self.mean);
+        }
         format!("{:.1} ± {:.1}", 100.0 * self.mean, 100.0 * self.half)
     }
+}
+
+/// The 97.5 % quantile of Student's t; beyond 30 degrees of freedom within 0.001.
+fn student(degrees: usize) -> f64 {
+    const FIRST: [f64; 30] = [
+        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+    ];
+    let beyond = 1.96 + 2.39 / degrees as f64;
+    degrees.checked_sub(1).and_then(|at| FIRST.get(at)).copied().unwrap_or(beyond)
 }
 
 impl Report {
@@ -251,4 +268,19 @@ fn share(k: u64, n: u64) -> f64 {
 
 fn round(x: f64) -> f64 {
     (x * 1e4).round() / 1e4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Five streams were given the interval of a thousand.
+    #[test]
+    fn few_streams_have_wide_intervals() {
+        let five = Mean::of(&[0.1, 0.2, 0.3, 0.4, 0.5]);
+        assert!((five.half - 2.776 * 0.5_f64.sqrt() / 10.0).abs() < 1e-9, "{five:?}");
+        assert!(Mean::of(&[0.5]).half.is_infinite());
+        assert_eq!(Mean::of(&[0.5]).percent(), "50.0 ± ?");
+        assert!((student(40) - 2.021).abs() < 2e-3 && (student(120) - 1.980).abs() < 1e-3);
+    }
 }
