@@ -14,4 +14,5 @@ pub mod statistics;
 pub mod threads;
 pub mod tool_choice;
 pub mod train;
+mod word_level;
 pub mod world;

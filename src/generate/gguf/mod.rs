@@ -2,8 +2,8 @@
 //!
 //! candle parses the file after [`bounds`] has checked it. Tensors have names of their own here; llama and smollm3 files
 //! keep the rows of queries and keys interleaved, so that RoPE turns neighbours. Those rows are put back in the order in
-//! which pairs are `(i, i + head_dim / 2)`: a GGUF and a safetensors copy of one model have the same keys, and where both
-//! hold the same floats the same digest. Rows are whole blocks, so quantized ones are moved as they are.
+//! which pairs are `(i, i + head_dim / 2)`: a GGUF and a safetensors copy of one model have the same keys. They
+//! have the same digest only where every number is stored in the same type, which the usual converters do not keep. Rows are whole blocks, so quantized ones are moved as they are.
 
 mod bounds;
 

@@ -3,7 +3,8 @@
 //! Ids 0 to 13 are marks and relations; then come 48 words of each class. Words are split at white space, one token a
 //! word, so a text of `n` words is always `n` tokens.
 
-use serde_json::{Map, Value, json};
+use crate::word_level;
+use serde_json::Value;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -147,30 +148,6 @@ pub fn text(words: &[Word]) -> String {
 
 /// The content of `tokenizer.json`, in the format of Hugging Face tokenizers: word level, split at white space.
 pub fn tokenizer_json() -> Value {
-    let vocab: Map<String, Value> =
-        WORDS.iter().enumerate().map(|(id, word)| ((*word).to_owned(), json!(id))).collect();
-    let added_tokens = [Word::PAD, Word::BOS, Word::END].map(added_token);
-    json!({
-        "version": "1.0",
-        "truncation": null,
-        "padding": null,
-        "added_tokens": added_tokens,
-        "normalizer": null,
-        "pre_tokenizer": { "type": "WhitespaceSplit" },
-        "post_processor": null,
-        "decoder": null,
-        "model": { "type": "WordLevel", "vocab": vocab, "unk_token": Word::PAD.text() },
-    })
-}
-
-fn added_token(word: Word) -> Value {
-    json!({
-        "id": word.id(),
-        "content": word.text(),
-        "single_word": false,
-        "lstrip": false,
-        "rstrip": false,
-        "normalized": false,
-        "special": true,
-    })
+    let special = [Word::PAD, Word::BOS, Word::END].map(|word| (word.id(), word.text()));
+    word_level::tokenizer_json(&WORDS, &special)
 }
