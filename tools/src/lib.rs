@@ -6,6 +6,7 @@ pub mod failure;
 pub mod import;
 mod interrupt;
 pub mod learn;
+mod memory;
 pub mod output;
 mod parallel;
 pub mod questions;

@@ -7,9 +7,9 @@ use lagdb::agent::{
     Task, Verifier,
 };
 use lagdb::format::ElementType;
-use lagdb::generate::{Generator, LoadOptions, WeightPrecision};
+use lagdb::generate::{Generator, LoadOptions, WeightPrecision, WeightsInfo};
 use lagdb::{Database, Judgment, Step};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -78,6 +78,8 @@ pub fn run(options: &Options, output: Output) -> Outcome {
         Some(path) => Generator::load_with(path, LoadOptions { precision: options.precision.into() })?,
         None => crate::demo::embedded_model()?,
     };
+    output.say(generator.weights());
+    let weights = weights(generator.weights());
     // Without --db the same loop runs over a memory that ends with the command.
     let database = match &options.db {
         Some(path) => Database::open(path)?,
@@ -97,7 +99,27 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     } else {
         None
     };
-    report(&attempt, &recollection, remembered, output)
+    report(&attempt, &recollection, remembered, &weights, output)
+}
+
+/// As what the weights are held, and what could not be.
+fn weights(info: &WeightsInfo) -> Value {
+    let types: Vec<_> =
+        info.types.iter().map(|share| json!({ "type": share.name, "matrices": share.n_matrices })).collect();
+    let fallbacks: Vec<_> = info
+        .fallbacks
+        .iter()
+        .map(|found| json!({ "tensor": found.tensor, "type": found.name, "width": found.n_in }))
+        .collect();
+    let requantized: Vec<_> = info
+        .requantized
+        .iter()
+        .map(|found| json!({ "tensor": found.tensor, "was": found.was, "type": found.name }))
+        .collect();
+    json!({
+        "parameters": info.n_parameters, "bytes": info.n_bytes, "types": types, "fallbacks": fallbacks,
+        "requantized": requantized,
+    })
 }
 
 fn generate(
@@ -117,7 +139,14 @@ fn generate(
     Ok(attempt)
 }
 
-fn report(attempt: &Attempt, recollection: &Recollection, remembered: Option<u64>, output: Output) -> Outcome {
+fn report(
+    attempt: &Attempt,
+    recollection: &Recollection,
+    remembered: Option<u64>,
+    weights: &Value,
+    output: Output,
+) -> Outcome {
+    let peak = crate::memory::peak_rss_bytes();
     let ttft_ms = attempt.time_to_first_token.as_secs_f64() * 1e3;
     let recalled: Vec<_> =
         recollection.hits.iter().map(|(id, score)| json!({ "trajectory": id.as_u64(), "score": score })).collect();
@@ -129,13 +158,15 @@ fn report(attempt: &Attempt, recollection: &Recollection, remembered: Option<u64
         json!({
             "schema": "lagdb.generate/1", "text": text, "recalled": recalled, "foreign": foreign, "remembered": remembered,
             "attached_tokens": attempt.attached_tokens, "fidelity": fidelity, "prefill_tokens": attempt.prefill_tokens, "ttft_ms": ttft_ms,
+            "weights": weights, "peak_rss_bytes": peak,
         })
     })?;
     output.say(format!(
-        "{} prompt tokens, {} attached from {} KV logs, first token after {ttft_ms:.1} ms{}",
+        "{} prompt tokens, {} attached from {} KV logs, first token after {ttft_ms:.1} ms{}{}",
         attempt.prefill_tokens,
         attempt.attached_tokens,
         recollection.kv_logs.len(),
+        peak.map_or_else(String::new, |bytes| format!(", at most {:.1} MB of memory", bytes as f64 / 1e6)),
         remembered.map_or_else(String::new, |id| format!(", remembered as trajectory {id}"))
     ));
     Ok(())
