@@ -6,12 +6,16 @@
 
 mod agent;
 mod encoding;
+#[cfg(feature = "generate")]
+mod model;
 mod power;
 mod segment;
 mod store;
 
 pub use agent::agent_items;
 pub use encoding::{encoding_byte_split, encoding_exponent_huffman, encoding_quantized};
+#[cfg(feature = "generate")]
+pub use model::{model_config, model_gguf, model_tokenizer};
 pub use power::store_power_cuts;
 pub use segment::{footer, segment_read, segment_round_trip};
 pub use store::{catalog_value, index_generation, record_decode, store_ops};
@@ -20,7 +24,7 @@ pub use store::{catalog_value, index_generation, record_decode, store_ops};
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its folder in `corpus/`.
-pub const TARGETS: [(&str, Target); 12] = [
+pub const TARGETS: &[(&str, Target)] = &[
     ("footer", footer),
     ("segment_read", segment_read),
     ("segment_round_trip", segment_round_trip),
@@ -33,4 +37,10 @@ pub const TARGETS: [(&str, Target); 12] = [
     ("agent_items", agent_items),
     ("store_ops", store_ops),
     ("store_power_cuts", store_power_cuts),
+    #[cfg(feature = "generate")]
+    ("model_gguf", model_gguf),
+    #[cfg(feature = "generate")]
+    ("model_config", model_config),
+    #[cfg(feature = "generate")]
+    ("model_tokenizer", model_tokenizer),
 ];
