@@ -102,6 +102,14 @@ pub enum Error {
         /// What is missing or unknown.
         problem: String,
     },
+    /// A model computed something that is no finite number: a weight is damaged, or a number overflowed.
+    #[error("the model computed {what} that are no finite numbers, at token {row}")]
+    NotFinite {
+        /// What was computed.
+        what: &'static str,
+        /// The row of the session.
+        row: usize,
+    },
     /// More tokens than the model can attend to.
     #[error("{n_tokens} tokens exceed the context limit of {limit}")]
     ContextLimit {
@@ -142,7 +150,7 @@ impl Error {
     /// What the caller should do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::NotFinite { .. } => ErrorKind::Corrupt,
             Self::Io { .. } | Self::Poisoned { .. } | Self::Reply { .. } => ErrorKind::Environment,
             #[cfg(feature = "generate")]
             Self::Tensor(_) => ErrorKind::Environment,

@@ -2,7 +2,7 @@
 
 use crate::generate_support::*;
 use lagdb::Error;
-use lagdb::generate::Generator;
+use lagdb::generate::{Generator, Sampling};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -63,6 +63,57 @@ fn a_tokenizer_of_another_model_is_refused() {
     assert!(refused(&files).contains("token id 96"));
     files.tokenizer = Some("{}".to_owned());
     assert!(refused(&files).starts_with("tokenizer.json"));
+}
+
+/// The library that reads tokenizers takes a merge to fit into the longest token before it looks: these made it panic.
+#[test]
+fn merges_of_no_tokens_are_refused() {
+    let bpe = |vocab: Value, merges: Value, prefix: Value| {
+        let model = json!({"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": prefix,
+                           "end_of_word_suffix": null, "fuse_unk": false, "vocab": vocab, "merges": merges});
+        let tokenizer = json!({"version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
+                               "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null,
+                               "model": model});
+        Files { tokenizer: Some(tokenizer.to_string()), ..Files::of("llama") }
+    };
+    let vocab = json!({"aa": 0, "bb": 1, "##c": 2});
+    let refused = |merges: Value, prefix: Value| refused(&bpe(vocab.clone(), merges, prefix));
+    assert!(refused(json!(["aa bb"]), Value::Null).contains("\"aabb\" is no token"));
+    assert!(refused(json!([["aa", "bb"]]), Value::Null).contains("\"aabb\" is no token"));
+    assert!(refused(json!(["aa b"]), json!("##")).contains("does not begin with \"##\""));
+    assert!(refused(json!([["aa"]]), Value::Null).contains("no pair of tokens"));
+    assert!(refused(json!([7]), Value::Null).contains("no pair of tokens"));
+    let fits = bpe(json!({"a": 0, "##b": 1, "ab": 2}), json!(["#version: 0.2", "a ##b"]), json!("##"));
+    assert!(fits.load().is_ok());
+}
+
+/// A prompt is read whole or refused: what the file would cut off or fill up is neither.
+#[test]
+fn truncation_and_padding_of_a_tokenizer_are_left_out() {
+    let mut files = Files::of("llama").with_words();
+    let cut = r#""truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 5}"#;
+    files.tokenizer = files.tokenizer.map(|json| json.replace("\"truncation\": null", cut));
+    assert_eq!(files.load().unwrap().encode("w1 w3 w4", false).unwrap(), [1, 3, 4]);
+}
+
+/// One damaged number makes every logit one that is none; greedy choice took token 0 for the likeliest then.
+#[test]
+fn logits_that_are_no_numbers_are_never_chosen_from() {
+    let mut files = Files::of("llama");
+    let at = {
+        let tensors = safetensors::SafeTensors::deserialize(&files.weights).unwrap();
+        let norm = tensors.tensor("model.norm.weight").unwrap();
+        norm.data().as_ptr().addr() - files.weights.as_ptr().addr()
+    };
+    files.weights[at..at + 2].copy_from_slice(&0x7e00u16.to_le_bytes()); // f16's NaN
+    let generator = files.load().unwrap();
+    for sampling in [Sampling::greedy(4), Sampling::random(0.8, 1, 4)] {
+        let mut session = session(&generator);
+        let refused = session.generate(&tokens(5, 0), &sampling, |_| panic!("a token was chosen"));
+        assert!(matches!(refused, Err(Error::NotFinite { what: "logits", row: 4 })), "{refused:?}");
+    }
+    let refused = session(&generator).feed_for_logits(&tokens(5, 0));
+    assert!(matches!(refused, Err(Error::NotFinite { what: "logits", row: 0 })));
 }
 
 /// Anything that JSON can say.

@@ -48,7 +48,9 @@ fn what_was_done_is_said() {
     let q4 = quantized("qwen3", WeightPrecision::Q4K);
     assert_eq!(q4.weights().types[0].name, "Q8_0");
     assert_eq!(q4.weights().fallbacks.len(), q4.weights().types[0].n_matrices);
-    assert!(q4.weights().to_string().contains("model.embed_tokens.weight is Q8_0, its rows of 64 are no whole blocks"));
+    let said = q4.weights().to_string();
+    assert!(said.contains("matrices (model.embed_tokens.weight …) are Q8_0: rows of 64 are no whole blocks"), "{said}");
+    assert!(said.contains("Q8_0: rows of 96") && said.matches("no whole blocks").count() == 2, "{said}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The same seed gives the same tokens, and generation stops when it is told to.
 
 use crate::generate_support::*;
+use lagdb::Error;
 use lagdb::generate::{FinishReason, Generator, Response, Sampling};
 use std::ops::ControlFlow;
 
@@ -36,6 +37,27 @@ fn a_repeat_penalty_avoids_repetition() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 40);
+}
+
+#[test]
+fn numbers_that_say_nothing_are_refused() {
+    let generator = model("qwen2");
+    for (name, sampling) in [
+        ("temperature", Sampling::random(f64::NAN, 0, 4)),
+        ("temperature", Sampling::random(-1.0, 0, 4)),
+        ("top_k", Sampling { top_k: Some(0), ..Sampling::random(1.0, 0, 4) }),
+        ("top_p", Sampling { top_p: Some(0.0), ..Sampling::random(1.0, 0, 4) }),
+        ("top_p", Sampling { top_p: Some(f64::NAN), ..Sampling::random(1.0, 0, 4) }),
+        ("min_p", Sampling { min_p: Some(1.5), ..Sampling::random(1.0, 0, 4) }),
+        ("repeat_penalty", Sampling { repeat_penalty: 0.0, ..Sampling::greedy(4) }),
+        ("repeat_penalty", Sampling { repeat_penalty: f32::NAN, ..Sampling::greedy(4) }),
+    ] {
+        let mut session = session(&generator);
+        let refused = session.generate(&tokens(12, 0), &sampling, go_on).unwrap_err();
+        assert!(matches!(refused, Error::Invalid { what: "sampling", .. }), "{refused}");
+        assert!(refused.to_string().contains(name), "{refused}");
+        assert_eq!(session.n_tokens(), 0, "nothing was read");
+    }
 }
 
 #[test]

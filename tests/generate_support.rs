@@ -1,5 +1,7 @@
 //! The tiny random checkpoints of `tests/fixtures/parity` and what is shared by the promises about them.
 
+pub(crate) mod gguf;
+
 use lagdb::Result;
 use lagdb::format::{ElementType, KvLog};
 use lagdb::generate::{Generator, ModelFiles, NewToken, Selection, Session, SessionOptions};

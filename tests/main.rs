@@ -61,6 +61,8 @@ mod generate_damaged_files;
 #[cfg(feature = "generate")]
 mod generate_gguf;
 #[cfg(feature = "generate")]
+mod generate_gguf_tokenizer;
+#[cfg(feature = "generate")]
 mod generate_half_cache;
 #[cfg(feature = "generate")]
 mod generate_learns;

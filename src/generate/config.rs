@@ -7,8 +7,9 @@
 mod gguf;
 mod json;
 
-pub(super) use gguf::GgufFacts;
+pub(super) use gguf::{GgufFacts, shown, whole};
 
+use super::rope::Rope;
 use crate::error::{Error, Result};
 use candle_core::quantized::gguf_file::Value;
 use lagdb_format::KvGeometry;
@@ -185,6 +186,29 @@ impl ModelConfig {
             return Err("sliding_window is 0".to_owned());
         }
         self.rope.check()
+    }
+}
+
+impl RopeScaling {
+    /// The scaling with these divisors of the frequencies; where they are those that Llama 3.x publishes, by its name, as
+    /// its `config.json` would say. A converter computes them in f32, so equal means equal but for that.
+    pub(super) fn of_divisors(divisors: Vec<f32>, theta: f64) -> Self {
+        let factor = f64::from(divisors.iter().copied().fold(0.0, f32::max));
+        for exponent in 5..24 {
+            // All of Llama 3.1, 3.2 and 3.3 have these two; they differ in factor and length.
+            let (low_freq_factor, high_freq_factor) = (1.0, 4.0);
+            let original_positions = f64::from(1u32 << exponent);
+            let scaling = Self::Llama3 { factor, low_freq_factor, high_freq_factor, original_positions };
+            let head_dim = 2 * divisors.len();
+            let plain = Rope::new(&RopeConfig { theta, scaling: Self::None }, head_dim);
+            let scaled = Rope::new(&RopeConfig { theta, scaling: scaling.clone() }, head_dim);
+            let ratios = plain.frequencies().iter().zip(scaled.frequencies()).map(|(plain, scaled)| plain / scaled);
+            let equal = |(ratio, divisor): (f64, &f32)| (ratio / f64::from(*divisor) - 1.0).abs() < 1e-5;
+            if ratios.zip(&divisors).all(equal) && factor > 1.0 {
+                return scaling;
+            }
+        }
+        Self::Divided(divisors)
     }
 }
 

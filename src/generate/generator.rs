@@ -72,14 +72,8 @@ impl Generator {
 
     pub(super) fn build(parts: Parts<'_>, LoadOptions { precision }: LoadOptions) -> Result<Self> {
         let Parts { config, mut weights, tokenizer } = parts;
-        let decoder = Decoder::new(config, weights.as_mut(), precision)?;
-        let fingerprint = fingerprint(
-            decoder.config(),
-            weights.digest(precision),
-            tokenizer.as_ref().map(|json| json.bytes.as_slice()),
-        );
-        let vocab_size = decoder.config().vocab_size;
-        let tokenizer = tokenizer.map(|json| json.load(vocab_size)).transpose()?;
+        let (decoder, digest) = Decoder::new(config, weights.as_mut(), precision)?;
+        let fingerprint = fingerprint(decoder.config(), digest, tokenizer.as_ref());
         Ok(Self(Arc::new(Model { decoder, tokenizer, fingerprint })))
     }
 

@@ -3,6 +3,7 @@
 //! Activations stay f32; against a quantized matrix candle quantizes each row of them to 8 bits first. A row can also be
 //! read back as numbers, so that one table serves as embedding and as output projection.
 
+use super::fingerprint::little_endian;
 use super::precision::WeightPrecision;
 use super::product;
 use super::tensor;
@@ -63,6 +64,17 @@ impl Matrix {
                 tensor::own(rows, (ids.len(), width))
             }
             Self::Quantized(table) => table.embedding(&Tensor::new(ids, &Device::Cpu)?),
+        }
+    }
+
+    /// Runs `f` on type, shape and bytes of the numbers.
+    pub(super) fn with_bytes<R>(&self, f: impl FnOnce(GgmlDType, [usize; 2], &[u8]) -> R) -> Result<R> {
+        match self {
+            Self::Float(weight) => {
+                let shape = weight.dims2()?.into();
+                tensor::read(weight, |numbers| f(GgmlDType::F32, shape, &little_endian(numbers)))
+            }
+            Self::Quantized(weight) => Ok(f(weight.dtype(), weight.shape().dims2()?.into(), &weight.data()?)),
         }
     }
 

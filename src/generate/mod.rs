@@ -39,6 +39,8 @@ mod attention;
 pub mod config;
 mod decoder;
 mod fingerprint;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod generator;
 mod gguf;
 mod half_attention;

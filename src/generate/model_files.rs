@@ -2,7 +2,7 @@
 
 use super::config::ModelConfig;
 use super::gguf;
-use super::tokenizer::TokenizerJson;
+use super::tokenizer::{Tokenizer, TokenizerJson};
 use super::weights::{TensorSource, Weights};
 use crate::error::{Error, Result};
 use serde_json::Value;
@@ -28,14 +28,14 @@ pub struct ModelFiles<'a> {
 
 /// Reads the bytes of a GGUF file.
 pub(super) fn read_gguf(bytes: &[u8]) -> Result<Parts<'_>> {
-    gguf::read(Cursor::new(bytes), Path::new("model.gguf"))
+    gguf::read(Cursor::new(bytes), None)
 }
 
 /// What is read from files before a decoder is built.
 pub(super) struct Parts<'a> {
     pub(super) config: ModelConfig,
     pub(super) weights: Box<dyn TensorSource + 'a>,
-    pub(super) tokenizer: Option<TokenizerJson>,
+    pub(super) tokenizer: Option<Tokenizer>,
 }
 
 impl<'a> ModelFiles<'a> {
@@ -47,8 +47,8 @@ impl<'a> ModelFiles<'a> {
             let name = if self.weights.len() == 1 { "model.safetensors".to_owned() } else { format!("shard {i}") };
             weights.add(Path::new(&name), bytes)?;
         }
-        let tokenizer =
-            self.tokenizer.map(|json| TokenizerJson { bytes: json.to_vec(), path: PathBuf::from("tokenizer.json") });
+        let tokenizer = self.tokenizer.map(|json| TokenizerJson::parse(json, PathBuf::from("tokenizer.json")));
+        let tokenizer = tokenizer.transpose()?.map(|json| json.load(config.vocab_size)).transpose()?;
         Ok(Parts { config, weights: Box::new(weights), tokenizer })
     }
 }
@@ -58,7 +58,7 @@ pub(super) fn read_path(path: &Path) -> Result<Parts<'static>> {
     match path.extension() {
         Some(extension) if extension.eq_ignore_ascii_case("gguf") => {
             let file = std::fs::File::open(path).map_err(|source| refused(path, source))?;
-            gguf::read(BufReader::new(file), path)
+            gguf::read(BufReader::new(file), Some(path))
         }
         _ => read_dir(path),
     }
@@ -68,6 +68,7 @@ fn read_dir(dir: &Path) -> Result<Parts<'static>> {
     let generation_config = read_if_there(&dir.join("generation_config.json"))?;
     let config = config(dir, &read_json(&dir.join("config.json"))?, generation_config.as_deref())?;
     let tokenizer = read_tokenizer(dir.join("tokenizer.json"))?;
+    let tokenizer = tokenizer.map(|json| json.load(config.vocab_size)).transpose()?;
     Ok(Parts { config, weights: Box::new(read_weights(dir)?), tokenizer })
 }
 
@@ -115,7 +116,7 @@ fn shards(index: &Path) -> Result<BTreeSet<String>> {
 
 /// A `tokenizer.json`, if there is one.
 pub(super) fn read_tokenizer(path: PathBuf) -> Result<Option<TokenizerJson>> {
-    Ok(read_if_there(&path)?.map(|bytes| TokenizerJson { bytes, path }))
+    read_if_there(&path)?.map(|bytes| TokenizerJson::parse(&bytes, path)).transpose()
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {

@@ -2,7 +2,8 @@
 //!
 //! Only matrices are quantized, the embedding table among them; norms and biases stay f32. A block of numbers lies along a
 //! row, so a row whose width is no multiple of the block cannot be quantized like that: the matrix then takes the next
-//! better type, and [`WeightsInfo::fallbacks`] says so.
+//! better type, and [`WeightsInfo::fallbacks`] says so. A GGUF tensor that is quantized already becomes another type only
+//! where one is asked for, and [`WeightsInfo::requantized`] says so.
 
 use candle_core::quantized::GgmlDType;
 use std::fmt;
@@ -41,6 +42,9 @@ pub struct WeightsInfo {
     pub types: Vec<TypeShare>,
     /// The matrices that could not become what was asked for.
     pub fallbacks: Vec<Fallback>,
+    /// The matrices that were stored quantized and are held as another type: what the first one lost stays lost, and the
+    /// second loses more where it is coarser.
+    pub requantized: Vec<Requantized>,
 }
 
 /// The matrices of one type.
@@ -61,6 +65,17 @@ pub struct Fallback {
     pub tensor: String,
     /// Width of its rows.
     pub n_in: usize,
+    /// ggml's name of the type it has.
+    pub name: &'static str,
+}
+
+/// A matrix that was stored quantized and is held as another type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requantized {
+    /// Its name.
+    pub tensor: String,
+    /// ggml's name of the type in which it is stored.
+    pub was: &'static str,
     /// ggml's name of the type it has.
     pub name: &'static str,
 }
@@ -114,11 +129,28 @@ impl fmt::Display for WeightsInfo {
         for share in &self.types {
             write!(f, ", {} {}", share.n_matrices, share.name)?;
         }
-        for Fallback { tensor, n_in, name } in &self.fallbacks {
-            write!(f, "; {tensor} is {name}, its rows of {n_in} are no whole blocks")?;
+        let fallbacks = self.fallbacks.iter().map(|found| (&found.tensor, (found.name, found.n_in)));
+        for (n, first, (name, n_in)) in counted(fallbacks) {
+            write!(f, "; {n} matrices ({first} …) are {name}: rows of {n_in} are no whole blocks")?;
+        }
+        let requantized = self.requantized.iter().map(|found| (&found.tensor, (found.was, found.name)));
+        for (n, first, (was, name)) in counted(requantized) {
+            write!(f, "; {n} matrices ({first} …) were {was} and are {name}")?;
         }
         Ok(())
     }
+}
+
+/// How many there are of each kind, with the first of them.
+fn counted<'a, K: PartialEq>(found: impl Iterator<Item = (&'a String, K)>) -> Vec<(usize, &'a String, K)> {
+    let mut kinds: Vec<(usize, &String, K)> = Vec::new();
+    for (tensor, kind) in found {
+        match kinds.iter_mut().find(|(.., of)| *of == kind) {
+            Some((n, ..)) => *n += 1,
+            None => kinds.push((1, tensor, kind)),
+        }
+    }
+    kinds
 }
 
 /// ggml's name of a type of number.

@@ -41,11 +41,6 @@ impl TensorSource for RandomWeights {
         };
         Ok((0..shape.iter().product::<usize>()).map(|_| center + scale * uniform(&mut state)).collect())
     }
-
-    fn digest(&self, precision: WeightPrecision) -> Digest {
-        let precision = format!("{precision:?}");
-        Digest::of("lagdb random weights", &[&self.seed.to_le_bytes(), precision.as_bytes()])
-    }
 }
 
 /// A number of -1..1.

@@ -33,6 +33,11 @@ impl Rope {
         Self { frequencies: (0..head_dim / 2).map(|i| scaled(i, frequency(i), &config.scaling)).collect() }
     }
 
+    /// Radians per position, `[head_dim / 2]`.
+    pub fn frequencies(&self) -> &[f64] {
+        &self.frequencies
+    }
+
     /// The angles of tokens at `positions`, in any order.
     pub fn angles(&self, positions: &[u32]) -> Angles {
         let n = positions.len() * self.frequencies.len();

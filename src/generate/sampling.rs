@@ -3,7 +3,7 @@
 //! Randomness is a parameter: the same seed, model and session give the same text. Top-k runs before top-p, so that
 //! only k candidates are sorted rather than the vocabulary (0.6 ms instead of 5.4 ms at 152,000 tokens).
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use candle_core::{Device, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as Strategy};
 
@@ -19,7 +19,8 @@ pub struct Sampling {
     /// Sample only among tokens at least this share as likely as the likeliest one, at the temperature (min-p). Nguyen et
     /// al., *Turning Up the Heat*, 2024, <https://arxiv.org/abs/2407.01082>.
     pub min_p: Option<f64>,
-    /// Logits of recent tokens are divided by it when positive and multiplied when negative; 1 changes nothing.
+    /// Logits of recent tokens are divided by it when positive and multiplied when negative; 1 changes nothing. Keskar et
+    /// al., *CTRL*, 2019, <https://arxiv.org/abs/1909.05858>.
     pub repeat_penalty: f32,
     /// How many of the last own tokens count as recent.
     pub repeat_window: usize,
@@ -50,6 +51,33 @@ impl Sampling {
     /// Random choice among the 40 likeliest tokens at `temperature`.
     pub fn random(temperature: f64, seed: u64, max_new_tokens: usize) -> Self {
         Self { temperature, seed, top_k: Some(40), ..Self::greedy(max_new_tokens) }
+    }
+
+    /// Whether every number says something.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] naming the first that does not: a negative temperature, no candidates, a share beyond 0 to 1.
+    pub fn check(&self) -> Result<()> {
+        let problem = |name: &str, found: &dyn std::fmt::Display, want: &str| {
+            Err(Error::invalid("sampling", format!("{name} is {found}; {want} is possible")))
+        };
+        let share = |x: Option<f64>| x.is_none_or(|x| (0.0..=1.0).contains(&x));
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return problem("temperature", &self.temperature, "0 and more");
+        }
+        if self.top_k == Some(0) {
+            return problem("top_k", &0, "1 and more");
+        }
+        if !share(self.top_p) || self.top_p == Some(0.0) {
+            return problem("top_p", &self.top_p.unwrap_or_default(), "more than 0, up to 1,");
+        }
+        if !share(self.min_p) {
+            return problem("min_p", &self.min_p.unwrap_or_default(), "0 to 1");
+        }
+        if !(self.repeat_penalty > 0.0 && self.repeat_penalty.is_finite()) {
+            return problem("repeat_penalty", &self.repeat_penalty, "more than 0");
+        }
+        Ok(())
     }
 }
 

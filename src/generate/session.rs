@@ -118,7 +118,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ContextLimit`] before anything is computed; [`Error::Invalid`] when an id is not in the vocabulary,
-    /// or when there is no token to predict from.
+    /// or when there is no token to predict from; [`Error::NotFinite`] when the model computes no numbers.
     pub fn feed(&mut self, ids: &[u32]) -> Result<Vec<f32>> {
         self.push(ids)?;
         self.logits()
@@ -131,12 +131,14 @@ impl Session {
     pub fn feed_for_logits(&mut self, ids: &[u32]) -> Result<Vec<f32>> {
         self.compute(|_| Ok(()))?;
         self.push(ids)?;
-        let mut logits = Vec::with_capacity(ids.len() * self.generator.config().vocab_size);
+        let vocab_size = self.generator.config().vocab_size;
+        let mut logits = Vec::with_capacity(ids.len() * vocab_size);
         let generator = self.generator.clone();
         self.compute(|hidden| {
             logits.extend(generator.decoder().logits(hidden)?.flatten_all()?.to_vec1::<f32>()?);
             Ok(())
         })?;
+        check_finite(&logits, vocab_size, self.ids.len() - ids.len())?;
         Ok(logits)
     }
 
@@ -226,7 +228,9 @@ impl Session {
         let Some(hidden) = &self.hidden else {
             return Err(Error::invalid("prompt", "it is empty and no own token comes last"));
         };
-        Ok(self.generator.decoder().logits(hidden)?.flatten_all()?.to_vec1()?)
+        let logits: Vec<f32> = self.generator.decoder().logits(hidden)?.flatten_all()?.to_vec1()?;
+        check_finite(&logits, logits.len(), self.ids.len() - 1)?;
+        Ok(logits)
     }
 
     fn chunk_size(&self) -> usize {
@@ -237,5 +241,13 @@ impl Session {
     /// The positions of `rows`; below the limit, so they fit.
     fn positions(&self, rows: Range<usize>) -> Vec<u32> {
         rows.map(|row| self.first_position + row as u32).collect()
+    }
+}
+
+/// Logits of the rows from `first` on, `[n_rows, vocab_size]`, must be finite: the largest of others says nothing.
+fn check_finite(logits: &[f32], vocab_size: usize, first: usize) -> Result<()> {
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::NotFinite { what: "logits", row: first + at / vocab_size }),
     }
 }

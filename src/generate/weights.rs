@@ -1,15 +1,14 @@
-//! Weights: named tensors from safetensors bytes, each with a digest of what was stored.
+//! Weights: named tensors from safetensors bytes.
 //!
 //! Only the safe reader is used: bytes are parsed in memory, never mapped, and a tensor is widened to f32 when the decoder
 //! takes it, from the bytes that are there rather than from what a header claims. So a model that is quantized as it is
-//! loaded is never in memory as f32. Digests cover name, type, shape and bytes of the tensors the decoder takes: neither
-//! sharding nor tensors it ignores change a fingerprint.
+//! loaded is never in memory as f32.
 
 use super::matrix::Matrix;
 use super::precision::WeightPrecision;
 use crate::error::{Error, Result};
 use candle_core::safetensors::SliceSafetensors;
-use lagdb_format::{Digest, ElementType};
+use lagdb_format::ElementType;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -27,12 +26,16 @@ pub(super) trait TensorSource {
     ///
     /// # Errors
     /// As [`numbers`](Self::numbers).
-    fn matrix(&mut self, name: &str, shape: [usize; 2], precision: WeightPrecision) -> Result<Matrix> {
-        Ok(Matrix::new(self.numbers(name, &shape)?, shape, precision)?)
+    fn matrix(&mut self, name: &str, shape: [usize; 2], precision: WeightPrecision) -> Result<Taken> {
+        Ok(Taken { matrix: Matrix::new(self.numbers(name, &shape)?, shape, precision)?, was: None })
     }
+}
 
-    /// One digest over all tensors taken so far, and over what they became.
-    fn digest(&self, precision: WeightPrecision) -> Digest;
+/// A matrix as the decoder holds it.
+pub(super) struct Taken {
+    pub(super) matrix: Matrix,
+    /// The quantized type that it was stored in, if it is held in another one.
+    pub(super) was: Option<&'static str>,
 }
 
 /// The tensors of a model that have not been taken yet.
@@ -40,7 +43,6 @@ pub(super) trait TensorSource {
 pub(super) struct Weights<'a> {
     files: Vec<Cow<'a, [u8]>>,
     stored: BTreeMap<String, Stored>,
-    taken: TakenTensors,
     /// The file named when a tensor is in none.
     file: PathBuf,
 }
@@ -52,36 +54,6 @@ struct Stored {
     /// Its bytes in one of the files.
     file: usize,
     bytes: Range<usize>,
-}
-
-/// Digests of the tensors a decoder has taken.
-#[derive(Default)]
-pub(super) struct TakenTensors {
-    digests: BTreeMap<String, Digest>,
-    /// Some are stored quantized.
-    quantized: bool,
-}
-
-impl TakenTensors {
-    /// Tensor `name` as it is stored.
-    pub(super) fn add(&mut self, name: &str, kind: &str, shape: &[usize], data: &[u8]) {
-        self.digests.insert(name.to_owned(), tensor_digest(name, kind, shape, data));
-        self.quantized |= !["F32", "F16", "BF16"].contains(&kind);
-    }
-
-    /// One digest over all of them in the order of their names, and over `precision` unless it leaves the numbers as they
-    /// are stored.
-    pub(super) fn digest(&self, precision: WeightPrecision) -> Digest {
-        let became = match precision {
-            WeightPrecision::AsStored => None,
-            WeightPrecision::F32 => self.quantized.then_some("computed as F32"),
-            WeightPrecision::Q8_0 => Some("computed as Q8_0"),
-            WeightPrecision::Q4K => Some("computed as Q4_K"),
-        };
-        let mut parts: Vec<&[u8]> = self.digests.values().map(|digest| digest.0.as_slice()).collect();
-        parts.extend(became.map(str::as_bytes));
-        Digest::of("lagdb model weights v1", &parts)
-    }
 }
 
 impl<'a> Weights<'a> {
@@ -126,19 +98,8 @@ impl TensorSource for Weights<'_> {
         let kind = stored.kind;
         let numbers = widen(&kind, bytes)
             .map_err(|kind| problem(format!("tensor {name} is of type {kind}; F32, F16 and BF16 are read")))?;
-        self.taken.add(name, &kind, shape, bytes);
         Ok(numbers)
     }
-
-    fn digest(&self, precision: WeightPrecision) -> Digest {
-        self.taken.digest(precision)
-    }
-}
-
-/// Digest of one tensor as it is stored.
-fn tensor_digest(name: &str, kind: &str, shape: &[usize], data: &[u8]) -> Digest {
-    let shape: Vec<u8> = shape.iter().flat_map(|&n| (n as u64).to_le_bytes()).collect();
-    Digest::of("lagdb model tensor v1", &[name.as_bytes(), kind.as_bytes(), &shape, data])
 }
 
 /// The numbers as f32, or the name of the type when it is not one of the three that are read.

@@ -110,6 +110,10 @@ impl Fields<'_> {
     }
 
     fn rope(&self) -> Result<RopeConfig> {
+        // What files said before there were scaling types; 1 is no scaling.
+        if self.number("rope.scale_linear")?.is_some_and(|scale| scale != 1.0) {
+            return Err(format!("{}.rope.scale_linear is not known", self.architecture));
+        }
         match self.get("rope.scaling.type") {
             None => {}
             Some(Value::String(kind)) if kind == "none" => {}
@@ -146,7 +150,8 @@ impl Fields<'_> {
     }
 }
 
-fn whole(value: &Value) -> Option<u64> {
+/// A whole number that is not negative.
+pub(in crate::generate) fn whole(value: &Value) -> Option<u64> {
     match value {
         Value::I8(x) => u64::try_from(*x).ok(),
         Value::I16(x) => u64::try_from(*x).ok(),
@@ -158,9 +163,10 @@ fn whole(value: &Value) -> Option<u64> {
 }
 
 /// A value in an error; lists have no end.
-fn shown(value: &Value) -> String {
+pub(in crate::generate) fn shown(value: &Value) -> String {
     match value {
         Value::Array(values) => format!("a list of {}", values.len()),
+        Value::String(text) => format!("{:?}", text.chars().take(80).collect::<String>()),
         other => format!("{other:?}").chars().take(80).collect(),
     }
 }

@@ -4,17 +4,19 @@ use super::{Decoder, Layer};
 use crate::error::Result;
 use crate::generate::attention::{Attention, QkNorm};
 use crate::generate::config::ModelConfig;
+use crate::generate::fingerprint::WeightDigests;
 use crate::generate::linear::Linear;
 use crate::generate::matrix::Matrix;
 use crate::generate::mlp::Mlp;
-use crate::generate::precision::{Fallback, WeightPrecision, WeightsInfo, type_name};
+use crate::generate::precision::{Fallback, Requantized, WeightPrecision, WeightsInfo, type_name};
 use crate::generate::rms_norm::RmsNorm;
 use crate::generate::rope::Rope;
 use crate::generate::tensor;
-use crate::generate::weights::TensorSource;
+use crate::generate::weights::{Taken, TensorSource};
+use lagdb_format::Digest;
 
 impl Decoder {
-    /// Takes the tensors that `config` asks for, its matrices as `precision` wants them.
+    /// Takes the tensors that `config` asks for, its matrices as `precision` wants them; also gives their digest.
     ///
     /// # Errors
     /// [`Error::Model`](crate::Error::Model) naming the first tensor that is missing or has another shape.
@@ -22,18 +24,23 @@ impl Decoder {
         config: ModelConfig,
         weights: &mut dyn TensorSource,
         precision: WeightPrecision,
-    ) -> Result<Self> {
-        let mut source = Source { config: &config, weights, precision, info: WeightsInfo::default() };
+    ) -> Result<(Self, Digest)> {
+        let (info, digests) = (WeightsInfo::default(), WeightDigests::default());
+        let mut source = Source { config: &config, weights, precision, info, digests };
         let (vocab, width) = (config.vocab_size, config.hidden_size);
         let embedding = source.matrix("model.embed_tokens.weight", [vocab, width])?;
         let layers = (0..config.layers.len()).map(|i| source.layer(i)).collect::<Result<_>>()?;
         let norm = source.norm("model.norm", width)?;
         let head = match config.tied_embeddings {
-            true => Linear { weight: embedding.clone(), bias: None },
+            true => {
+                source.digests.add_again("model.embed_tokens.weight", "lm_head.weight");
+                Linear { weight: embedding.clone(), bias: None }
+            }
             false => source.linear("lm_head", [width, vocab], false)?,
         };
-        let weights = source.info;
-        Ok(Self { rope: Rope::new(&config.rope, config.head_dim), embedding, layers, norm, head, config, weights })
+        let (weights, digest) = (source.info, source.digests.digest());
+        let rope = Rope::new(&config.rope, config.head_dim);
+        Ok((Self { rope, embedding, layers, norm, head, config, weights }, digest))
     }
 }
 
@@ -42,6 +49,7 @@ struct Source<'a> {
     weights: &'a mut dyn TensorSource,
     precision: WeightPrecision,
     info: WeightsInfo,
+    digests: WeightDigests,
 }
 
 impl Source<'_> {
@@ -97,12 +105,16 @@ impl Source<'_> {
     }
 
     fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
-        let matrix = self.weights.matrix(name, shape, self.precision)?;
+        let Taken { matrix, was } = self.weights.matrix(name, shape, self.precision)?;
         let [n_out, n_in] = shape;
         self.info.add_matrix(matrix.dtype(), n_out * n_in, matrix.n_bytes());
+        self.digests.add_matrix(name, &matrix)?;
+        let type_name = type_name(matrix.dtype());
         if self.precision.misses(n_in) {
-            let name_of_type = type_name(matrix.dtype());
-            self.info.fallbacks.push(Fallback { tensor: name.to_owned(), n_in, name: name_of_type });
+            self.info.fallbacks.push(Fallback { tensor: name.to_owned(), n_in, name: type_name });
+        }
+        if let Some(was) = was {
+            self.info.requantized.push(Requantized { tensor: name.to_owned(), was, name: type_name });
         }
         Ok(matrix)
     }
@@ -114,6 +126,8 @@ impl Source<'_> {
 
     fn vector(&mut self, name: &str, width: usize) -> Result<Vec<f32>> {
         self.info.add_numbers(width);
-        self.weights.numbers(name, &[width])
+        let numbers = self.weights.numbers(name, &[width])?;
+        self.digests.add_numbers(name, &numbers);
+        Ok(numbers)
     }
 }

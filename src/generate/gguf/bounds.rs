@@ -1,11 +1,13 @@
-//! What is checked of a GGUF header before a parser allocates for it: counts, lengths, shapes, and that every tensor lies
-//! in the file.
+//! What is checked of a GGUF header before a parser allocates for it: counts, lengths, names, shapes, and that every tensor
+//! lies in the file, in bytes of its own.
 //!
 //! The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>. A header says how many entries and how long each
-//! string is; here nothing is believed that the file is too short for, nor what no model needs. Each refusal names the
-//! field and the byte at which it stands.
+//! string is; here nothing is believed that the file is too short for, nor what no model needs. So no name stands for two
+//! things, no byte belongs to two tensors (a small file cannot become a large model), and vectors are floats, as
+//! llama.cpp writes them. Each refusal names the field and the byte at which it stands.
 
 use candle_core::quantized::GgmlDType;
+use std::collections::HashSet;
 use std::io::{BufRead, Read, Seek, SeekFrom};
 
 /// The most metadata entries, and the most tensors.
@@ -19,12 +21,12 @@ const MAX_STRING: u64 = 1 << 24;
 
 type Checked<T> = Result<T, String>;
 
-/// Checks the header at the beginning of `reader`, which has `n_bytes`.
+/// Checks the header at the beginning of `reader`, which has `n_bytes`, and returns the byte at which tensors begin.
 ///
 /// # Errors
 /// What is wrong, with the field and its byte.
-pub(super) fn check(reader: &mut (impl BufRead + Seek), n_bytes: u64) -> Checked<()> {
-    let mut header = Header { reader, at: 0, n_bytes, n_elements: 0 };
+pub(super) fn check(reader: &mut (impl BufRead + Seek), n_bytes: u64) -> Checked<u64> {
+    let mut header = Header { reader, at: 0, n_bytes, n_elements: 0, names: HashSet::new() };
     if header.bytes::<4>("magic")? != *b"GGUF" {
         return Err("it does not begin with GGUF".to_owned());
     }
@@ -36,7 +38,7 @@ pub(super) fn check(reader: &mut (impl BufRead + Seek), n_bytes: u64) -> Checked
     let n_metadata = header.count("number of metadata entries", MAX_ENTRIES)?;
     let mut alignment = 32;
     for _ in 0..n_metadata {
-        let key = header.string("metadata key")?;
+        let key = header.name("metadata key")?;
         let kind = header.u32(&key)?;
         match header.value(&key, kind)? {
             Some(value) if key == "general.alignment" => alignment = value,
@@ -46,13 +48,25 @@ pub(super) fn check(reader: &mut (impl BufRead + Seek), n_bytes: u64) -> Checked
     if !alignment.is_power_of_two() || alignment > 1 << 20 {
         return Err(format!("general.alignment is {alignment}, no power of two up to a megabyte"));
     }
+    header.names.clear();
     let tensors = (0..n_tensors).map(|_| header.tensor(alignment)).collect::<Checked<Vec<_>>>()?;
     let data = header.at.next_multiple_of(alignment);
+    check_extents(tensors, n_bytes.saturating_sub(data))?;
+    Ok(data)
+}
+
+/// All tensors must lie within the `n_bytes` there are for them, none in the bytes of another.
+fn check_extents(mut tensors: Vec<Extent>, n_bytes: u64) -> Checked<()> {
+    tensors.sort_by_key(|tensor| tensor.offset);
+    let mut free = (0, String::new());
     for Extent { name, offset, n_bytes: tensor_bytes } in tensors {
-        let end = data.checked_add(offset).and_then(|start| start.checked_add(tensor_bytes));
-        if end.is_none_or(|end| end > n_bytes) {
-            return Err(format!("tensor {name}: {tensor_bytes} bytes at {offset} are not in the file"));
+        let name = shown(&name);
+        let end = offset.checked_add(tensor_bytes).filter(|&end| end <= n_bytes);
+        let end = end.ok_or_else(|| format!("tensor {name}: {tensor_bytes} bytes at {offset} are not in the file"))?;
+        if offset < free.0 {
+            return Err(format!("tensor {name}: its bytes are those of tensor {} too", free.1));
         }
+        free = (end, name);
     }
     Ok(())
 }
@@ -70,6 +84,8 @@ struct Header<'a, R> {
     n_bytes: u64,
     /// Elements of all lists so far.
     n_elements: u64,
+    /// The keys so far, then the tensors so far.
+    names: HashSet<String>,
 }
 
 impl<R: BufRead + Seek> Header<'_, R> {
@@ -102,12 +118,20 @@ impl<R: BufRead + Seek> Header<'_, R> {
         }
     }
 
-    fn string(&mut self, field: &str) -> Checked<String> {
+    /// A name that no other has. Parsers cut trailing NULs off, so a name with one could become another.
+    fn name(&mut self, field: &str) -> Checked<String> {
         let n = self.length(field)?;
         let mut bytes = Vec::new();
         self.reader.by_ref().take(n).read_to_end(&mut bytes).map_err(|e| self.problem(field, e))?;
         self.at += n;
-        String::from_utf8(bytes).map_err(|_| self.problem(field, "no UTF-8"))
+        let name = String::from_utf8(bytes).map_err(|_| self.problem(field, "no UTF-8"))?;
+        if name.contains('\0') {
+            return Err(self.problem(&name, "a name with a zero byte"));
+        }
+        match self.names.insert(name.clone()) {
+            true => Ok(name),
+            false => Err(self.problem(&name, "this name is there twice")),
+        }
     }
 
     fn skip(&mut self, n: u64, field: &str) -> Checked<()> {
@@ -155,7 +179,7 @@ impl<R: BufRead + Seek> Header<'_, R> {
     }
 
     fn tensor(&mut self, alignment: u64) -> Checked<Extent> {
-        let name = self.string("tensor name")?;
+        let name = self.name("tensor name")?;
         let n_dims = self.u32(&name)?;
         if !(1..=2).contains(&n_dims) {
             return Err(self.problem(&name, format!("{n_dims} dimensions; vectors and matrices are read")));
@@ -165,6 +189,9 @@ impl<R: BufRead + Seek> Header<'_, R> {
         let Some(dtype) = type_of(kind) else {
             return Err(self.problem(&name, format!("type {kind} is not read")));
         };
+        if n_dims == 1 && !matches!(dtype, GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16) {
+            return Err(self.problem(&name, "a quantized vector; vectors are F32, F16 or BF16"));
+        }
         let offset = self.u64(&name)?;
         let (block, width) = (dtype.block_size() as u64, dims.first().copied().unwrap_or(0));
         if width == 0 || !width.is_multiple_of(block) {
@@ -180,9 +207,13 @@ impl<R: BufRead + Seek> Header<'_, R> {
     }
 
     fn problem(&self, field: &str, detail: impl std::fmt::Display) -> String {
-        let field: String = field.chars().take(80).collect();
-        format!("{field} at byte {}: {detail}", self.at)
+        format!("{} at byte {}: {detail}", shown(field), self.at)
     }
+}
+
+/// A name out of the file in a message that a terminal may show.
+fn shown(name: &str) -> String {
+    name.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 /// The types of numbers that candle reads.

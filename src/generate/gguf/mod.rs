@@ -2,24 +2,24 @@
 //!
 //! candle parses the file after [`bounds`] has checked it. Tensors have names of their own here; llama and smollm3 files
 //! keep the rows of queries and keys interleaved, so that RoPE turns neighbours. Those rows are put back in the order in
-//! which pairs are `(i, i + head_dim / 2)`: a GGUF and a safetensors copy of one model have the same keys. They
-//! have the same digest only where every number is stored in the same type, which the usual converters do not keep. Rows are whole blocks, so quantized ones are moved as they are.
+//! which pairs are `(i, i + head_dim / 2)`: a GGUF and a safetensors copy of one model have the same keys, and where they
+//! hold the same numbers, the same fingerprint. Rows are whole blocks, so quantized ones are moved as they are.
 
 mod bounds;
+mod tokenizer;
 
 use super::config::{GgufFacts, ModelConfig, RopeScaling};
+use super::config::{shown, whole};
 use super::matrix::Matrix;
 use super::model_files::{Parts, read_tokenizer};
 use super::precision::{WeightPrecision, type_name};
 use super::tensor;
-use super::tokenizer::TokenizerJson;
-use super::weights::{TakenTensors, TensorSource};
+use super::tokenizer::{Tokenizer, TokenizerJson};
+use super::weights::{Taken, TensorSource};
 use crate::error::{Error, Result};
 use candle_core::Device;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
-use candle_core::quantized::tokenizer::TokenizerFromGguf;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
-use lagdb_format::Digest;
 use std::borrow::Cow;
 use std::io::{BufRead, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -29,12 +29,19 @@ use std::sync::Arc;
 pub(super) trait Source: BufRead + Seek {}
 impl<R: BufRead + Seek> Source for R {}
 
-/// Reads the header of `reader`; tensors are read as the decoder takes them. `path` is named in errors.
-pub(super) fn read<'a>(mut reader: impl Source + 'a, path: &Path) -> Result<Parts<'a>> {
+/// The name of a file that is only bytes.
+const UNNAMED: &str = "model.gguf";
+
+/// Tokens that end a text, a turn or a message wherever they are in a vocabulary.
+const END_MARKS: [&str; 5] = ["<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|endoftext|>"];
+
+/// Reads the header of `reader`; tensors are read as the decoder takes them. `file` is where it lies, if it lies anywhere.
+pub(super) fn read<'a>(mut reader: impl Source + 'a, file: Option<&Path>) -> Result<Parts<'a>> {
+    let path = file.unwrap_or(Path::new(UNNAMED));
     let problem = |problem: String| Error::Model { path: path.to_path_buf(), problem };
     let broken = |source| Error::io("read", path, source);
     let n_bytes = bounds::length(&mut reader).map_err(broken)?;
-    bounds::check(&mut reader, n_bytes).map_err(problem)?;
+    let data = bounds::check(&mut reader, n_bytes).map_err(problem)?;
     reader.rewind().map_err(broken)?;
     let content = Content::read(&mut reader).map_err(|e| problem(e.to_string()))?;
     let has = |name: &str| content.tensor_infos.contains_key(name);
@@ -47,13 +54,16 @@ pub(super) fn read<'a>(mut reader: impl Source + 'a, path: &Path) -> Result<Part
         own_head: has("output.weight"),
     };
     let mut config = ModelConfig::from_gguf(&content.metadata, &facts, path)?;
-    let tokenizer = tokenizer(&content, path)?;
+    let tokenizer = tokenizer(&content, config.vocab_size, file)?;
+    let marks = END_MARKS.iter().filter_map(|mark| tokenizer.as_ref()?.special_id(mark));
+    let marks: Vec<u32> = marks.filter(|id| !config.eos_ids.contains(id)).collect();
+    config.eos_ids.extend(marks);
     let interleaved = matches!(architecture(&content), "llama" | "smollm3");
     let interleaved = interleaved.then_some(config.head_dim);
-    let mut tensors =
-        Tensors { reader, content, path: path.to_path_buf(), interleaved, taken: TakenTensors::default() };
+    let mut tensors = Tensors { reader, content, data, path: path.to_path_buf(), interleaved };
     if tensors.content.tensor_infos.contains_key("rope_freqs.weight") {
-        config.rope.scaling = RopeScaling::Divided(tensors.numbers("rope_freqs", &[config.head_dim / 2])?);
+        let divisors = tensors.numbers("rope_freqs", &[config.head_dim / 2])?;
+        config.rope.scaling = RopeScaling::of_divisors(divisors, config.rope.theta);
         config.check().map_err(problem)?;
     }
     Ok(Parts { config, weights: Box::new(tensors), tokenizer })
@@ -66,32 +76,43 @@ fn architecture(content: &Content) -> &str {
     }
 }
 
-/// The tokenizer that the metadata describes, as a `tokenizer.json`; for one that candle cannot make, the
-/// `tokenizer.json` beside the file.
-fn tokenizer(content: &Content, path: &Path) -> Result<Option<TokenizerJson>> {
+/// The tokenizer that the metadata describes; for one that is not read from there, the `tokenizer.json` beside `file`,
+/// whose tokens must be those of the metadata.
+fn tokenizer(content: &Content, vocab_size: usize, file: Option<&Path>) -> Result<Option<Tokenizer>> {
+    let path = file.unwrap_or(Path::new(UNNAMED));
     let problem = |problem: String| Error::Model { path: path.to_path_buf(), problem };
-    let kind = match content.metadata.get("tokenizer.ggml.model") {
-        Some(Value::String(kind)) if kind != "no_vocab" => kind,
-        _ => return Ok(None),
+    let why = match tokenizer::read(&content.metadata).map_err(problem)? {
+        tokenizer::Described::Not => return Ok(None),
+        tokenizer::Described::Here(fields) => {
+            return TokenizerJson { fields, path: path.to_path_buf() }.load(vocab_size).map(Some);
+        }
+        tokenizer::Described::Otherwise(why) => why,
     };
-    if kind != "gpt2" {
-        return read_tokenizer(path.with_file_name("tokenizer.json"))?.map(Some).ok_or_else(|| {
-            problem(format!("tokenizer.ggml.model {kind:?} is not read; the model's tokenizer.json beside the file is"))
-        });
+    let beside = file.map(|file| read_tokenizer(file.with_file_name("tokenizer.json"))).transpose()?.flatten();
+    let beside =
+        beside.ok_or_else(|| problem(format!("{why}; with the model's tokenizer.json beside the file it is read")))?;
+    let json = beside.path.clone();
+    let tokenizer = beside.load(vocab_size)?;
+    let tokens = tokenizer::tokens(&content.metadata).map_err(problem)?;
+    match tokenizer.differs_from(&tokens) {
+        None => Ok(Some(tokenizer)),
+        Some((id, found)) => {
+            let own = tokens.get(id as usize);
+            let problem = format!("token {id} is {found:?} and {own:?} in {}: another model's", path.display());
+            Err(Error::Model { path: json, problem })
+        }
     }
-    let tokenizer = tokenizers::Tokenizer::from_gguf(content).map_err(|e| problem(format!("tokenizer: {e}")))?;
-    let json = tokenizer.to_string(false).map_err(|e| problem(format!("tokenizer: {e}")))?;
-    Ok(Some(TokenizerJson { bytes: json.into_bytes(), path: path.to_path_buf() }))
 }
 
 /// The tensors of a file.
 struct Tensors<R> {
     reader: R,
     content: Content,
+    /// Where tensors begin.
+    data: u64,
     path: PathBuf,
     /// `head_dim`, where the rows of queries and keys are interleaved.
     interleaved: Option<usize>,
-    taken: TakenTensors,
 }
 
 /// The bytes of a tensor, its rows in the order of safetensors.
@@ -131,14 +152,16 @@ impl<R: Source> Tensors<R> {
         let n_bytes = shape.iter().product::<usize>() / dtype.block_size() * dtype.type_size();
         let mut words = vec![0u64; n_bytes.div_ceil(8)];
         let bytes = &mut bytemuck::cast_slice_mut(&mut words)[..n_bytes];
-        let start = SeekFrom::Start(self.content.tensor_data_offset.saturating_add(offset));
+        let start = SeekFrom::Start(self.data.saturating_add(offset));
         let read = self.reader.seek(start).and_then(|_| self.reader.read_exact(bytes));
         read.map_err(|e| problem(format!("tensor {own_name}: {e}")))?;
         if let Some(head_dim) = self.interleaved.filter(|_| name.contains(".q_proj.") || name.contains(".k_proj.")) {
             let rows = half_split(bytes, n_bytes / shape[0].max(1), head_dim);
+            if rows.len() != n_bytes {
+                return Err(problem(format!("tensor {own_name}: {} rows are no heads of {head_dim}", shape[0])));
+            }
             bytes.copy_from_slice(&rows);
         }
-        self.taken.add(name, type_name(dtype), shape, bytes);
         Ok(Stored { dtype, words, n_bytes })
     }
 }
@@ -149,21 +172,18 @@ impl<R: Source> TensorSource for Tensors<R> {
         Ok(tensor::read(&tensor, <[f32]>::to_vec)?)
     }
 
-    fn matrix(&mut self, name: &str, shape: [usize; 2], precision: WeightPrecision) -> Result<Matrix> {
+    fn matrix(&mut self, name: &str, shape: [usize; 2], precision: WeightPrecision) -> Result<Taken> {
         let wanted = precision.of_rows(shape[1]);
         let stored = self.stored(name, &shape)?;
         let dtype = stored.dtype;
         let tensor = stored.into_tensor(&shape)?;
         let is_float = matches!(dtype, GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16);
         if !is_float && wanted.is_none_or(|wanted| wanted == dtype) {
-            return Ok(Matrix::Quantized(Arc::new(tensor)));
+            return Ok(Taken { matrix: Matrix::Quantized(Arc::new(tensor)), was: None });
         }
         let floats = tensor.dequantize(&Device::Cpu)?;
-        Ok(Matrix::new(tensor::read(&floats, <[f32]>::to_vec)?, shape, precision)?)
-    }
-
-    fn digest(&self, precision: WeightPrecision) -> Digest {
-        self.taken.digest(precision)
+        let matrix = Matrix::new(tensor::read(&floats, <[f32]>::to_vec)?, shape, precision)?;
+        Ok(Taken { matrix, was: (!is_float).then(|| type_name(dtype)) })
     }
 }
 

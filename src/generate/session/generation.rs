@@ -86,8 +86,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ContextLimit`](crate::Error::ContextLimit) before anything is computed when prompt and one new token
-    /// do not fit; [`Error::Invalid`](crate::Error::Invalid) when there is no token to continue from;
-    /// [`Error::Model`](crate::Error::Model) when text is given to a model without a tokenizer.
+    /// do not fit; [`Error::Invalid`](crate::Error::Invalid) when there is no token to continue from, or `sampling` holds
+    /// a number that says nothing; [`Error::Model`](crate::Error::Model) when text is given to a model without a
+    /// tokenizer; [`Error::NotFinite`](crate::Error::NotFinite) when the model computes no numbers.
     pub fn generate<'p>(
         &mut self,
         prompt: impl Into<Prompt<'p>>,
@@ -95,6 +96,7 @@ impl Session {
         mut on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
     ) -> Result<Response> {
         let start = Instant::now();
+        sampling.check()?;
         let prompt = self.prompt_ids(prompt.into())?;
         self.check_room(prompt.len() + 1)?;
         self.push(&prompt)?;
