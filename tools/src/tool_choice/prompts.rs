@@ -5,6 +5,7 @@
 //! RETRY  … again SITE subgoal [TOOL] page …             earlier attempts at the task stay in view
 //! JUDGE  <bos> task SITE subgoal+ act <attempt> judge [success | failure]
 //! WRITE  <bos> task SITE subgoal+ act <attempt> judge LABEL write [item item item <end>]
+//! CONTRAST <bos> task SITE subgoal+ act <the attempt that succeeded> [again <one that failed>]+ write [item … item <end>]
 //! ```
 //!
 //! What stands in brackets is generated.
@@ -70,6 +71,19 @@ impl ToolTask {
     pub fn write_prompt(&self, attempt: &[Choice], success: bool) -> Vec<Word> {
         let mut words = self.judge_prompt(attempt);
         words.extend([verdict(success), Word::WRITE]);
+        words
+    }
+
+    /// The attempt that succeeded, those that failed after it, and `write`.
+    pub fn contrast_prompt(&self, won: &[Choice], lost: &[Vec<Choice>]) -> Vec<Word> {
+        let mut words = vec![Word::BOS];
+        words.extend(self.words());
+        words.extend(self.attempt_words(won));
+        for attempt in lost {
+            words.push(Word::AGAIN);
+            words.extend(self.attempt_words(attempt));
+        }
+        words.push(Word::WRITE);
         words
     }
 

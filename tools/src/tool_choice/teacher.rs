@@ -1,5 +1,6 @@
 //! What an ideal agent does: the rules the model is trained to follow, and those of the symbolic agent.
 //!
+//! *Contrast*: what the winner chose works, and what the others chose instead fails.
 //! *Act*: choose among the tools that are recommended and not refuted; if there is none, among all that are not refuted.
 //! *Judge*: whether all pages match. *Write*: `works` for what matched, `fails` for what visibly did not; the label is
 //! believed, so a wrong label writes wrong items.
@@ -94,6 +95,27 @@ pub fn lessons(site: Word, choices: &[Choice], success: bool) -> Vec<Item> {
         verdict(i, choice).map(|works| Item { site, subgoal, tool, works })
     };
     choices.iter().enumerate().filter_map(item).collect()
+}
+
+/// The most items that a contrast teaches.
+pub const N_CONTRASTED: usize = 5;
+
+/// The items that attempts at one task teach when they are looked at together: what the one that succeeded chose works, and
+/// where one that failed chose otherwise, its tool fails, whatever its page showed: a blank page and a deceptive one cannot
+/// hide behind a success. At most [`N_CONTRASTED`], what works first.
+pub fn contrast(site: Word, won: &[Choice], lost: &[Vec<Choice>]) -> Vec<Item> {
+    let works = won.iter().map(|choice| Item { site, subgoal: choice.subgoal, tool: choice.tool, works: true });
+    let mut items: Vec<Item> = works.collect();
+    let right = items.clone();
+    for Choice { subgoal, tool, .. } in lost.iter().flatten().copied() {
+        let differs = right.iter().any(|item| item.subgoal == subgoal && item.tool != tool);
+        let item = Item { site, subgoal, tool, works: false };
+        if differs && !items.contains(&item) {
+            items.push(item);
+        }
+    }
+    items.truncate(N_CONTRASTED);
+    items
 }
 
 /// Whether pages look like success: none is wrong, at most one is blank. The boolean's weight: 1 if none is blank, less

@@ -43,6 +43,11 @@ impl ToolWorld {
         Self { truth }
     }
 
+    /// The same sites and subgoals, the tools drawn anew.
+    pub fn with_other_tools(&self, rng: &mut Rng) -> Self {
+        Self { truth: self.truth.iter().map(|(site, subgoal, _)| (*site, *subgoal, any_tool(rng))).collect() }
+    }
+
     /// Draws a task.
     pub fn task(&self, rng: &mut Rng) -> ToolTask {
         let (site, ..) = rng.pick(&self.truth);

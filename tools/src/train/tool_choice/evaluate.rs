@@ -3,6 +3,7 @@
 //! *Choices*: the probability that the model gives to the tools an ideal agent would choose among, by what is known.
 //! *Verdicts* and *items*: greedy; items count as right only if the whole output is the teacher's, `<end>` included.
 
+use super::logs::logs;
 use super::loss::tokens;
 use super::practice::{Extent, Practice};
 use super::retries::retries;
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 
 const CHECK_SEED: u64 = 777;
 const TABLE_SEED: u64 = 424_242;
-const IN_LIFE: Extent = Extent { max_items: 16, max_attempts: 5 };
+const IN_LIFE: Extent = Extent { max_items: 16, max_attempts: 5, past: 0.0 };
 
 /// A short look during a run.
 pub(crate) fn check(model: &Model) -> Result<Map<String, Value>, TrainError> {
@@ -47,6 +48,8 @@ pub(crate) fn evaluate(model: &Model) -> Result<Value, TrainError> {
         "choices": choices.collect::<Vec<_>>(),
         "verdicts": verdicts(model, &attempts)?,
         "items": { "true_label": items(model, &attempts, false)?, "wrong_label": items(model, &attempts, true)? },
+        "logs": logs(model, TABLE_SEED, 600)?,
+        "contrasts": contrasts(model, TABLE_SEED, 1000)?,
         "retries": retries.into_iter().map(|counts| counts.json()).collect::<Vec<_>>(),
     }))
 }
@@ -199,6 +202,20 @@ fn items(model: &Model, attempts: &[Attempt], wrong_label: bool) -> Result<Value
     Ok(json!({"n": rows.len(), "as_the_teacher": round(n_right as f64 / rows.len() as f64)}))
 }
 
+/// The same of several attempts at a task that are looked at together.
+fn contrasts(model: &Model, seed: u64, n: usize) -> Result<Value, TrainError> {
+    let mut rng = Rng::new(seed);
+    let drawn: Vec<Practice> = (0..n).map(|_| Practice::contrast(IN_LIFE, &mut rng)).collect();
+    let rows: Vec<Vec<Word>> = drawn.iter().map(|drawn| drawn.words[..drawn.words.len() - 1].to_vec()).collect();
+    let mut firsts = drawn.iter().map(|drawn| drawn.written[0].0);
+    let said = greedy(model, &rows, |_| firsts.next().unwrap_or(0))?;
+    let is_right = |(said, drawn): &(&Vec<u32>, &Practice)| {
+        said.iter().copied().eq(drawn.written.iter().map(|(_, word)| word.id()))
+    };
+    let n_right = said.iter().zip(&drawn).filter(is_right).count();
+    Ok(json!({"n": n, "as_the_teacher": round(n_right as f64 / n as f64)}))
+}
+
 /// What the model would say next at each place from `first` on, row by row.
 fn greedy(
     model: &Model,
@@ -216,6 +233,6 @@ fn greedy(
     Ok(said)
 }
 
-fn round(x: f64) -> f64 {
+pub(super) fn round(x: f64) -> f64 {
     (x * 1e4).round() / 1e4
 }

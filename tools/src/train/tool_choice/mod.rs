@@ -10,9 +10,10 @@
 //! | how long, at which rates, with what curriculum? | `recipe.rs` |
 //! | what is descended? | `loss.rs` |
 //! | where does a run start? | `preset.rs` |
-//! | what came of it? | `evaluate.rs` (on drawn tasks), `retries.rs` (are refuted tools repeated?) |
+//! | what came of it? | `evaluate.rs` (on drawn tasks), `retries.rs` (are refuted tools repeated?), `logs.rs` (are KV logs read?) |
 
 mod evaluate;
+mod logs;
 mod loss;
 mod practice;
 mod preset;

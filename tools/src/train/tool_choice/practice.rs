@@ -2,10 +2,14 @@
 //!
 //! * a *lesson* is a whole task as in life: items, attempts, and after a single attempt the judging and the writing;
 //! * a *quiz* asks for ten look-ups over one list of items; all pages are blank, so only items tell;
-//! * a *drill* is one task tried many times, mostly with wrong tools: what an attempt refuted acts as a `fails` item.
+//! * a *drill* is one task tried many times, mostly with wrong tools: what an attempt refuted acts as a `fails` item;
+//! * a *contrast* is one attempt that succeeded and up to four that failed, and what is written of all of them together.
+//!
+//! In lessons and quizzes some of what is told stands in front of `<bos>` as *past steps* with their pages instead of items:
+//! that is where the KV log of a past attempt stands when it is attached.
 
 use crate::tool_choice::{
-    Choice, Item, Knowledge, N_TOOLS, ToolTask, Tools, Word, any_tool, lessons, page, sample, verdict,
+    Choice, Item, Knowledge, N_TOOLS, ToolTask, Tools, Word, any_tool, contrast, lessons, page, sample, verdict,
 };
 use crate::world::Rng;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +31,8 @@ pub(crate) struct Practice {
 pub(crate) struct Extent {
     pub(crate) max_items: usize,
     pub(crate) max_attempts: usize,
+    /// In what share of the sequences some of what is told is told by past steps.
+    pub(crate) past: f64,
 }
 
 /// What is known of the tools for one subgoal.
@@ -54,8 +60,8 @@ impl Practice {
     pub(crate) fn lesson(extent: Extent, rng: &mut Rng) -> Self {
         let n_attempts = rng.pick_weighted(&N_ATTEMPTS).min(extent.max_attempts);
         let mut drawn = Drawn::task(rng);
-        let items = if rng.chance(0.75) { drawn.items(extent.max_items, rng) } else { Vec::new() };
-        let mut practice = Self::beginning(&items, &drawn.task);
+        let items = if rng.chance(0.88) { drawn.items(extent.max_items, rng) } else { Vec::new() };
+        let mut practice = Self::beginning(items, extent.past, &drawn.task, rng);
         let mut attempt = Vec::new();
         for nth in 0..n_attempts {
             if nth > 0 {
@@ -73,7 +79,7 @@ impl Practice {
     pub(crate) fn drill(extent: Extent, rng: &mut Rng) -> Self {
         let mut drawn = Drawn::task(rng);
         let items = if rng.chance(0.4) { drawn.items(extent.max_items.min(8), rng) } else { Vec::new() };
-        let mut practice = Self::beginning(&items, &drawn.task);
+        let mut practice = Self::beginning(items, 0.0, &drawn.task, rng);
         let n_attempts = (N_DRILLED / drawn.task.subgoals.len()).min(6);
         for nth in 0..n_attempts {
             if nth > 0 {
@@ -84,8 +90,20 @@ impl Practice {
         practice
     }
 
-    /// Look-ups over one list of items; `fails` is the share of items that refute.
-    pub(crate) fn quiz(max_items: usize, fails: f64, rng: &mut Rng) -> Self {
+    /// Attempts at one task, of which the first succeeded (or was taken to have), and the items that they teach together.
+    pub(crate) fn contrast(extent: Extent, rng: &mut Rng) -> Self {
+        let drawn = Drawn::task(rng);
+        let won = drawn.attempt(if rng.chance(0.95) { 1.0 } else { 0.7 }, rng);
+        let n_lost = rng.between(1, (extent.max_attempts - 1).max(1));
+        let p = rng.pick(&[0.2, 0.5, 0.7]);
+        let lost: Vec<Vec<Choice>> = (0..n_lost).map(|_| drawn.attempt(p, rng)).collect();
+        let mut practice = Self { words: drawn.task.contrast_prompt(&won, &lost), ..Self::default() };
+        practice.write(contrast(drawn.task.site, &won, &lost));
+        practice
+    }
+
+    /// Look-ups over one list of items; `fails` is the share of items that refute, `past` as in [`Extent`].
+    pub(crate) fn quiz(max_items: usize, fails: f64, past: f64, rng: &mut Rng) -> Self {
         let n_sites = rng.pick(&[1, 1, 2, 3]);
         let n_subgoals = rng.between(2, 5);
         let sites = sample(Word::sites(), n_sites, rng);
@@ -98,7 +116,7 @@ impl Practice {
         let mut items: Vec<Item> = known.iter().flat_map(|(key, known)| items_of(*key, *known)).collect();
         rng.shuffle(&mut items);
         let task = ToolTask { site: rng.pick(&sites), subgoals: vec![rng.pick(&subgoals)] };
-        let mut practice = Self::beginning(&items, &task);
+        let mut practice = Self::beginning(items, past, &task, rng);
         let told: Vec<(Word, Word)> = known.keys().copied().collect();
         for _ in 0..10 {
             let key = if rng.chance(0.85) { rng.pick(&told) } else { (rng.pick(&sites), rng.pick(&subgoals)) };
@@ -110,8 +128,23 @@ impl Practice {
         practice
     }
 
-    fn beginning(items: &[Item], task: &ToolTask) -> Self {
-        let mut words = vec![Word::BOS];
+    /// What is known, and the task. In a share of `past` of the cases some of the items, or all, are past steps.
+    fn beginning(items: Vec<Item>, past: f64, task: &ToolTask, rng: &mut Rng) -> Self {
+        let share = if rng.chance(past) { rng.pick(&[0.3, 0.6, 1.0]) } else { 0.0 };
+        let (steps, items): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|_| rng.chance(share));
+        let mut words = Vec::new();
+        for log in steps.chunks(3) {
+            words.extend(log.iter().flat_map(|item| past_step(*item, rng).words(item.site)));
+            if rng.chance(0.2) {
+                let shown = Choice { subgoal: rng.pick(&task.subgoals), tool: any_tool(rng), page: Word::BLANK };
+                words.extend(shown.words(task.site));
+            }
+            // As a log does that was kept when the attempt was judged.
+            if rng.chance(0.7) {
+                words.extend([Word::JUDGE, Word::SUCCESS]);
+            }
+        }
+        words.push(Word::BOS);
         words.extend(items.iter().flat_map(|item| item.words()));
         words.extend(task.words());
         Self { words, ..Self::default() }
@@ -147,7 +180,11 @@ impl Practice {
         self.verdicts.push((self.words.len() - 1, verdict(truth)));
         let label = truth != rng.chance(0.2);
         self.words.extend([verdict(label), Word::WRITE]);
-        let items = lessons(drawn.task.site, attempt, label);
+        self.write(lessons(drawn.task.site, attempt, label));
+    }
+
+    /// Items and the end.
+    fn write(&mut self, items: Vec<Item>) {
         for word in items.into_iter().flat_map(Item::words).chain([Word::END]) {
             self.written.push((self.words.len() - 1, word));
             self.words.push(word);
@@ -201,6 +238,15 @@ impl Drawn {
         let n = rng.pick_weighted(&N_SUBGOALS);
         let task = ToolTask { site: sample(Word::sites(), 1, rng)[0], subgoals: sample(Word::subgoals(), n, rng) };
         Self { task, right: (0..n).map(|_| any_tool(rng)).collect(), known: vec![Knowledge::default(); n] }
+    }
+
+    /// One attempt at the task; each choice is right with this probability, else any.
+    fn attempt(&self, right: f64, rng: &mut Rng) -> Vec<Choice> {
+        let choose = |(subgoal, truth): (&Word, &Word)| {
+            let tool = if rng.chance(right) { *truth } else { any_tool(rng) };
+            Choice { subgoal: *subgoal, tool, page: page(*subgoal, tool == *truth, rng) }
+        };
+        self.task.subgoals.iter().zip(&self.right).map(choose).collect()
     }
 
     /// Items about the task, mostly true, and distractors, in random order; at most `max_items`.
@@ -282,6 +328,18 @@ fn items_of((site, subgoal): (Word, Word), known: Knowledge) -> Vec<Item> {
     let recommended = known.works.numbers().filter_map(|number| item(number, true));
     let refuted = known.fails.numbers().filter_map(|number| item(number, false));
     recommended.chain(refuted).collect()
+}
+
+/// A step whose page tells what an item says.
+fn past_step(item: Item, rng: &mut Rng) -> Choice {
+    let Item { subgoal, tool, works, .. } = item;
+    let page = loop {
+        let page = page(subgoal, works, rng);
+        if page != Word::BLANK && (page == subgoal) == works {
+            break page;
+        }
+    };
+    Choice { subgoal, tool, page }
 }
 
 fn pick_tool(tools: Tools, rng: &mut Rng) -> Word {

@@ -23,9 +23,9 @@ pub(crate) const SIZES: Sizes = Sizes {
 };
 
 /// Sequences in a batch.
-const N_ROWS: usize = 20;
+const N_ROWS: usize = 40;
 /// The rates of the plateau.
-const RATES: Rates = Rates { muon: 0.010, adam: 3e-3 };
+const RATES: Rates = Rates { muon: 0.008, adam: 3e-3 };
 const WARM_UP_STEPS: usize = 40;
 /// The fraction of the run after which the rates fall.
 const PLATEAU_END: f64 = 0.45;
@@ -42,7 +42,11 @@ enum Kind {
     Quiz,
     Drill,
     Lesson,
+    Contrast,
 }
+
+const SHARES_OF_FINISH: [(Kind, f64); 4] =
+    [(Kind::Quiz, 0.50), (Kind::Drill, 0.08), (Kind::Lesson, 0.36), (Kind::Contrast, 0.06)];
 
 /// A whole run.
 #[derive(Clone, Copy, Debug)]
@@ -57,20 +61,24 @@ impl Recipe {
     pub(crate) fn batch(self, step: usize, rng: &mut Rng) -> Vec<Practice> {
         let progress = if self.is_finish { 1.0 } else { step as f64 / self.n_steps as f64 };
         let shares = match progress {
-            _ if self.is_finish => [(Kind::Quiz, 0.50), (Kind::Drill, 0.08), (Kind::Lesson, 0.42)],
-            p if p < 0.15 => [(Kind::Quiz, 0.65), (Kind::Drill, 0.20), (Kind::Lesson, 0.15)],
-            p if p < 0.40 => [(Kind::Quiz, 0.30), (Kind::Drill, 0.30), (Kind::Lesson, 0.40)],
-            _ => [(Kind::Quiz, 0.10), (Kind::Drill, 0.25), (Kind::Lesson, 0.65)],
+            _ if self.is_finish => SHARES_OF_FINISH,
+            p if p < 0.15 => [(Kind::Quiz, 0.80), (Kind::Drill, 0.05), (Kind::Lesson, 0.15), (Kind::Contrast, 0.0)],
+            p if p < 0.40 => [(Kind::Quiz, 0.50), (Kind::Drill, 0.10), (Kind::Lesson, 0.35), (Kind::Contrast, 0.05)],
+            _ => [(Kind::Quiz, 0.20), (Kind::Drill, 0.12), (Kind::Lesson, 0.62), (Kind::Contrast, 0.06)],
         };
         let grown = (progress / 0.3).min(1.0);
-        let extent =
-            Extent { max_items: 4 + (12.0 * grown).round() as usize, max_attempts: 1 + (4.0 * grown).round() as usize };
+        let extent = Extent {
+            max_items: 4 + (12.0 * grown).round() as usize,
+            max_attempts: 1 + (4.0 * grown).round() as usize,
+            past: if progress < 0.10 { 0.0 } else { 0.30 },
+        };
         let quiz_items = 6 + (10.0 * (2.0 * grown).min(1.0)).round() as usize;
         let fails = if progress < 0.06 { 0.2 } else { 0.6 };
         let draw = |_| match rng.pick_weighted(&shares) {
-            Kind::Quiz => Practice::quiz(quiz_items, fails, rng),
+            Kind::Quiz => Practice::quiz(quiz_items, fails, extent.past, rng),
             Kind::Drill => Practice::drill(extent, rng),
             Kind::Lesson => Practice::lesson(extent, rng),
+            Kind::Contrast => Practice::contrast(extent, rng),
         };
         (0..N_ROWS).map(draw).collect()
     }

@@ -16,7 +16,7 @@ use serde_json::Map;
 use std::path::{Path, PathBuf};
 
 const CURVE_EVERY: usize = 25;
-const CHECK_EVERY: usize = 250;
+const CHECK_EVERY: usize = 125;
 
 /// What to train and where to put it.
 #[derive(Clone, Debug)]

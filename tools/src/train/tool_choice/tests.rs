@@ -7,7 +7,7 @@ use super::recipe::Recipe;
 use crate::tool_choice::{Item, Knowledge, Word};
 use crate::world::Rng;
 
-const EXTENT: Extent = Extent { max_items: 16, max_attempts: 5 };
+const EXTENT: Extent = Extent { max_items: 16, max_attempts: 5, past: 0.0 };
 
 #[test]
 fn gradients_reach_every_weight() {
@@ -61,6 +61,44 @@ fn a_lesson_allows_what_its_items_say() {
         assert_eq!(allowed, known.allowed());
         let last_word = lesson.written.last().expect("something is written").1;
         assert_eq!((lesson.verdicts.len(), last_word), (1, Word::END));
+    }
+}
+
+/// What stands before `<bos>` must be steps and nothing else, or a model would be trained on what no log holds.
+#[test]
+fn past_steps_tell_what_their_items_say() {
+    let mut rng = Rng::new(6);
+    let mut n_past = 0;
+    for _ in 0..200 {
+        let quiz = Practice::quiz(12, 0.5, 1.0, &mut rng);
+        let bos = quiz.words.iter().position(|word| *word == Word::BOS).expect("a beginning");
+        let task = quiz.words.iter().position(|word| *word == Word::TASK).expect("a task");
+        let logs: Vec<Word> =
+            quiz.words[..bos].iter().copied().filter(|word| ![Word::JUDGE, Word::SUCCESS].contains(word)).collect();
+        assert_eq!(logs.len() % 4, 0);
+        let (at, allowed) = quiz.choices[0];
+        let (site, subgoal) = (quiz.words[at - 1], quiz.words[at]);
+        let mut known = Knowledge::default();
+        for step in logs.chunks(4).filter(|step| (step[0], step[1]) == (site, subgoal)) {
+            known.see(crate::tool_choice::Choice { subgoal, tool: step[2], page: step[3] });
+            n_past += 1;
+        }
+        let items = quiz.words[bos + 1..task].chunks(4).filter_map(Item::parse);
+        items.filter(|item| (item.site, item.subgoal) == (site, subgoal)).for_each(|i| known.note(i.tool, i.works));
+        assert_eq!(allowed, known.allowed());
+    }
+    assert!(n_past > 100, "past steps about what is asked: {n_past}");
+}
+
+#[test]
+fn a_contrast_is_written_of_all_attempts() {
+    let mut rng = Rng::new(7);
+    for _ in 0..100 {
+        let drawn = Practice::contrast(EXTENT, &mut rng);
+        let written: Vec<Word> = drawn.written.iter().map(|(_, word)| *word).collect();
+        let (items, n_bad) = crate::tool_choice::parse_items(&written);
+        assert!(n_bad == 0 && (1..=crate::tool_choice::N_CONTRASTED).contains(&items.len()), "{items:?}");
+        assert!(drawn.written.iter().all(|(at, word)| drawn.words[at + 1] == *word));
     }
 }
 
