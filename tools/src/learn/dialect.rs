@@ -5,7 +5,7 @@
 
 use super::environment::choices;
 use crate::tool_choice::{Item, ToolTask, Word, parse_items, text, words};
-use lagdb::agent::{Caution, Dialect, Item as Lesson, Learning, Material, Rejected, Rejection, Task, Verdict};
+use lagdb::agent::{Caution, Dialect, Item as Lesson, Learning, Lived, Material, Rejected, Rejection, Task, Verdict};
 use lagdb::{Outcome, Step, Strategy, StrategyKind};
 
 /// The language of the tool-choice model.
@@ -61,9 +61,10 @@ impl Dialect for ToolDialect {
         format!("{bos} {}{rest}", items.join(" "))
     }
 
-    /// The model has no words for a warning.
-    fn warn(&self, _: &[Strategy]) -> String {
-        String::new()
+    /// What the model has just said becomes an item that refutes: `Delta pay [menu] fails Delta pay`.
+    fn warn(&self, lessons: &[Strategy]) -> String {
+        let place = lessons.iter().find_map(item_of).map(|item| text(&[Word::FAILS, item.site, item.subgoal]));
+        place.unwrap_or_default()
     }
 
     fn retry(&self, observation: &str, _: usize) -> String {
@@ -84,12 +85,20 @@ impl Dialect for ToolDialect {
         }
     }
 
-    /// Of several attempts the last is asked about: this model reads one at a time.
+    /// Several attempts are told with one that succeeded first, then those that did not.
     fn ask_lessons(&self, material: &Material<'_>) -> String {
-        let Some(lived) = material.attempts.last() else { return String::new() };
-        let success = lived.judgment.outcome == Outcome::Success;
-        let prompt = |task: ToolTask| text(&task.write_prompt(&choices(lived.steps), success));
-        tool_task(material.task).map(prompt).unwrap_or_default()
+        let is_success = |lived: &Lived<'_>| lived.judgment.outcome == Outcome::Success;
+        let (Some(task), Some(last)) = (tool_task(material.task), material.attempts.last()) else {
+            return String::new();
+        };
+        match material.attempts.iter().find(|lived| is_success(lived)) {
+            Some(won) if material.kind == Learning::Contrast => {
+                let lost = material.attempts.iter().filter(|lived| !is_success(lived));
+                let lost: Vec<_> = lost.map(|lived| choices(lived.steps)).collect();
+                text(&task.contrast_prompt(&choices(won.steps), &lost))
+            }
+            _ => text(&task.write_prompt(&choices(last.steps), is_success(last))),
+        }
     }
 
     fn read_lessons(&self, reply: &str, material: &Material<'_>) -> Vec<Result<Lesson, Rejected>> {

@@ -3,10 +3,9 @@
 //! The truth goes into the report and nowhere else, unless the arm is the one that is told.
 
 use super::dialect::ToolDialect;
-use super::mind::Speaker;
 use super::stream::Judged;
 use crate::world::Rng;
-use lagdb::agent::{Attempt, Environment, Judge, ModelJudge, Verifier};
+use lagdb::agent::{Attempt, Environment, Judge, LanguageModel, ModelJudge, Verifier};
 use lagdb::{Judgment, Outcome, Result};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,8 +27,8 @@ struct Seen {
 
 impl Witness {
     /// Of an agent that judges itself, or of one that is told the truth.
-    pub(super) fn new(own: Option<(Speaker, Arc<ToolDialect>)>, noise: f64, seed: u64) -> Self {
-        let own = own.map(|(model, dialect)| ModelJudge::new(model.0, dialect).max_tokens(1));
+    pub(super) fn new(own: Option<(Arc<dyn LanguageModel>, Arc<ToolDialect>)>, noise: f64, seed: u64) -> Self {
+        let own = own.map(|(model, dialect)| ModelJudge::new(model, dialect).max_tokens(1));
         let seen = Seen { rng: Rng::new(seed), truths: Vec::new(), judged: Judged::default() };
         Self { own, noise, seen: Mutex::new(seen) }
     }

@@ -4,27 +4,32 @@
 //! and consolidated, and everything is remembered **in one transaction**. The database is a real one, in memory. Nothing is
 //! learned by gradients.
 
-use super::arm::{Arm, JudgedBy, Memory, Start, Tries};
-use super::dialect::{ToolDialect, item_of, lesson};
+use super::arm::Arm;
+use super::dialect::{ToolDialect, item_of};
 use super::environment::ToolEnvironment;
 use super::judge::Witness;
 use super::mind::Speaker;
+use super::recorder::{self, Kept, Recorder};
+use super::settings::{JudgedBy, Library, Logs, Memory, consolidation};
+use super::start;
 use super::stream::{Stream, StreamKey};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::tool_choice::{Item, N_TOOLS, ToolTask, ToolWorld, Word};
+use crate::tool_choice::{Item, N_CONTRASTED, ToolTask, ToolWorld};
 use crate::world::Rng;
 use lagdb::agent::{
-    Agent, Allot, Consolidation, Decoding, Dialect, Disagreement, Distiller, Environment, Learned, Learner,
-    LessonRecall, Lessons, Living, Policy, Scaling, Suppression, TaskKey, Way,
+    Agent, Decoding, Distiller, Environment, Guarding, LanguageModel, Learned, Learner, LessonRecall, Lessons, Living,
+    Policy, Recall, TaskKey,
 };
-use lagdb::{Database, Error, Filter, LexicalEmbedder, Query, Scope, Status, Strategy, Trajectory};
+use lagdb::{Database, Error, Filter, Outcome, Query, Scope, Status, Strategy, Trajectory};
 use std::sync::Arc;
 
 /// Items in a prompt, as in training.
 const N_RECALLED: usize = 16;
-/// Tokens of what is written, at most: three items and the end.
-const MAX_WRITTEN: usize = 13;
+/// KV logs before a prompt.
+const N_LOGS: usize = 4;
+/// Tokens of what is written, at most: items of four words and the end.
+const MAX_WRITTEN: usize = 4 * N_CONTRASTED + 1;
 
 /// A stream while it is lived.
 pub(super) struct Life {
@@ -35,6 +40,7 @@ pub(super) struct Life {
     tasks: Vec<ToolTask>,
     dialect: Arc<ToolDialect>,
     witness: Arc<Witness>,
+    kept: Kept,
     learner: Learner,
     rng: Rng,
     stream: Stream,
@@ -53,26 +59,37 @@ impl Life {
         let mut rng = Rng::new(arm.name.bytes().fold(0xcbf2_9ce4_8422_2325 ^ seed, mix));
         let dialect = Arc::new(ToolDialect { avoid_only: arm.memory == Memory::AvoidOnly });
         let noise = if arm.judge == JudgedBy::Noise30 { 0.3 } else { 0.0 };
-        let own = (arm.judge != JudgedBy::Truth).then(|| (model.clone(), dialect.clone()));
+        let recorder = Recorder::new(model.clone());
+        let kept = recorder.kept();
+        let judging: Arc<dyn LanguageModel> = if arm.logs == Logs::None { model.0.clone() } else { Arc::new(recorder) };
+        let own = (arm.judge != JudgedBy::Truth).then(|| (judging, dialect.clone()));
         let witness = Arc::new(Witness::new(own, noise, rng.bits()));
         let scope = Database::in_memory()?.scope("stream")?;
         let mut distiller = Distiller::new(model.0.clone(), dialect.clone());
         distiller.decoding = Decoding::greedy(MAX_WRITTEN);
         let learner = Learner {
             distiller: (arm.memory != Memory::Nothing).then(|| distiller.clone()),
-            lessons: Lessons { successes: true, failures: arm.memory != Memory::Successes, contrast: false },
-            scaling: scaling(arm.tries),
-            consolidation: Consolidation {
-                disagreement: Disagreement::Keep,
-                suppression: arm.credit.then(Suppression::default),
-                ..Consolidation::default()
+            lessons: Lessons {
+                successes: arm.memory != Memory::Failures,
+                failures: arm.memory != Memory::Successes,
+                contrast: arm.joint,
             },
-            ..Learner::new(agent(&model, &scope, &dialect, 0), witness.clone(), distiller)
+            trajectories: match arm.logs {
+                Logs::None => (Recall::Nothing, 0),
+                Logs::AsText => (Recall::LogText, N_LOGS),
+                Logs::Attached | Logs::OfAnother => (Recall::KvLogs, N_LOGS),
+            },
+            scaling: arm.tries.scaling(),
+            consolidation: consolidation(arm.library, arm.credit),
+            ..Learner::new(agent(arm, &model, &scope, &dialect, 0), witness.clone(), distiller)
         };
-        let stream = Stream::new(StreamKey { arm: arm.name.to_owned(), seed });
-        let mut life = Self { arm: *arm, model, scope, world, tasks, dialect, witness, learner, rng, stream };
-        life.import(&mut Rng::new(seed ^ 0x5eed))?;
-        Ok(life)
+        let mut imports = Rng::new(seed ^ 0x5eed);
+        start::import_items(&scope, start::items(&world, arm.start, &mut imports))?;
+        if arm.logs == Logs::OfAnother {
+            start::import_logs(&learner.agent, &model, &world, &mut imports)?;
+        }
+        let stream = Stream::new(StreamKey { arm: arm.name.to_owned(), seed }, arm.parameters());
+        Ok(Self { arm: *arm, model, scope, world, tasks, dialect, witness, kept, learner, rng, stream })
     }
 
     /// Lives all tasks.
@@ -97,7 +114,7 @@ impl Life {
     fn task(&mut self, number: usize) -> Result<(), Failure> {
         let tool_task = &self.tasks[number];
         let (pages, dice) = (Rng::new(self.rng.bits()), self.rng.bits());
-        self.learner.agent = agent(&self.model, &self.scope, &self.dialect, dice);
+        self.learner.agent = agent(&self.arm, &self.model, &self.scope, &self.dialect, dice);
         self.learner.recall = self.recall(tool_task);
         let mut environment = ToolEnvironment::new(&self.world, tool_task, number, pages);
         self.witness.forget();
@@ -105,6 +122,7 @@ impl Life {
         let Living::Now(learned) = self.learner.live(&mut environment, Some(&key))? else {
             return Err(Error::invalid("task", format!("{} was lived before", environment.task().name)).into());
         };
+        self.keep_logs(&learned)?;
         self.note(&learned)
     }
 
@@ -114,6 +132,9 @@ impl Life {
             let subgoals = tool_task.subgoals.iter().map(|subgoal| Filter::label(format!("for {subgoal}")));
             Filter::label(format!("at {}", tool_task.site)) & Filter::any_of(subgoals)
         };
+        if matches!(self.arm.library, Library::Defaults | Library::DefaultsUnguarded) {
+            return LessonRecall { seed: self.stream.key.seed, ..LessonRecall::default() };
+        }
         LessonRecall {
             limit: if self.arm.memory == Memory::Nothing { 0 } else { N_RECALLED },
             floor: -1.0,
@@ -154,14 +175,17 @@ impl Life {
         Ok(())
     }
 
-    /// What the memory holds before the first task: lessons without evidence.
-    fn import(&mut self, rng: &mut Rng) -> Result<(), Failure> {
+    /// Keeps the KV logs of attempts that were judged successful, in their trajectories.
+    fn keep_logs(&self, learned: &Learned) -> Result<(), Failure> {
+        let logs = recorder::take(&self.kept);
+        if !matches!(self.arm.logs, Logs::Attached | Logs::AsText) {
+            return Ok(());
+        }
         let mut tx = self.scope.begin()?;
-        let embedder = LexicalEmbedder::default();
-        for item in imported(&self.world, self.arm.start, rng) {
-            let lesson = strategy(item);
-            let id = tx.put_new(&lesson)?;
-            tx.embed(id, &embedder.embed(&self.dialect.search_text(&lesson)))?;
+        for ((judged, id), log) in learned.attempts.iter().zip(&learned.trajectories).zip(&logs) {
+            if judged.judgment.outcome == Outcome::Success {
+                tx.put_kv_log(*id, log)?;
+            }
         }
         tx.commit()?;
         Ok(())
@@ -169,46 +193,10 @@ impl Life {
 }
 
 /// The agent of one task; `dice` decide on its choices.
-fn agent(model: &Speaker, scope: &Scope, dialect: &Arc<ToolDialect>, dice: u64) -> Agent {
-    let policy = Policy { decoding: Decoding::random(1.0, dice, 1), guard: None, ..Policy::default() };
+fn agent(arm: &Arm, model: &Speaker, scope: &Scope, dialect: &Arc<ToolDialect>, dice: u64) -> Agent {
+    let guard = (arm.library == Library::Defaults).then(Guarding::default);
+    let policy = Policy { decoding: Decoding::random(1.0, dice, 1), guard, ..Policy::default() };
     Agent::new(model.clone(), scope.clone(), policy).dialect(dialect.clone())
-}
-
-fn scaling(tries: Tries) -> Scaling {
-    match tries {
-        Tries::Parallel(k) => Scaling { way: Way::Parallel, k, allot: Allot::All },
-        Tries::ByDifficulty(k) => Scaling { way: Way::Parallel, k, allot: Allot::ByDifficulty },
-        Tries::Sequential(k) => Scaling { way: Way::Sequential, k, allot: Allot::UntilSuccess },
-    }
-}
-
-/// Recommendations from elsewhere: for every pair, or only the wrong ones; one of each site's is wrong unless all are right.
-fn imported(world: &ToolWorld, start: Start, rng: &mut Rng) -> Vec<Item> {
-    let pairs = world.pairs();
-    let mut items = Vec::new();
-    for site in pairs.chunks(pairs.len() / 4) {
-        let wrong = rng.below(site.len());
-        for (i, &(site, subgoal, right)) in site.iter().enumerate() {
-            let off = 1 + rng.below(N_TOOLS - 1);
-            let other = Word::tool((right.tool_number().unwrap_or(0) + off) % N_TOOLS).unwrap_or(right);
-            let good = Item { site, subgoal, tool: right, works: true };
-            match (start, i == wrong) {
-                (Start::Empty, _) | (Start::Poison, false) => {}
-                (Start::Poison | Start::WrongPlaybook, true) => items.push(Item { tool: other, ..good }),
-                (Start::Playbook, _) | (Start::WrongPlaybook, false) => items.push(good),
-            }
-        }
-    }
-    items
-}
-
-fn strategy(item: Item) -> Strategy {
-    let lesson = lesson(item);
-    let mut strategy = Strategy::new(lesson.title, lesson.description, lesson.content).domain(item.site.text());
-    strategy.labels = lesson.labels;
-    strategy.action_signatures = lesson.action_signatures;
-    strategy.provenance.distiller = "imported".to_owned();
-    strategy
 }
 
 fn is_true(world: &ToolWorld, item: Item) -> bool {

@@ -1,6 +1,6 @@
 //! Who acts, judges and writes: the language model inside the executable, or the teacher's rules, spoken with alike.
 
-use super::arm::Mind;
+use super::settings::Mind;
 use super::symbolic::Symbolic;
 use crate::failure::Failure;
 use lagdb::agent::{Conversation, ConversationOptions, LanguageModel};
@@ -45,6 +45,11 @@ impl Minds {
             None => embedded_model()?,
         };
         Ok(Self { model: Speaker(Arc::new(model)), symbolic: Speaker(Arc::new(Symbolic)) })
+    }
+
+    /// Which weights the model has.
+    pub(super) fn fingerprint(&self) -> String {
+        self.model.fingerprint().map_or_else(|| self.model.identity(), |fingerprint| fingerprint.id().to_string())
     }
 
     /// The one an arm asks for.

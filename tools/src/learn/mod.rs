@@ -7,31 +7,37 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what differs between the arms? | `arm.rs` |
-//! | what happens in a stream? | `life.rs`, `environment.rs`, `dialect.rs`, `judge.rs` |
+//! | what differs between the arms? | `arm.rs`, `settings.rs` |
+//! | what happens in a stream? | `life.rs`, `start.rs`, `environment.rs`, `dialect.rs`, `judge.rs`, `recorder.rs` |
 //! | who acts? | `mind.rs`, `symbolic.rs` |
 //! | what is kept, and gone on from after a kill? | `stream.rs`, `journal.rs` |
-//! | what was found? | `report.rs`, `plot.rs` |
+//! | what was found? | `report.rs`, `mean.rs`, `budget.rs`, `plot.rs` |
 
 mod arm;
+mod budget;
 mod dialect;
 mod environment;
 mod journal;
 mod judge;
 mod life;
+mod mean;
 mod mind;
 mod plot;
+mod recorder;
 mod report;
+mod settings;
+mod start;
 mod stream;
 mod symbolic;
 #[cfg(test)]
 mod tests;
 
-pub use arm::Arm;
+pub use arm::{Arm, SHORT};
 pub use dialect::ToolDialect;
 pub use environment::ToolEnvironment;
+pub use mean::Mean;
 pub use mind::embedded_model;
-pub use report::{Mean, Report};
+pub use report::Report;
 pub use stream::{Stream, StreamKey};
 pub use symbolic::Symbolic;
 
@@ -39,7 +45,7 @@ use crate::failure::{Failure, Outcome};
 use crate::interrupt;
 use crate::output::Output;
 use crate::parallel;
-use journal::Journal;
+use journal::{Header, Journal};
 use lagdb::Error;
 use life::Life;
 use mind::Minds;
@@ -49,8 +55,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
 pub struct Options {
-    /// Arms to live, by name; all if none is said.
-    #[arg(long, value_delimiter = ',')]
+    /// Arms to live, by name or short name; all if none is said. `--help` lists them.
+    #[arg(long, value_delimiter = ',', long_help = arms_help())]
     pub arms: Vec<String>,
     /// Streams of each arm, of the seeds 1, 2, 3, …
     #[arg(long, default_value_t = 5)]
@@ -81,8 +87,7 @@ impl Options {
             return Ok(Arm::all());
         }
         let named = |name: &String| {
-            let known = || Arm::all().iter().map(|arm| arm.name).collect::<Vec<_>>().join(", ");
-            Arm::named(name).ok_or_else(|| Error::invalid("--arms", format!("{name:?} is none of {}", known())).into())
+            Arm::named(name).ok_or_else(|| Error::invalid("--arms", format!("{name:?} is none of {}", names())).into())
         };
         self.arms.iter().map(named).collect()
     }
@@ -91,6 +96,16 @@ impl Options {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.unwrap_or(cores.min(8)).max(1)
     }
+}
+
+/// The names of all arms.
+fn names() -> String {
+    Arm::all().iter().map(|arm| arm.name).collect::<Vec<_>>().join(", ")
+}
+
+fn arms_help() -> String {
+    let short: Vec<String> = SHORT.iter().map(|(short, long)| format!("{short} ({long})")).collect();
+    format!("Arms to live, separated by commas; all if none is said: {}. Short names: {}", names(), short.join(", "))
 }
 
 /// Lives all streams that are not in the journal yet and prints the report.
@@ -112,16 +127,19 @@ fn measure(options: &Options, output: Output) -> Result<Report, Failure> {
     if options.tasks == 0 || options.seeds == 0 {
         return Err(Error::invalid("--tasks", "at least one task of one stream is needed").into());
     }
+    let minds = Minds::load(options.model.as_deref())?;
     let journal = match &options.out {
-        Some(path) => Journal::open(path, options.resume)?,
+        Some(path) => Journal::open(path, options.resume, &Header::new(minds.fingerprint(), options.tasks))?,
         None => Journal::in_memory(),
     };
-    let minds = Minds::load(options.model.as_deref())?;
     let seeds: Vec<u64> = (1..=options.seeds).collect();
-    let key = |arm: &Arm, seed: u64| StreamKey { arm: arm.name.to_owned(), seed };
     // Seeds outside, arms inside: whoever stops early has whole rows of few streams.
-    let all = seeds.iter().flat_map(|seed| arms.iter().map(move |arm| (*arm, *seed)));
-    let open: Vec<(Arm, u64)> = all.filter(|(arm, seed)| !journal.has(&key(arm, *seed))).collect();
+    let mut open: Vec<(Arm, u64)> = Vec::new();
+    for (seed, arm) in seeds.iter().flat_map(|seed| arms.iter().map(move |arm| (*seed, *arm))) {
+        if !journal.has(&StreamKey { arm: arm.name.to_owned(), seed }, &arm)? {
+            open.push((arm, seed));
+        }
+    }
     let n_tasks: usize = open.iter().map(|(arm, _)| arm.length * options.tasks).sum();
     let bar = output.progress(n_tasks as u64, "living");
     parallel::map(options.n_threads(), &open, |(arm, seed)| {

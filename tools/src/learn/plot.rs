@@ -2,7 +2,8 @@
 //!
 //! A point is the mean over ten tasks, the last of them on the axis.
 
-use super::report::{Mean, Report};
+use super::mean::Mean;
+use super::report::Report;
 use std::fmt::Write;
 
 /// The arms that are drawn, with their colours.

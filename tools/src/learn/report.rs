@@ -3,19 +3,13 @@
 //! Streams are the unit: an interval is that of Student's t over the means of streams. Arms of one seed share world and
 //! tasks, so differences are taken seed by seed.
 
-use super::arm::{Arm, Mind};
-use super::stream::{Stream, StreamKey};
+use super::arm::Arm;
+use super::budget::{Budget, SCALED};
+use super::mean::{Mean, round};
+use super::settings::{Credit, Memory, Mind};
+use super::stream::{Judged, Stream, StreamKey, Written};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// A mean over streams and half its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Mean {
-    /// The mean.
-    pub mean: f64,
-    /// Student's t times the standard error; infinite of one stream, which says nothing about others.
-    pub half: f64,
-}
 
 /// All streams of a run, by arm.
 pub struct Report {
@@ -24,12 +18,23 @@ pub struct Report {
 }
 
 /// What is compared: the name of the difference, its two arms, and over which part of the stream.
-const DIFFERENCES: [(&str, &str, Part); 20] = [
+const DIFFERENCES: [(&str, &str, Part); 38] = [
     ("irrelevant_items", "none", Part::LastThird),
     ("successes", "none", Part::LastThird),
     ("avoid_only_failures", "successes", Part::LastThird),
     ("successes_and_failures", "avoid_only_failures", Part::LastThird),
     ("symbolic", "successes_and_failures", Part::LastThird),
+    ("kv_logs", "none", Part::LastThird),
+    ("kv_logs", "successes", Part::LastThird),
+    ("kv_logs", "kv_logs_as_text", Part::LastThird),
+    ("kv_logs_of_another_stream", "none", Part::LastThird),
+    ("kv_logs_and_failures", "kv_logs", Part::LastThird),
+    ("kv_logs_and_failures", "failures", Part::LastThird),
+    ("kv_logs_and_failures", "successes_and_failures", Part::LastThird),
+    ("kv_logs_and_strategies", "kv_logs", Part::LastThird),
+    ("kv_logs_and_strategies", "successes_and_failures", Part::LastThird),
+    ("kv_logs_and_failures_sequential_3", "kv_logs_sequential_3", Part::LastThird),
+    ("kv_logs_and_failures_sequential_3", "failures_sequential_3", Part::LastThird),
     ("true_labels", "successes_and_failures", Part::LastThird),
     ("noisy_labels_30", "successes_and_failures", Part::LastThird),
     ("poisoned", "successes_and_failures", Part::LastThird),
@@ -41,22 +46,29 @@ const DIFFERENCES: [(&str, &str, Part); 20] = [
     ("playbook_with_credit", "playbook", Part::LastThird),
     ("wrong_playbook_with_credit", "wrong_playbook", Part::LastThird),
     ("wrong_playbook_and_failures_with_credit", "wrong_playbook_and_failures", Part::LastThird),
+    ("voting", "successes_and_failures", Part::LastThird),
+    ("defaults", "successes_and_failures", Part::LastThird),
+    ("defaults_unguarded", "successes_and_failures", Part::LastThird),
     ("matts_parallel_3", "matts_parallel_1", Part::Whole),
+    ("matts_parallel_5", "matts_parallel_3", Part::Whole),
+    ("matts_parallel_3_joint", "matts_parallel_3", Part::Whole),
+    ("matts_parallel_5_joint", "matts_parallel_5", Part::Whole),
     ("matts_by_difficulty_5", "matts_parallel_3", Part::Whole),
-    ("equal_budget", "matts_parallel_3", Part::LastThird),
-    ("equal_budget", "matts_by_difficulty_5", Part::LastThird),
+    ("matts_sequential_3", "matts_sequential_1", Part::Whole),
+    ("matts_sequential_5", "matts_sequential_3", Part::Whole),
+    ("matts_sequential_3", "matts_sequential_3_no_memory", Part::Whole),
 ];
 
 /// A part of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     FirstThird,
     LastThird,
     Whole,
 }
 
 impl Part {
-    fn of(self, tasks: &[u8]) -> f64 {
+    pub(super) fn of(self, tasks: &[u8]) -> f64 {
         let third = tasks.len().div_ceil(3);
         let part = match self {
             Self::FirstThird => &tasks[..third],
@@ -73,41 +85,6 @@ impl Part {
             Self::Whole => "whole",
         }
     }
-}
-
-impl Mean {
-    /// Of one number a stream.
-    pub fn of(numbers: &[f64]) -> Self {
-        let n = numbers.len().max(1) as f64;
-        let mean = numbers.iter().sum::<f64>() / n;
-        let variance = numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-        let half = match numbers.len() {
-            0 | 1 => f64::INFINITY,
-            n_streams => student(n_streams - 1) * (variance / n).sqrt(),
-        };
-        Self { mean, half }
-    }
-
-    fn ci95(self) -> [f64; 2] {
-        [round(self.mean - self.half), round(self.mean + self.half)]
-    }
-
-    fn percent(self) -> String {
-        if self.half.is_infinite() {
-            return format!("{:.1} ± ?", 100.0 * self.mean);
-        }
-        format!("{:.1} ± {:.1}", 100.0 * self.mean, 100.0 * self.half)
-    }
-}
-
-/// The 97.5 % quantile of Student's t; beyond 30 degrees of freedom within 0.001.
-fn student(degrees: usize) -> f64 {
-    const FIRST: [f64; 30] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-        2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-    ];
-    let beyond = 1.96 + 2.39 / degrees as f64;
-    degrees.checked_sub(1).and_then(|at| FIRST.get(at)).copied().unwrap_or(beyond)
 }
 
 impl Report {
@@ -132,25 +109,22 @@ impl Report {
         let differences: Vec<Value> = self.differences().into_iter().map(|(of, from, part, mean)| {
             json!({"of": of, "from": from, "part": part.name(), "mean": round(mean.mean), "ci95": mean.ci95()})
         }).collect();
-        let judged = self.sum(|stream| stream.judge.n);
-        let written = self.sum(|stream| stream.writer.n);
+        let (of, judged, written) = self.model_of_the_report();
         json!({
             "schema": "lagdb.learn/1",
             "env": "demo",
             "seeds": self.seeds,
             "arms": arms,
             "differences": differences,
+            "equal_budgets": self.budgets().iter().map(Budget::json).collect::<Vec<_>>(),
             "judge": {
-                "n": judged,
-                "accuracy": share(self.sum(|stream| stream.judge.n_right), judged),
-                "precision": share(self.sum(|s| s.judge.n_true_success), self.sum(|s| s.judge.n_success)),
-                "abstained": self.sum(|stream| stream.judge.n_abstained),
+                "of": of,
+                "n": judged.n,
+                "accuracy": share(judged.n_right, judged.n),
+                "precision": share(judged.n_true_success, judged.n_success),
+                "abstained": judged.n_abstained,
             },
-            "writer": {
-                "n": written,
-                "valid": self.sum(|stream| stream.writer.n_valid),
-                "true": self.sum(|stream| stream.writer.n_true),
-            },
+            "writer": { "of": of, "n": written.n, "valid": written.n_valid, "true": written.n_true },
             "overhead_ms_p50": self.overhead_ms_p50().map(|ms| (ms * 1e3).round() / 1e3),
         })
     }
@@ -169,15 +143,22 @@ impl Report {
         for (of, from, part, mean) in self.differences() {
             lines.push(format!("  {of} - {from} ({}): {}", part.name().replace('_', " "), mean.percent()));
         }
-        let (judged, written) = (self.sum(|stream| stream.judge.n), self.sum(|stream| stream.writer.n));
+        let budgets = self.budgets();
+        if !budgets.is_empty() {
+            lines.push("\nas many steps spent on single tries (equal_budget), last third, seed by seed".to_owned());
+            lines.extend(budgets.iter().map(Budget::text));
+        }
+        let (of, judged, written) = self.model_of_the_report();
         lines.push(format!(
-            "\nown verdicts: {:.1} % of {judged} right; items written: {:.2} % of {written} readable, {:.1} % true",
-            100.0 * share(self.sum(|stream| stream.judge.n_right), judged),
-            100.0 * share(self.sum(|stream| stream.writer.n_valid), written),
-            100.0 * share(self.sum(|stream| stream.writer.n_true), written),
+            "\n{of}: {:.1} % of {} own verdicts right; {:.2} % of {} items written readable, {:.1} % true",
+            100.0 * share(judged.n_right, judged.n),
+            judged.n,
+            100.0 * share(written.n_valid, written.n),
+            written.n,
+            100.0 * share(written.n_true, written.n),
         ));
         if let Some(ms) = self.overhead_ms_p50() {
-            lines.push(format!("recall and remember: {ms:.2} ms a task (median, without the model)"));
+            lines.push(format!("recall and remember: {ms:.2} ms a task (median, in memory, without the model)"));
         }
         lines.join("\n")
     }
@@ -193,15 +174,29 @@ impl Report {
         DIFFERENCES.iter().filter_map(difference).collect()
     }
 
-    /// Over the streams that the language model lived.
-    fn sum(&self, of: impl Fn(&Stream) -> u64) -> u64 {
-        let lived = self.arms.iter().filter(|(arm, _)| arm.mind == Mind::Model);
-        lived.flat_map(|(_, streams)| streams).map(of).sum()
+    /// Single tries beside attempts scaled up, each pair on the same steps.
+    fn budgets(&self) -> Vec<Budget> {
+        let Some(single) = self.streams("equal_budget") else { return Vec::new() };
+        let of = |name: &&'static str| Budget::of(name, self.streams(name)?, single);
+        SCALED.iter().filter_map(of).collect()
+    }
+
+    /// The verdicts and items of the arm that the others are compared with; without it, of all that the model lived.
+    fn model_of_the_report(&self) -> (&'static str, Judged, Written) {
+        const NAMED: &str = "successes_and_failures";
+        let named = self.streams(NAMED).is_some();
+        let lived = self.arms.iter().filter(|(arm, _)| arm.mind == Mind::Model && (!named || arm.name == NAMED));
+        let (mut judged, mut written) = (Judged::default(), Written::default());
+        for stream in lived.flat_map(|(_, streams)| streams) {
+            judged.add(stream.judge);
+            written.add(stream.writer);
+        }
+        (if named { NAMED } else { "all arms" }, judged, written)
     }
 
     /// Over the arms that remember.
     fn overhead_ms_p50(&self) -> Option<f64> {
-        let remembering = self.arms.iter().filter(|(arm, _)| arm.memory != super::arm::Memory::Nothing);
+        let remembering = self.arms.iter().filter(|(arm, _)| arm.memory != Memory::Nothing);
         let mut all: Vec<f32> = remembering
             .flat_map(|(_, streams)| streams)
             .flat_map(|stream| stream.overhead_ms.iter().copied())
@@ -240,11 +235,24 @@ fn row_json(arm: &Arm, streams: &[Stream]) -> Value {
         "steps": round(over(streams, steps_a_task).mean),
         "tasks": streams.first().map_or(0, |stream| stream.success.len()),
         "items_live": round(over(streams, |stream| stream.items_live as f64).mean),
+        "judge": rate_json(streams, |stream| (stream.judge.n_right, stream.judge.n), "accuracy"),
+        "writer": rate_json(streams, |stream| (stream.writer.n_true, stream.writer.n), "true"),
         "suppressed": {
             "wrong": streams.iter().map(|stream| stream.suppressed[0]).sum::<u64>(),
             "right": streams.iter().map(|stream| stream.suppressed[1]).sum::<u64>(),
         },
     })
+}
+
+/// A rate, as the mean over those streams in which there was anything to count.
+fn rate_json(streams: &[Stream], of: impl Fn(&Stream) -> (u64, u64), name: &str) -> Value {
+    let counts: Vec<(u64, u64)> = streams.iter().map(of).filter(|(_, n)| *n > 0).collect();
+    let n: u64 = counts.iter().map(|(_, n)| n).sum();
+    if n == 0 {
+        return json!({ "n": 0 });
+    }
+    let mean = Mean::of(&counts.iter().map(|(k, n)| *k as f64 / *n as f64).collect::<Vec<_>>());
+    json!({ "n": n, name: round(mean.mean), "ci95": mean.ci95() })
 }
 
 fn row_text(arm: &Arm, streams: &[Stream]) -> String {
@@ -258,29 +266,10 @@ fn row_text(arm: &Arm, streams: &[Stream]) -> String {
         over(streams, |stream| Part::Whole.of(&stream.first_success)).percent(),
         over(streams, steps_a_task).mean,
         over(streams, |stream| stream.items_live as f64).mean,
-        if arm.credit { format!("{} / {}", suppressed(0), suppressed(1)) } else { String::new() },
+        if arm.credit != Credit::Off { format!("{} / {}", suppressed(0), suppressed(1)) } else { String::new() },
     )
 }
 
 fn share(k: u64, n: u64) -> f64 {
     round(k as f64 / n.max(1) as f64)
-}
-
-fn round(x: f64) -> f64 {
-    (x * 1e4).round() / 1e4
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Five streams were given the interval of a thousand.
-    #[test]
-    fn few_streams_have_wide_intervals() {
-        let five = Mean::of(&[0.1, 0.2, 0.3, 0.4, 0.5]);
-        assert!((five.half - 2.776 * 0.5_f64.sqrt() / 10.0).abs() < 1e-9, "{five:?}");
-        assert!(Mean::of(&[0.5]).half.is_infinite());
-        assert_eq!(Mean::of(&[0.5]).percent(), "50.0 ± ?");
-        assert!((student(40) - 2.021).abs() < 2e-3 && (student(120) - 1.980).abs() < 1e-3);
-    }
 }

@@ -17,6 +17,8 @@ pub struct StreamKey {
 pub struct Stream {
     /// Which.
     pub key: StreamKey,
+    /// What its arm was then; a journal of other arms is refused.
+    pub parameters: String,
     /// By task: 1 if the attempt that counts did it.
     pub success: Vec<u8>,
     /// By task: 1 if the first attempt did it.
@@ -67,9 +69,10 @@ pub struct Written {
 
 impl Stream {
     /// One that has not begun.
-    pub(super) fn new(key: StreamKey) -> Self {
+    pub(super) fn new(key: StreamKey, parameters: String) -> Self {
         Self {
             key,
+            parameters,
             success: Vec::new(),
             first_success: Vec::new(),
             attempts: Vec::new(),
@@ -84,7 +87,25 @@ impl Stream {
     }
 }
 
+impl Written {
+    /// Takes in what another stream wrote.
+    pub(super) fn add(&mut self, other: Self) {
+        self.n += other.n;
+        self.n_valid += other.n_valid;
+        self.n_true += other.n_true;
+    }
+}
+
 impl Judged {
+    /// Takes in the verdicts of another stream.
+    pub(super) fn add(&mut self, other: Self) {
+        self.n += other.n;
+        self.n_right += other.n_right;
+        self.n_success += other.n_success;
+        self.n_true_success += other.n_true_success;
+        self.n_abstained += other.n_abstained;
+    }
+
     /// Takes in one verdict.
     pub(super) fn note(&mut self, said: Outcome, truth: Outcome) {
         self.n += 1;

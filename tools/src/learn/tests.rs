@@ -1,6 +1,6 @@
 //! What must hold of a run: the same seeds give the same streams, a kill costs nothing, the report has its shape.
 
-use super::journal::Journal;
+use super::journal::{Header, Journal};
 use super::life::Life;
 use super::mind::Minds;
 use super::*;
@@ -57,6 +57,23 @@ fn every_attempt_is_a_trajectory_and_only_memory_has_items() {
     assert_eq!((none.n_trajectories, none.items_live), (5, 0));
 }
 
+#[test]
+fn logs_are_kept_with_trajectories_and_never_make_items() {
+    let with = live("kv_logs", 2, 12);
+    assert_eq!((with.n_trajectories, with.items_live), (12, 0));
+    let another = live("kv_logs_of_another_stream", 2, 12);
+    assert_eq!(another.n_trajectories, 12 + 24, "the other stream's successes are remembered beside its own tasks");
+}
+
+#[test]
+fn a_warning_reads_as_an_item_that_refutes() {
+    let word = |text| Word::parse(text).expect("a word of the world");
+    let item = Item { site: word("Delta"), subgoal: word("pay"), tool: word("menu"), works: false };
+    let lesson = dialect::lesson(item);
+    let strategy = lagdb::Strategy::new(lesson.title, lesson.description, lesson.content);
+    assert_eq!(ToolDialect::default().warn(&[strategy]), "fails Delta pay");
+}
+
 /// A kill leaves half a line; what is gone on from it must be what an undisturbed run gives.
 #[test]
 fn a_run_that_was_killed_goes_on_without_loss_or_double() {
@@ -64,7 +81,8 @@ fn a_run_that_was_killed_goes_on_without_loss_or_double() {
     let arms = ["none", "symbolic", "successes_and_failures"];
     let lines = |path: &std::path::Path| {
         let text = std::fs::read_to_string(path).expect("a journal");
-        let mut streams: Vec<Stream> = text.lines().map(|line| serde_json::from_str(line).expect("a stream")).collect();
+        let mut streams: Vec<Stream> =
+            text.lines().skip(1).map(|line| serde_json::from_str(line).expect("a stream")).collect();
         streams.iter_mut().for_each(|stream| stream.overhead_ms.clear());
         streams.sort_by(|a, b| a.key.cmp(&b.key));
         streams
@@ -76,14 +94,21 @@ fn a_run_that_was_killed_goes_on_without_loss_or_double() {
 
     let path = folder.path().join("killed.jsonl");
     let text = std::fs::read_to_string(folder.path().join("whole.jsonl")).expect("a journal");
-    let cut: usize = text.lines().take(2).map(|line| line.len() + 1).sum::<usize>() + 40;
+    let cut: usize = text.lines().take(3).map(|line| line.len() + 1).sum::<usize>() + 40;
     std::fs::write(&path, &text[..cut]).expect("a cut journal");
     let killed = Options { out: Some(path.clone()), resume: true, ..options(&arms) };
     measure(&killed, quiet()).expect("the rest of a run");
     assert_eq!(lines(&path), whole);
 
-    let again = Options { resume: false, ..killed };
+    let again = Options { resume: false, ..killed.clone() };
     assert!(measure(&again, quiet()).is_err(), "a journal is not overwritten");
+    let other = Options { tasks: 7, ..killed };
+    let error = measure(&other, quiet()).err().expect("an error").to_string();
+    assert!(error.contains("tasks 6"), "streams of another length are not mixed in: {error}");
+    let text = std::fs::read_to_string(&path).expect("the journal").replace("Parallel(1)", "Parallel(2)");
+    std::fs::write(&path, text).expect("a journal of other arms");
+    let error = measure(&Options { tasks: 6, ..other }, quiet()).err().expect("an error").to_string();
+    assert!(error.contains("the arm"), "nor streams of another arm of the same name: {error}");
 }
 
 #[test]
@@ -91,7 +116,7 @@ fn a_journal_of_something_else_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("notes.txt");
     std::fs::write(&path, "dear diary\n").expect("a file");
-    assert!(Journal::open(&path, true).is_err());
+    assert!(Journal::open(&path, true, &Header::new("model".to_owned(), 6)).is_err());
     assert_eq!(std::fs::read_to_string(&path).expect("the file"), "dear diary\n");
 }
 
