@@ -78,7 +78,7 @@ pub fn run(options: &Options, output: Output) -> Outcome {
         Some(path) => Generator::load_with(path, LoadOptions { precision: options.precision.into() })?,
         None => crate::demo::embedded_model()?,
     };
-    output.say(generator.weights());
+    output.say(generator.weights().to_string());
     let weights = weights(generator.weights());
     // Without --db the same loop runs over a memory that ends with the command.
     let database = match &options.db {
