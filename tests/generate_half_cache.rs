@@ -2,8 +2,8 @@
 
 use crate::generate_support::*;
 use lagdb::Error;
-use lagdb::format::{ElementType, KvRead};
-use lagdb::generate::{Generator, KvNumbers, Selection, Session, SessionOptions};
+use lagdb::format::{ElementType, Fidelity, KvLayer, KvLog, KvRead};
+use lagdb::generate::{Generator, KvNumbers, Sampling, Selection, Session, SessionOptions};
 use safetensors::SafeTensors;
 
 fn half(generator: &Generator) -> Session {
@@ -89,7 +89,69 @@ fn a_number_that_does_not_fit_is_an_error() {
     let mut session = half(&generator);
     let error = session.feed(&ids).unwrap_err();
     assert!(matches!(error, Error::Tensor(_)), "{error}");
-    assert!(error.to_string().contains("layer 1"), "{error}");
+    assert!(error.to_string().contains("layer 1: the value of token"), "{error}");
+    // It failed in the second of its layers and goes on as if nothing had been asked.
+    assert_eq!(session.n_tokens(), 0);
+    assert!(session.feed(&[]).unwrap_err().to_string().contains("empty"));
+    assert!(session.generate(&ids, &Sampling::greedy(2), go_on).is_err());
+    assert_eq!((session.n_tokens(), session.n_attached()), (0, 0));
+}
+
+/// The log with `x` in place of one of its values, at the last layer.
+fn with_value(log: &KvLog, x: f32) -> KvLog {
+    let mut layers: Vec<KvLayer> = log.layers().to_vec();
+    let values = &mut layers.last_mut().unwrap().values;
+    values[400..404].copy_from_slice(&x.to_le_bytes());
+    let (ids, positions) = (log.token_ids().to_vec(), log.positions().to_vec());
+    KvLog::new(*log.fingerprint(), ElementType::F32, ids, positions, layers).unwrap()
+}
+
+/// Rows that a refused log had already written lie behind those of the session, where the last block of sixteen rows reached:
+/// zero times infinity made all logits NaN.
+#[test]
+fn a_refused_log_leaves_nothing_behind() {
+    let generator = model("llama");
+    let log = log_of(&generator, &tokens(40, 1), ElementType::F32);
+    for (x, words) in [(70_000.0, "no finite f16"), (f32::NAN, "is NaN"), (f32::INFINITY, "is inf")] {
+        let mut session = half(&generator);
+        session.feed(&tokens(5, 2)).unwrap();
+        let mut untouched = session.fork().unwrap();
+        let error = session.attach(&with_value(&log, x)).unwrap_err();
+        assert!(matches!(error, Error::Invalid { what: "KV log", .. }), "{error}");
+        assert!(
+            error.to_string().contains("layer 1: the value of token") && error.to_string().contains(words),
+            "{error}"
+        );
+        assert_eq!((session.n_tokens(), session.n_attached()), (5, 0));
+        let prompt = tokens(30, 3);
+        assert_eq!(session.feed_for_logits(&prompt).unwrap(), untouched.feed_for_logits(&prompt).unwrap(), "{x}");
+    }
+}
+
+/// A session of f32 holds 70,000 and refuses what is no number.
+#[test]
+fn a_log_of_no_numbers_is_refused_by_f32_too() {
+    let generator = model("llama");
+    let log = log_of(&generator, &tokens(40, 1), ElementType::F32);
+    let mut session = session(&generator);
+    session.attach(&with_value(&log, 70_000.0)).unwrap();
+    let error = session.attach(&with_value(&log, f32::NAN)).unwrap_err();
+    assert!(error.to_string().contains("is NaN"), "{error}");
+    assert_eq!(session.n_attached(), 40);
+    assert!(session.feed(&tokens(9, 2)).is_ok());
+}
+
+/// What went through f16 is not what was computed.
+#[test]
+fn a_cache_of_f16_promises_no_exactness() {
+    let generator = model("llama");
+    let exact = log_of(&generator, &tokens(20, 1), ElementType::F32);
+    assert_eq!(half(&generator).attach(&exact).unwrap().fidelity, Fidelity::Approximate);
+    let mut source = half(&generator);
+    source.feed(&tokens(20, 1)).unwrap();
+    let log = source.capture(Selection::Tokens(0..20), ElementType::F32).unwrap();
+    assert!(log.is_approximate());
+    assert_eq!(session(&generator).attach(&log).unwrap().fidelity, Fidelity::Approximate);
 }
 
 /// The bytes of ±60,000, which f16 still has.

@@ -3,8 +3,11 @@
 mod order;
 
 use crate::segment::are_distinct;
-use crate::{ElementType, FormatError, HeadTokens, KvGeometry, KvLogView, ModelFingerprint, ProbeQueries, Result};
+use crate::{
+    ElementType, FormatError, HeadTokens, KvGeometry, KvLogView, ModelFingerprint, Part, ProbeQueries, Result,
+};
 use half::f16;
+use std::ops::ControlFlow;
 
 /// Keys and values of one layer, little-endian.
 ///
@@ -30,6 +33,24 @@ pub struct KvLog {
     probes: Option<ProbeQueries>,
     is_approximate: bool,
     layers: Vec<KvLayer>,
+}
+
+/// Neighbouring rows of the keys or values of one layer.
+#[derive(Clone, Copy, Debug)]
+pub struct KvRun<'a> {
+    /// Number of its first row, in the order of [`KvLayer`].
+    pub first_row: usize,
+    /// `[n_rows, n_kv_heads, head_dim]`, or `[n_rows, head_dim]` where the heads keep tokens of their own.
+    pub numbers: RunNumbers<'a>,
+}
+
+/// The numbers of a run, as they are at hand.
+#[derive(Clone, Copy, Debug)]
+pub enum RunNumbers<'a> {
+    /// f32.
+    Single(&'a [f32]),
+    /// f16, little-endian.
+    Half(&'a [[u8; 2]]),
 }
 
 /// What every KV log answers, whether it lies in memory or in a segment.
@@ -62,6 +83,20 @@ pub trait KvRead {
     /// # Errors
     /// As [`read_keys`](Self::read_keys).
     fn read_values(&self, layer: u32, out: &mut [f32]) -> Result<()>;
+    /// Gives `each` the keys or values of `layer` in runs of rows, one after the other, each as soon as it is decoded and
+    /// while it is in the processor's caches, until `each` breaks off.
+    ///
+    /// # Errors
+    /// [`FormatError`] when there is no such layer or the bytes are corrupt; `each` may then have got some runs.
+    fn each_run(&self, layer: u32, part: Part, each: &mut dyn FnMut(KvRun<'_>) -> ControlFlow<()>) -> Result<()> {
+        let mut numbers = vec![0.0; self.layer_numbers(layer)?];
+        match part {
+            Part::Keys => self.read_keys(layer, &mut numbers)?,
+            Part::Values => self.read_values(layer, &mut numbers)?,
+        }
+        let _ = each(KvRun { first_row: 0, numbers: RunNumbers::Single(&numbers) });
+        Ok(())
+    }
     /// Layers, KV heads and head width.
     fn geometry(&self) -> KvGeometry {
         self.fingerprint().geometry
@@ -221,9 +256,8 @@ impl KvLog {
         Ok(Self { importance: Some(importance), ..self })
     }
 
-    /// The same log, known to have lost some of its numbers.
-    #[cfg(feature = "safetensors")]
-    pub(crate) fn approximate(self) -> Self {
+    /// The same log, known to have lost some of its numbers: it was captured from rows that were rounded.
+    pub fn approximate(self) -> Self {
         Self { is_approximate: true, ..self }
     }
 
@@ -284,6 +318,19 @@ impl KvRead for KvLog {
 
     fn is_approximate(&self) -> bool {
         self.is_approximate
+    }
+
+    fn each_run(&self, layer: u32, part: Part, each: &mut dyn FnMut(KvRun<'_>) -> ControlFlow<()>) -> Result<()> {
+        let columns = self.layer(layer)?;
+        let bytes = if part == Part::Keys { &columns.keys } else { &columns.values };
+        if self.element == ElementType::F16 {
+            let _ = each(KvRun { first_row: 0, numbers: RunNumbers::Half(bytes.as_chunks().0) });
+            return Ok(());
+        }
+        let mut numbers = vec![0.0; self.layer_numbers(layer)?];
+        self.element.decode_f32(bytes, &mut numbers)?;
+        let _ = each(KvRun { first_row: 0, numbers: RunNumbers::Single(&numbers) });
+        Ok(())
     }
 
     fn read_keys(&self, layer: u32, out: &mut [f32]) -> Result<()> {

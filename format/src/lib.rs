@@ -63,7 +63,7 @@ pub use fidelity::Fidelity;
 pub use fingerprint::{CaptureStage, Digest, ModelFingerprint};
 pub use geometry::KvGeometry;
 pub use head_tokens::HeadTokens;
-pub use kv_log::{KvLayer, KvLog, KvRead};
+pub use kv_log::{KvLayer, KvLog, KvRead, KvRun, RunNumbers};
 pub use probes::ProbeQueries;
 pub use segment::{
     Bytes, Footer, FooterRange, KeySummary, KvLogView, Out, PageBounds, PageInfo, PageNumbers, PageSummary, Part,

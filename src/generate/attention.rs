@@ -8,7 +8,7 @@
 
 use super::decoder::Step;
 use super::half_attention;
-use super::heads::HeadShape;
+use super::heads::{HeadShape, Numbers};
 use super::kv_cache::{KvCache, LayerRows, Part};
 use super::linear::Linear;
 use super::product;
@@ -52,8 +52,8 @@ impl Attention {
         let [query, raw_keys, value] = self.project(x)?;
         let angles = self.rope.then_some(&step.angles);
         let (new, asked) = (self.shape(x, self.n_kv_heads)?, self.shape(x, self.n_heads)?);
-        tensor::read(&raw_keys, |keys| cache.write(layer, new, Part::Keys(keys, angles)))??;
-        tensor::read(&value, |values| cache.write(layer, new, Part::Values(values)))??;
+        tensor::read(&raw_keys, |keys| cache.write(layer, 0, new, Part::Keys(Numbers::Single(keys), angles)))??;
+        tensor::read(&value, |values| cache.write(layer, 0, new, Part::Values(Numbers::Single(values))))??;
         let query = tensor::read(&query, |q| asked.to_head_major(q, angles))?;
         let mixed = match cache.rows(layer, new.n_tokens)? {
             LayerRows::Float(keys, values) => self.mix(query, asked, (&keys, &values), step)?,

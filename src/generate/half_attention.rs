@@ -113,7 +113,7 @@ impl Head<'_> {
         let keys = &self.keys[all.start * self.width..all.end * self.width];
         dots(self.target, queries.as_chunks().0, keys, self.width, &mut scratch.scores);
         self.weigh(&mut scratch.scores, ranges, &all);
-        self.mix(&scratch.scores, all, &mut scratch.mixed[..n_queries * padded]);
+        self.mix(&scratch.scores, all.len(), all.clone(), &mut scratch.mixed[..n_queries * padded]);
     }
 
     /// One block of queries, the first of which is number `first`.
@@ -140,7 +140,8 @@ impl Head<'_> {
         add_products(self.target, queries, padded, columns, &mut scratch.scores, all.len());
         self.weigh(&mut scratch.scores, ranges, &all);
         let mixed = &mut scratch.mixed[first * padded..][..queries.len()];
-        self.mix(&scratch.scores, all, mixed);
+        // Panels are whole, rows are not: those behind the last one may hold anything, and zero times infinity is no number.
+        self.mix(&scratch.scores[seen.start - all.start..], all.len(), seen, mixed);
     }
 
     /// Turns scores of the rows `all` into weights: zero where a query does not see.
@@ -153,18 +154,18 @@ impl Head<'_> {
         }
     }
 
-    /// Adds the values of the rows `all`, each times its weight.
-    fn mix(&self, weights: &[f32], all: Range<usize>, mixed: &mut [f32]) {
-        for first in (0..all.len()).step_by(TILE) {
-            let n_inner = TILE.min(all.len() - first);
+    /// Adds the values of `rows`, each times its weight; the weights of one query begin `stride` after those of the one before.
+    fn mix(&self, weights: &[f32], stride: usize, rows: Range<usize>, mixed: &mut [f32]) {
+        for first in (0..rows.len()).step_by(TILE) {
+            let n_inner = TILE.min(rows.len() - first);
             let columns = Columns {
-                numbers: &self.values[(all.start + first) * self.width..],
+                numbers: &self.values[(rows.start + first) * self.width..],
                 inner: self.width,
                 outer: 1,
                 n_inner,
                 n_vectors: self.width,
             };
-            add_products(self.target, &weights[first..], all.len(), columns, mixed, self.width * LANES);
+            add_products(self.target, &weights[first..], stride, columns, mixed, self.width * LANES);
         }
     }
 

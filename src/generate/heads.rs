@@ -14,6 +14,14 @@ pub(super) struct HeadShape {
     pub(super) head_dim: usize,
 }
 
+/// Numbers of some tokens as they come: from a projection or a decoder, or as a stored page of f16 has them.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Numbers<'a> {
+    Single(&'a [f32]),
+    /// Little-endian.
+    Half(&'a [[u8; 2]]),
+}
+
 /// Where rows go in a buffer of `capacity` rows per head.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows {
@@ -25,12 +33,13 @@ impl HeadShape {
     /// `[n_tokens, n_heads, head_dim]` to `[n_heads, n_tokens, head_dim]`, turned by `angles` where given.
     pub(super) fn to_head_major(self, x: &[f32], angles: Option<&Angles>) -> Vec<f32> {
         let mut out = vec![0.0; x.len()];
-        self.write_rows(x, angles, &mut out, Rows { first: 0, capacity: self.n_tokens });
+        self.write_rows(x, angles.map(|angles| (angles, 0)), &mut out, Rows { first: 0, capacity: self.n_tokens });
         out
     }
 
-    /// As [`to_head_major`](Self::to_head_major), into rows of a larger `[n_heads, rows.capacity, head_dim]`.
-    pub(super) fn write_rows(self, x: &[f32], angles: Option<&Angles>, out: &mut [f32], rows: Rows) {
+    /// As [`to_head_major`](Self::to_head_major), into rows of a larger `[n_heads, rows.capacity, head_dim]`; beside the angles
+    /// stands which of them is the first.
+    pub(super) fn write_rows(self, x: &[f32], angles: Option<(&Angles, usize)>, out: &mut [f32], rows: Rows) {
         let d = self.head_dim;
         for token in 0..self.n_tokens {
             for head in 0..self.n_heads {
@@ -39,7 +48,7 @@ impl HeadShape {
                 let (from, to) = (&x[from..from + d], &mut out[to..to + d]);
                 match angles {
                     None => to.copy_from_slice(from),
-                    Some(angles) => angles.turn(token, from, to),
+                    Some((angles, first)) => angles.turn(first + token, from, to),
                 }
             }
         }

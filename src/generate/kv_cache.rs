@@ -2,19 +2,20 @@
 //!
 //! Buffers are head-major, `[n_kv_heads, capacity, head_dim]`, with keys already turned by RoPE. f32 is the reference: rows
 //! are tensors that candle multiplies. f16 is half of the bytes, and attention over many rows is as slow as its bytes; rows
-//! of f16 are padded to whole vectors. Memory is zeroed when it is first touched, so room for rows to come costs nothing.
+//! of f16 are padded to whole vectors. Memory is zeroed when it is first touched, so room for rows to come costs little.
 //!
 //! Rows are first written at every layer and then committed together: work that fails in between
-//! leaves the cache as it was, since rows beyond the committed ones are never read.
+//! leaves the cache as it was, since rows beyond the committed ones are never read. Every number of a row is finite.
 
-use super::heads::{HeadShape, Rows};
+use super::heads::{HeadShape, Numbers, Rows};
+use super::room::Room;
 use super::rope::Angles;
 use super::simd::{Halves, LANES, Target, narrow_heads};
-use super::tensor;
+use super::{tensor, vector};
 use candle_core::{DType, Device, Error, Result, Tensor};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use lagdb_format::KvGeometry;
+use lagdb_format::{ElementType, KvGeometry};
 use std::ops::Range;
 
 /// The least room for rows to come.
@@ -29,13 +30,19 @@ pub enum KvNumbers {
     F16,
 }
 
+impl KvNumbers {
+    /// What a model of quantized matrices is served by: f16, where this machine widens it many at a time.
+    pub(super) fn of_quantized() -> Self {
+        if Target::best().widens_f16() { Self::F16 } else { Self::F32 }
+    }
+}
+
 /// Keys and values of every layer, and the position of every committed row.
 #[derive(Debug)]
 pub(super) struct KvCache {
     layers: Vec<LayerCache>,
     geometry: KvGeometry,
     numbers: KvNumbers,
-    capacity: usize,
     limit: usize,
     positions: Vec<u32>,
 }
@@ -43,17 +50,17 @@ pub(super) struct KvCache {
 /// One half of some rows at one layer, token-major, `[n_tokens, n_kv_heads, head_dim]`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Part<'a> {
-    /// Keys before RoPE, and the angles to turn them by (none at a layer without RoPE).
-    Keys(&'a [f32], Option<&'a Angles>),
+    /// Keys before RoPE, and the angles to turn the keys of the rows to come by (none at a layer without RoPE).
+    Keys(Numbers<'a>, Option<&'a Angles>),
     /// Values.
-    Values(&'a [f32]),
+    Values(Numbers<'a>),
 }
 
-/// Two buffers, `[n_kv_heads, capacity, head_dim]`.
+/// Keys and values, `[n_kv_heads, capacity, head_dim]`; those of f16 lie in one room, keys first.
 #[derive(Debug)]
 enum LayerCache {
     Float { keys: Tensor, values: Tensor },
-    Half { keys: Vec<Halves>, values: Vec<Halves> },
+    Half { rows: Room, capacity: usize },
 }
 
 /// The rows of one layer.
@@ -78,7 +85,12 @@ pub(super) struct HalfRows<'a> {
 impl KvCache {
     /// An empty cache that never holds more than `limit` rows.
     pub(super) fn new(geometry: KvGeometry, numbers: KvNumbers, limit: usize) -> Self {
-        Self { layers: Vec::new(), geometry, numbers, capacity: 0, limit, positions: Vec::new() }
+        Self { layers: Vec::new(), geometry, numbers, limit, positions: Vec::new() }
+    }
+
+    /// How rows are held.
+    pub(super) fn numbers(&self) -> KvNumbers {
+        self.numbers
     }
 
     /// Committed rows.
@@ -96,42 +108,68 @@ impl KvCache {
         self.limit
     }
 
-    /// Makes room for `n_new` more rows; the caller has checked the limit.
+    /// Makes room for `n_new` more rows, one layer after the other; the caller has checked the limit.
     pub(super) fn reserve(&mut self, n_new: usize) -> Result<()> {
         let needed = self.n_rows() + n_new;
-        if needed <= self.capacity {
-            return Ok(());
+        let capacity = (needed + (needed / 8).max(HEADROOM)).min(self.limit.max(needed)).next_multiple_of(LANES);
+        for layer in self.layers.len()..self.geometry.n_layers as usize {
+            let empty = self.empty_layer(capacity)?;
+            debug_assert_eq!(layer, self.layers.len());
+            self.layers.push(empty);
         }
-        let capacity = (needed + (needed / 2).max(HEADROOM)).min(self.limit.max(needed)).next_multiple_of(LANES);
-        self.layers = match self.layers.is_empty() {
-            true => (0..self.geometry.n_layers).map(|_| self.empty_layer(capacity)).collect::<Result<_>>()?,
-            false => self.layers.iter().map(|layer| self.larger(layer, capacity)).collect::<Result<_>>()?,
-        };
-        self.capacity = capacity;
+        for layer in 0..self.layers.len() {
+            if self.layers[layer].capacity()? < needed {
+                self.layers[layer] = self.larger(&self.layers[layer], capacity)?;
+            }
+        }
         Ok(())
     }
 
-    /// Writes `part` after the committed rows of `layer`, straight to its place: a log can be hundreds of megabytes.
-    pub(super) fn write(&mut self, layer: usize, shape: HeadShape, part: Part<'_>) -> Result<()> {
-        let rows = Rows { first: self.n_rows(), capacity: self.capacity };
+    /// Writes `part` of rows to come at `layer`, of which the first is `at` rows behind the committed ones, straight to its
+    /// place: a log can be hundreds of megabytes.
+    ///
+    /// # Errors
+    /// Naming layer and token, when a number is not finite, or no finite f16 where the cache holds those.
+    pub(super) fn write(&mut self, layer: usize, at: usize, shape: HeadShape, part: Part<'_>) -> Result<()> {
+        let first = self.n_rows() + at;
         let (numbers, angles) = match part {
-            Part::Keys(keys, angles) => (keys, angles),
+            Part::Keys(keys, angles) => (keys, angles.map(|angles| (angles, at))),
             Part::Values(values) => (values, None),
         };
-        match (&mut self.layers[layer], part) {
-            (LayerCache::Float { keys: buffer, .. }, Part::Keys(..))
-            | (LayerCache::Float { values: buffer, .. }, Part::Values(..)) => {
-                tensor::change(buffer, &|out| shape.write_rows(numbers, angles, out, rows))
+        let fits = match &mut self.layers[layer] {
+            LayerCache::Float { keys, values } => {
+                let buffer = if matches!(part, Part::Keys(..)) { keys } else { values };
+                let rows = Rows { first, capacity: buffer.dim(1)? };
+                widened(numbers, |x| {
+                    tensor::change(buffer, &|out| shape.write_rows(x, angles, out, rows))?;
+                    Ok(vector::are_finite(x))
+                })?
             }
-            (LayerCache::Half { keys: buffer, .. }, Part::Keys(..))
-            | (LayerCache::Half { values: buffer, .. }, Part::Values(..)) => {
-                let mut fits = true;
+            LayerCache::Half { rows, capacity } => {
+                let middle = rows.len() / 2;
+                let (keys, values) = rows.split_at_mut(middle);
+                let buffer = if matches!(part, Part::Keys(..)) { keys } else { values };
+                let (rows, mut fits) = (Rows { first, capacity: *capacity }, true);
                 narrow_heads(Target::best(), numbers, shape, angles, buffer, rows, &mut fits);
-                let problem =
-                    || Error::Msg(format!("layer {layer}: a key or value is no finite f16; KvNumbers::F32 holds it"));
-                fits.then_some(()).ok_or_else(problem)
+                fits
             }
-        }
+        };
+        if fits { Ok(()) } else { widened(numbers, |x| Err(self.unfit(layer, at, shape, part, x))) }
+    }
+
+    /// Which number of `part` cannot be held.
+    fn unfit(&self, layer: usize, at: usize, shape: HeadShape, part: Part<'_>, numbers: &[f32]) -> Error {
+        let part = if matches!(part, Part::Keys(..)) { "key" } else { "value" };
+        let largest = if self.numbers == KvNumbers::F16 { f16::MAX.to_f32() } else { f32::MAX };
+        let found = numbers.iter().position(|x| x.is_nan() || x.abs() > largest);
+        let what = match found.map(|i| (at + i / (shape.n_heads * shape.head_dim), numbers[i])) {
+            Some((token, x)) if !x.is_finite() => format!("the {part} of token {token} is {x}"),
+            Some((token, x)) => {
+                format!("the {part} of token {token} is {x}, which is no finite f16; KvNumbers::F32 holds it")
+            }
+            None => format!("a {part} turned by RoPE is no finite f16; KvNumbers::F32 holds it"),
+        };
+        Error::Msg(format!("layer {layer}: {what}"))
     }
 
     /// The rows of `layer`, the committed ones and `n_new` that were written after them.
@@ -141,8 +179,9 @@ impl KvCache {
             LayerCache::Float { keys, values } => {
                 LayerRows::Float(keys.narrow(1, 0, n_rows)?, values.narrow(1, 0, n_rows)?)
             }
-            LayerCache::Half { keys, values } => {
-                LayerRows::Half(HalfRows { keys, values, capacity: self.capacity, n_rows, width: self.width() })
+            LayerCache::Half { rows, capacity } => {
+                let (keys, values) = rows.split_at(rows.len() / 2);
+                LayerRows::Half(HalfRows { keys, values, capacity: *capacity, n_rows, width: self.width() })
             }
         })
     }
@@ -152,6 +191,11 @@ impl KvCache {
         self.positions.extend_from_slice(positions);
     }
 
+    /// Forgets the rows from `n_rows` on.
+    pub(super) fn truncate(&mut self, n_rows: usize) {
+        self.positions.truncate(n_rows);
+    }
+
     /// The values of some rows at one layer for each KV head, `[n_kv_heads, n_tokens, head_dim]`.
     pub(super) fn values(&self, layer: usize, rows: Range<usize>) -> Result<Vec<f32>> {
         match &self.layers[layer] {
@@ -159,10 +203,11 @@ impl KvCache {
                 let rows = values.narrow(1, rows.start, rows.len())?.contiguous()?;
                 tensor::read(&rows, <[f32]>::to_vec)
             }
-            LayerCache::Half { values, .. } => {
+            LayerCache::Half { rows: room, capacity } => {
+                let values = &room[room.len() / 2..];
                 let (d, width) = (self.geometry.head_dim as usize, self.width());
                 let mut numbers = Vec::with_capacity(self.geometry.n_kv_heads as usize * rows.len() * d);
-                for head in values.chunks_exact(self.capacity * width) {
+                for head in values.chunks_exact(capacity * width) {
                     for row in head[rows.start * width..rows.end * width].chunks_exact(width) {
                         let start = numbers.len();
                         numbers.resize(start + d, 0.0);
@@ -177,7 +222,7 @@ impl KvCache {
 
     /// A cache with buffers of its own; `Tensor::clone` would share them.
     pub(super) fn fork(&self) -> Result<Self> {
-        let copy = |layer: &LayerCache| self.larger(layer, self.capacity);
+        let copy = |layer: &LayerCache| self.larger(layer, layer.capacity()?);
         Ok(Self {
             layers: self.layers.iter().map(copy).collect::<Result<_>>()?,
             positions: self.positions.clone(),
@@ -197,10 +242,7 @@ impl KvCache {
                 let zeros = || Tensor::zeros((n_heads, capacity, head_dim), DType::F32, &Device::Cpu);
                 LayerCache::Float { keys: zeros()?, values: zeros()? }
             }
-            KvNumbers::F16 => {
-                let zeros = || vec![[0; LANES]; n_heads * capacity * self.width()];
-                LayerCache::Half { keys: zeros(), values: zeros() }
-            }
+            KvNumbers::F16 => LayerCache::Half { rows: Room::zeros(2 * n_heads * capacity * self.width()), capacity },
         })
     }
 
@@ -216,17 +258,36 @@ impl KvCache {
                     }
                 }
             }
-            (LayerCache::Half { keys, values }, LayerCache::Half { keys: old_keys, values: old_values }) => {
+            (LayerCache::Half { rows, .. }, LayerCache::Half { rows: old, capacity: old_capacity }) => {
                 let n = self.n_rows() * self.width();
-                for (new, old) in [(keys, old_keys), (values, old_values)] {
-                    let heads = new.chunks_exact_mut(capacity * self.width());
-                    for (new, old) in heads.zip(old.chunks_exact(self.capacity * self.width())) {
-                        new[..n].copy_from_slice(&old[..n]);
-                    }
+                let heads = rows.chunks_exact_mut(capacity * self.width());
+                for (new, old) in heads.zip(old.chunks_exact(old_capacity * self.width())) {
+                    new[..n].copy_from_slice(&old[..n]);
                 }
             }
             _ => return Err(Error::Msg("layers of one cache hold one type of number".to_owned())),
         }
         Ok(new)
+    }
+}
+
+impl LayerCache {
+    fn capacity(&self) -> Result<usize> {
+        match self {
+            Self::Float { keys, .. } => keys.dim(1),
+            Self::Half { capacity, .. } => Ok(*capacity),
+        }
+    }
+}
+
+/// Runs `f` on the numbers as f32.
+fn widened<R>(numbers: Numbers<'_>, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+    match numbers {
+        Numbers::Single(x) => f(x),
+        Numbers::Half(x) => {
+            let mut wide = vec![0.0; x.len()];
+            ElementType::F16.decode_f32(x.as_flattened(), &mut wide).map_err(Error::wrap)?;
+            f(&wide)
+        }
     }
 }

@@ -24,7 +24,7 @@
 //! | as what are they held? | [`precision`], `matrix` |
 //! | which KV logs fit it? | `fingerprint` |
 //! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask) |
-//! | where do keys and values lie? | [`kv_cache`], `heads` |
+//! | where do keys and values lie? | [`kv_cache`], `heads`, `room` |
 //! | what decides how fast? | `half_attention`, `simd` |
 //! | what does a user hold? | [`generator`], [`session`] with attach, capture and generation, [`sampling`] |
 //!
@@ -54,6 +54,7 @@ pub mod precision;
 mod product;
 mod random;
 mod rms_norm;
+mod room;
 pub mod rope;
 pub mod sampling;
 pub mod session;

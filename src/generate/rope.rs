@@ -54,12 +54,17 @@ impl Rope {
 }
 
 impl Angles {
+    /// Cosines and sines of `token` (an index into the positions), `[head_dim / 2]` each.
+    pub(super) fn of(&self, token: usize, half: usize) -> (&[f32], &[f32]) {
+        let of_token = token * half..(token + 1) * half;
+        (&self.cos[of_token.clone()], &self.sin[of_token])
+    }
+
     /// Writes `head` turned to the position of `token` (an index into the positions) into `out`; both are
     /// `[head_dim]`.
     pub fn turn(&self, token: usize, head: &[f32], out: &mut [f32]) {
         let half = head.len() / 2;
-        let of_token = token * half..(token + 1) * half;
-        let (cos, sin) = (&self.cos[of_token.clone()], &self.sin[of_token]);
+        let (cos, sin) = self.of(token, half);
         let ((low, high), (out_low, out_high)) = (head.split_at(half), out.split_at_mut(half));
         for i in 0..half {
             out_low[i] = low[i] * cos[i] - high[i] * sin[i];

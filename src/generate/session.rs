@@ -44,7 +44,8 @@ pub struct SessionOptions {
     pub context_limit: Option<usize>,
     /// Tokens computed at once in prefill, 1 to 8192; fewer where their scores would take much memory.
     pub chunk: usize,
-    /// How keys and values are held; `None` is f16 for a model with quantized matrices, f32 for others.
+    /// How keys and values are held; `None` is f16 for a model with quantized matrices on a machine that widens f16 many at a
+    /// time, f32 for others.
     pub kv_numbers: Option<KvNumbers>,
 }
 
@@ -94,7 +95,8 @@ impl Session {
         let positions = config.max_positions.saturating_sub(options.first_position as usize);
         let limit = options.context_limit.map_or(positions, |limit| limit.min(positions));
         let is_quantized = generator.weights().types.iter().any(|share| share.name != "F32");
-        let numbers = options.kv_numbers.unwrap_or(if is_quantized { KvNumbers::F16 } else { KvNumbers::F32 });
+        let fitting = || if is_quantized { KvNumbers::of_quantized() } else { KvNumbers::F32 };
+        let numbers = options.kv_numbers.unwrap_or_else(fitting);
         let mut session = Self {
             cache: KvCache::new(config.geometry(), numbers, limit),
             ids: Vec::new(),
@@ -118,10 +120,13 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ContextLimit`] before anything is computed; [`Error::Invalid`] when an id is not in the vocabulary,
-    /// or when there is no token to predict from; [`Error::NotFinite`] when the model computes no numbers.
+    /// or when there is no token to predict from; [`Error::NotFinite`] when the model computes no numbers, and
+    /// [`Error::Tensor`] when a key or value is none that the KV cache holds. The session stays as it was.
     pub fn feed(&mut self, ids: &[u32]) -> Result<Vec<f32>> {
-        self.push(ids)?;
-        self.logits()
+        self.or_as_it_was(|session| {
+            session.push(ids)?;
+            session.logits()
+        })
     }
 
     /// As [`feed`](Self::feed), with the logits after each of `ids`, `[ids.len(), vocab_size]`.
@@ -129,17 +134,19 @@ impl Session {
     /// # Errors
     /// As [`feed`](Self::feed).
     pub fn feed_for_logits(&mut self, ids: &[u32]) -> Result<Vec<f32>> {
-        self.compute(|_| Ok(()))?;
-        self.push(ids)?;
-        let vocab_size = self.generator.config().vocab_size;
-        let mut logits = Vec::with_capacity(ids.len() * vocab_size);
-        let generator = self.generator.clone();
-        self.compute(|hidden| {
-            logits.extend(generator.decoder().logits(hidden)?.flatten_all()?.to_vec1::<f32>()?);
-            Ok(())
-        })?;
-        check_finite(&logits, vocab_size, self.ids.len() - ids.len())?;
-        Ok(logits)
+        self.or_as_it_was(|session| {
+            session.compute(|_| Ok(()))?;
+            session.push(ids)?;
+            let vocab_size = session.generator.config().vocab_size;
+            let mut logits = Vec::with_capacity(ids.len() * vocab_size);
+            let generator = session.generator.clone();
+            session.compute(|hidden| {
+                logits.extend(generator.decoder().logits(hidden)?.flatten_all()?.to_vec1::<f32>()?);
+                Ok(())
+            })?;
+            check_finite(&logits, vocab_size, session.ids.len() - ids.len())?;
+            Ok(logits)
+        })
     }
 
     /// A session of its own with the same rows; neither sees what the other does from here on.
@@ -182,6 +189,21 @@ impl Session {
     /// The generator it belongs to.
     pub fn generator(&self) -> &Generator {
         &self.generator
+    }
+
+    /// What `call` returns; when that is an error, the session is again as it was before.
+    fn or_as_it_was<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let (n_ids, n_rows, n_logs, begun) = (self.ids.len(), self.cache.n_rows(), self.attached.len(), self.begun);
+        let (hidden, last_response) = (self.hidden.clone(), self.last_response.clone());
+        let done = call(self);
+        if done.is_err() {
+            self.ids.truncate(n_ids);
+            self.attached.truncate(n_logs);
+            self.cache.truncate(n_rows);
+            self.raw_keys.iter_mut().for_each(|keys| keys.truncate(n_rows));
+            (self.hidden, self.last_response, self.begun) = (hidden, last_response, begun);
+        }
+        done
     }
 
     /// Appends tokens that are computed later.

@@ -30,6 +30,12 @@ pub(super) fn sum(x: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
 }
 
+/// Whether every number is one.
+#[inline]
+pub(super) fn are_finite(x: &[f32]) -> bool {
+    x.iter().fold(true, |all, x| all & (x.abs() < f32::INFINITY))
+}
+
 /// The largest number; minus infinity for none.
 #[inline]
 pub(super) fn max(x: &[f32]) -> f32 {

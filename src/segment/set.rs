@@ -132,8 +132,7 @@ impl SegmentSet {
             let front = read(view.front_range(precision))?;
             view.with_front(precision, front).map_err(in_file)?
         };
-        view.check_pages().map_err(in_file)?;
-        Ok(view)
+        view.into_checked().map_err(in_file)
     }
 
     fn open(&self, id: SegmentId, row: &SegmentRow) -> Result<OpenSegment> {

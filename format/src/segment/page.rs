@@ -28,6 +28,8 @@ pub(crate) struct Page<'a> {
     pub(crate) offset: u64,
     /// Whether its numbers are copied past the caches, where the processor can.
     pub(crate) is_past_caches: bool,
+    /// Whether its checksums matched before, and need not be tried again.
+    pub(crate) is_checked: bool,
 }
 
 impl<'a> Page<'a> {
@@ -138,6 +140,9 @@ impl<'a> Page<'a> {
 
     /// Checks rows against their checksums in the table; three at a time are fastest.
     pub(crate) fn check_each<const N: usize>(&self, rows: [&[u8]; N], table: [&[u8; 4]; N]) -> Result<()> {
+        if self.is_checked {
+            return Ok(());
+        }
         let matches = match rows.first_chunk::<3>() {
             Some(rows) => crc::of_three(*rows).iter().zip(table).all(|(found, crc)| found.to_le_bytes() == *crc),
             None => rows.iter().zip(table).all(|(row, crc)| crc32c::crc32c(row).to_le_bytes() == *crc),
@@ -147,6 +152,9 @@ impl<'a> Page<'a> {
 
     /// Checks neighbouring rows.
     fn check_rows(&self, numbers: &[u8], table: &[[u8; 4]]) -> Result<()> {
+        if self.is_checked {
+            return Ok(());
+        }
         let row_bytes = self.shape.row_bytes();
         let (threes, rest) = table.as_chunks::<3>();
         let (in_threes, others) = numbers.split_at_checked(threes.len() * 3 * row_bytes).unwrap_or((numbers, &[]));
@@ -195,7 +203,7 @@ impl<'a> Page<'a> {
     }
 
     fn check(&self, covered: &[u8]) -> Result<()> {
-        if self.address.page_crc(&self.place, self.stored.encoding, covered) == self.stored.crc {
+        if self.is_checked || self.address.page_crc(&self.place, self.stored.encoding, covered) == self.stored.crc {
             return Ok(());
         }
         Err(self.corrupt("page checksum", "does not match"))

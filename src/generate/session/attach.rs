@@ -1,17 +1,17 @@
 //! Attaching a KV log: its keys, turned to the next positions, and its values become rows of the session.
 //!
-//! The log is read layer by layer, so a log in a segment is decoded while the layers before it are already written.
-//! Nothing is committed before every layer was read: a log that turns out corrupt leaves the session as it was.
+//! The log is read page by page, and each page is written to its rows while it is in the processor's caches. Nothing is
+//! committed before every layer was read: a log that turns out corrupt leaves the session as it was.
 //!
 //! Tokens become rows in the order of their positions: a log ordered by importance is put back into the order of its text.
 
 use super::Session;
 use crate::error::{Error, Result};
-use crate::generate::heads::HeadShape;
-use crate::generate::kv_cache::Part;
+use crate::generate::heads::{HeadShape, Numbers};
+use crate::generate::kv_cache::{KvNumbers, Part};
 use crate::generate::rope::Angles;
-use lagdb_format::{Fidelity, FormatError, KvRead};
-use std::ops::Range;
+use lagdb_format::{self as format, Fidelity, FormatError, KvRead, KvRun, RunNumbers};
+use std::ops::{ControlFlow, Range};
 
 /// An attached KV log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,23 +27,27 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::ModelMismatch`] naming the field in which the log's model differs; [`Error::ContextLimit`];
-    /// [`Error::Corrupt`] when the log's bytes are damaged; [`Error::Invalid`] when its heads keep tokens of their own,
-    /// which this attention cannot attend to. The session stays as it was.
+    /// [`Error::Corrupt`] when the log's bytes are damaged; [`Error::Invalid`] when one of its numbers is none, or none that
+    /// the KV cache holds, or when its heads keep tokens of their own, which this attention cannot attend to. The session
+    /// stays as it was.
     pub fn attach(&mut self, log: &dyn KvRead) -> Result<Attachment> {
         self.check_log(log)?;
+        self.or_as_it_was(|session| session.attach_checked(log))
+    }
+
+    fn attach_checked(&mut self, log: &dyn KvRead) -> Result<Attachment> {
         self.compute(|_| Ok(()))?;
         let tokens = self.ids.len()..self.ids.len() + log.n_tokens();
         if tokens.is_empty() {
-            return Ok(Attachment { tokens, fidelity: Fidelity::of(log, 0) });
+            return Ok(Attachment { tokens, fidelity: self.fidelity(log, 0) });
         }
         let positions = self.positions(tokens.clone());
-        let fidelity = Fidelity::of(log, positions[0]);
+        let fidelity = self.fidelity(log, positions[0]);
         let angles = self.generator.decoder().rope().angles(&positions);
         self.cache.reserve(tokens.len())?;
         let order = text_order(log.positions());
-        let mut numbers = Numbers::new(tokens.len() * log.geometry().row_width(), order.as_deref());
         for layer in 0..self.generator.config().layers.len() {
-            self.attach_layer(log, layer, &angles, &mut numbers)?;
+            self.attach_layer(log, layer, &angles, order.as_deref())?;
         }
         self.cache.commit(&positions);
         match &order {
@@ -78,21 +82,47 @@ impl Session {
         self.check_vocabulary(log.token_ids())
     }
 
-    fn attach_layer(
-        &mut self,
-        log: &dyn KvRead,
-        layer: usize,
-        angles: &Angles,
-        numbers: &mut Numbers<'_>,
-    ) -> Result<()> {
-        let config = self.generator.config();
-        let shape = HeadShape { n_tokens: log.n_tokens(), n_heads: config.n_kv_heads, head_dim: config.head_dim };
-        let angles = config.layers[layer].rope.then_some(angles);
-        let keys = numbers.read(|out| log.read_keys(layer as u32, out))?;
-        self.cache.write(layer, shape, Part::Keys(keys, angles))?;
-        let values = numbers.read(|out| log.read_values(layer as u32, out))?;
-        self.cache.write(layer, shape, Part::Values(values))?;
+    fn attach_layer(&mut self, log: &dyn KvRead, layer: usize, angles: &Angles, order: Option<&[usize]>) -> Result<()> {
+        let angles = self.generator.config().layers[layer].rope.then_some(angles);
+        for part in [format::Part::Keys, format::Part::Values] {
+            let mut written = Ok(());
+            let mut write = |run: KvRun<'_>| {
+                written = self.write_run(layer, part, run, angles);
+                if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            };
+            match order {
+                None => log.each_run(layer as u32, part, &mut write).map_err(corrupt)?,
+                Some(order) => {
+                    let numbers = in_order(log, layer as u32, part, order).map_err(corrupt)?;
+                    let _ = write(KvRun { first_row: 0, numbers: RunNumbers::Single(&numbers) });
+                }
+            }
+            written?;
+        }
         Ok(())
+    }
+
+    fn write_run(&mut self, layer: usize, part: format::Part, run: KvRun<'_>, angles: Option<&Angles>) -> Result<()> {
+        let config = self.generator.config();
+        let (n_heads, head_dim) = (config.n_kv_heads, config.head_dim);
+        let (numbers, n_numbers) = match run.numbers {
+            RunNumbers::Single(numbers) => (Numbers::Single(numbers), numbers.len()),
+            RunNumbers::Half(numbers) => (Numbers::Half(numbers), numbers.len()),
+        };
+        let shape = HeadShape { n_tokens: n_numbers / (n_heads * head_dim), n_heads, head_dim };
+        let part = match part {
+            format::Part::Keys => Part::Keys(numbers, angles),
+            format::Part::Values => Part::Values(numbers),
+        };
+        self.cache.write(layer, run.first_row, shape, part).map_err(|error| Error::invalid("KV log", error))
+    }
+
+    /// What comes of the log in a session that holds rows as this one does.
+    fn fidelity(&self, log: &dyn KvRead, first_position: u32) -> Fidelity {
+        match self.cache.numbers() {
+            KvNumbers::F32 => Fidelity::of(log, first_position),
+            KvNumbers::F16 => Fidelity::Approximate,
+        }
     }
 }
 
@@ -106,26 +136,15 @@ fn text_order(positions: &[u32]) -> Option<Vec<usize>> {
     Some(order)
 }
 
-/// Where the keys and the values of one layer after another are read to, in the order of the text.
-struct Numbers<'a> {
-    read: Vec<f32>,
-    ordered: Vec<f32>,
-    order: Option<&'a [usize]>,
-}
-
-impl<'a> Numbers<'a> {
-    fn new(n_numbers: usize, order: Option<&'a [usize]>) -> Self {
-        Self { read: vec![0.0; n_numbers], ordered: Vec::new(), order }
+/// The keys or values of a layer, the token `order[i]` as the row `i`.
+fn in_order(log: &dyn KvRead, layer: u32, part: format::Part, order: &[usize]) -> format::Result<Vec<f32>> {
+    let mut read = vec![0.0; log.layer_numbers(layer)?];
+    match part {
+        format::Part::Keys => log.read_keys(layer, &mut read)?,
+        format::Part::Values => log.read_values(layer, &mut read)?,
     }
-
-    fn read(&mut self, read: impl FnOnce(&mut [f32]) -> lagdb_format::Result<()>) -> Result<&[f32]> {
-        read(&mut self.read).map_err(corrupt)?;
-        let Some(order) = self.order else { return Ok(&self.read) };
-        let row = self.read.len() / order.len();
-        self.ordered.clear();
-        self.ordered.extend(order.iter().flat_map(|&token| &self.read[token * row..(token + 1) * row]));
-        Ok(&self.ordered)
-    }
+    let row = read.len() / order.len();
+    Ok(order.iter().flat_map(|&token| &read[token * row..(token + 1) * row]).copied().collect())
 }
 
 /// A log does not know which file it lies in.

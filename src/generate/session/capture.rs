@@ -5,6 +5,7 @@
 use super::Session;
 use crate::error::{Error, Result};
 use crate::generate::heads::HeadShape;
+use crate::generate::kv_cache::KvNumbers;
 use lagdb_format::{ElementType, FormatError, KvLayer, KvLog};
 use std::ops::Range;
 
@@ -23,18 +24,21 @@ impl Session {
     /// The selected rows as a KV log whose numbers are stored as `element`.
     ///
     /// f16 is the type to store: widened again it changed logits by 0.001 to 0.005 and no choice of token. f32 gives
-    /// back what was computed, exactly.
+    /// back what was computed, exactly, where the session holds f32; from one that holds f16 it is marked as approximate.
+    /// Every number is finite: a KV cache has no others.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the selection is empty, beyond the session, or touches attached rows; when the session
     /// was made without capture; or when a number does not fit `element`.
     pub fn capture(&mut self, selection: Selection, element: ElementType) -> Result<KvLog> {
         let rows = self.selected(selection)?;
-        self.compute(|_| Ok(()))?;
+        self.or_as_it_was(|session| session.compute(|_| Ok(())))?;
         let n_layers = self.generator.config().layers.len();
         let layers = (0..n_layers).map(|layer| self.capture_layer(layer, &rows, element)).collect::<Result<_>>()?;
         let positions = self.positions(rows.clone());
-        KvLog::new(*self.generator.fingerprint(), element, self.ids[rows].to_vec(), positions, layers).map_err(invalid)
+        let ids = self.ids[rows].to_vec();
+        let log = KvLog::new(*self.generator.fingerprint(), element, ids, positions, layers).map_err(invalid)?;
+        Ok(if self.cache.numbers() == KvNumbers::F32 { log } else { log.approximate() })
     }
 
     fn selected(&self, selection: Selection) -> Result<Range<usize>> {

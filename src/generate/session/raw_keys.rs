@@ -24,6 +24,11 @@ impl RawKeys {
         self.0.push(Pass { rows, layers });
     }
 
+    /// Forgets the rows from `n_rows` on, which begin a pass.
+    pub(super) fn truncate(&mut self, n_rows: usize) {
+        self.0.truncate(self.0.partition_point(|pass| pass.rows.start < n_rows));
+    }
+
     /// The keys of `rows` at `layer`, `[rows.len(), n_kv_heads * head_dim]`; rows that were attached are left out.
     pub(super) fn read(&self, layer: usize, rows: &Range<usize>) -> Result<Vec<f32>> {
         let mut keys = Vec::new();

@@ -9,7 +9,7 @@ compiled! {
     /// `out[q][row] = queries[q] · keys[row]`: queries and keys have `width` vectors, rows of `out` are as long as there are
     /// keys.
     fn dots(queries: &[[f32; LANES]], keys: &[Halves], width: usize, out: &mut [f32])
-    by avx512::dots; {
+    by avx512::dots, avx2::dots; {
         let n_keys = keys.len() / width.max(1);
         for (query, out) in queries.chunks_exact(width.max(1)).zip(out.chunks_exact_mut(n_keys.max(1))) {
             for (key, out) in keys.chunks_exact(width).zip(out) {
@@ -87,5 +87,48 @@ mod avx512 {
                 *out = _mm512_reduce_add_ps(sum);
             }
         }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::super::registers::{array_of_pairs, float_pairs, half_pairs};
+    use super::{Halves, LANES};
+    use std::arch::x86_64::{_mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_setzero_ps};
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn dots(queries: &[[f32; LANES]], keys: &[Halves], width: usize, out: &mut [f32]) {
+        let (width, n_keys) = (width.max(1), keys.len() / width.max(1));
+        for (row, key) in keys.chunks_exact(width).enumerate() {
+            let mut queries = queries;
+            let mut out = &mut *out;
+            while let Some((two, rest)) = queries.split_at_checked(2 * width) {
+                for (q, sum) in key_with::<2>(two, key).into_iter().enumerate() {
+                    out[q * n_keys + row] = sum;
+                }
+                queries = rest;
+                out = out.get_mut(2 * n_keys..).unwrap_or_default();
+            }
+            if queries.len() >= width {
+                let [sum] = key_with::<1>(queries, key);
+                out[row] = sum;
+            }
+        }
+    }
+
+    /// One key, widened once for `Q` queries.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn key_with<const Q: usize>(queries: &[[f32; LANES]], key: &[Halves]) -> [f32; Q] {
+        let mut sums = [[_mm256_setzero_ps(); 2]; Q];
+        for (i, numbers) in key.iter().enumerate() {
+            for (half, numbers) in half_pairs(*numbers).into_iter().enumerate() {
+                let numbers = _mm256_cvtph_ps(numbers);
+                for (q, sums) in sums.iter_mut().enumerate() {
+                    let query = float_pairs(queries[q * key.len() + i])[half];
+                    sums[half] = _mm256_fmadd_ps(numbers, query, sums[half]);
+                }
+            }
+        }
+        sums.map(|sums| array_of_pairs(sums).iter().sum())
     }
 }

@@ -1,7 +1,8 @@
 //! The loops that decide how fast attention over f16 rows is, compiled for several processors and chosen at run time.
 //!
 //! As in `lagdb-format`, a loop is written once as safe Rust and compiled for AVX-512, for AVX2 and for whatever the program
-//! is built for. What stands in intrinsics are the inner products over f16, since compilers do not widen f16 by themselves.
+//! is built for. What stands in intrinsics, for both of them, are the loops over f16, since compilers do not widen f16 by
+//! themselves; where a processor does not either, sessions hold f32 unless they are told otherwise.
 //! Unlike there, results may differ in the last bit from one processor to another: multiplication and addition are fused
 //! where the processor can. The generator has `unsafe` in this folder only: calling what needs a processor feature.
 
@@ -53,6 +54,11 @@ impl Target {
         Self(Kind::Portable)
     }
 
+    /// Whether f16 is widened many at a time: without, attention over f16 is slower than over f32.
+    pub(super) fn widens_f16(self) -> bool {
+        self.0 != Kind::Portable
+    }
+
     /// Every target this machine can run, the reference first.
     #[cfg(test)]
     fn all() -> Vec<Self> {
@@ -74,16 +80,16 @@ fn has_avx2() -> bool {
         && std::arch::is_x86_feature_detected!("f16c")
 }
 
-/// Compiles one safe function for every target; the caller says which. A function of intrinsics that is named after `by`
-/// takes its place for AVX-512.
+/// Compiles one safe function for every target; the caller says which. Functions of intrinsics that are named after `by`
+/// take its place for AVX-512 and for AVX2.
 macro_rules! compiled {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) by $avx512:path; $body:block) => {
-        compiled!(@targets $(#[$doc])* $name($($arg: $type),*) ($avx512) $body);
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) by $avx512:path, $avx2:path; $body:block) => {
+        compiled!(@targets $(#[$doc])* $name($($arg: $type),*) ($avx512) ($avx2) $body);
     };
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
-        compiled!(@targets $(#[$doc])* $name($($arg: $type),*) (portable) $body);
+        compiled!(@targets $(#[$doc])* $name($($arg: $type),*) (portable) (portable) $body);
     };
-    (@targets $(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) ($avx512:path) $body:block) => {
+    (@targets $(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) ($avx512:path) ($avx2:path) $body:block) => {
         $(#[$doc])*
         #[allow(unsafe_code, reason = "calls code of a processor feature")]
         #[allow(clippy::too_many_arguments, reason = "slices and the steps between their rows")]
@@ -98,7 +104,7 @@ macro_rules! compiled {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,f16c")]
             fn by_avx2($($arg: $type),*) {
-                portable($($arg),*)
+                $avx2($($arg),*)
             }
             match target.0 {
                 // SAFETY: the function is safe but for AVX-512 F, and a `Target` of this kind is made only by

@@ -24,7 +24,7 @@ compiled! {
     /// Adds `a · b` to `out`. Rows of `a` begin `a_stride` apart and have `n_inner` numbers, rows of `out` begin
     /// `out_stride` apart and have `16 * n_vectors`; there are as many as `out` holds.
     fn add_products(a: &[f32], a_stride: usize, b: Columns<'_>, out: &mut [f32], out_stride: usize)
-    by avx512::add_products; {
+    by avx512::add_products, avx2::add_products; {
         for (row, out) in out.chunks_mut(out_stride.max(1)).enumerate() {
             let a = &a[row * a_stride..][..b.n_inner];
             for (v, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate().take(b.n_vectors) {
@@ -142,6 +142,57 @@ mod avx512 {
                 let out = &mut out[v + i];
                 *out = array(_mm512_add_ps(floats(*out), sums[m][i]));
             }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::super::registers::{array_of_pairs, float_pairs, half_pairs};
+    use super::{Columns, LANES};
+    use std::arch::x86_64::{_mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_set1_ps};
+
+    /// Rows of sums: of 16 registers they take eight.
+    const ROWS: usize = 4;
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(super) fn add_products(a: &[f32], a_stride: usize, b: Columns<'_>, out: &mut [f32], out_stride: usize) {
+        let mut a = a;
+        for out in out.chunks_mut(ROWS * out_stride.max(1)) {
+            let whole = out.len() > (ROWS - 1) * out_stride;
+            for v in 0..b.n_vectors {
+                if whole {
+                    block::<ROWS>(a, a_stride, b, v, out, out_stride);
+                } else {
+                    let mut a = a;
+                    for out in out.chunks_mut(out_stride) {
+                        block::<1>(a, a_stride, b, v, out, out_stride);
+                        a = a.get(a_stride..).unwrap_or_default();
+                    }
+                }
+            }
+            a = a.get(ROWS * a_stride..).unwrap_or_default();
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn block<const M: usize>(a: &[f32], a_stride: usize, b: Columns<'_>, v: usize, out: &mut [f32], out_stride: usize) {
+        let mut rows = [&a[..0]; M];
+        let mut sums = [float_pairs([0.0; LANES]); M];
+        for m in 0..M {
+            rows[m] = &a[m * a_stride..][..b.n_inner];
+            sums[m] = float_pairs(out[m * out_stride..].as_chunks::<LANES>().0[v]);
+        }
+        let column = &b.numbers[v * b.outer..];
+        for k in 0..b.n_inner {
+            let [low, high] = half_pairs(column[k * b.inner]).map(|half| _mm256_cvtph_ps(half));
+            for m in 0..M {
+                let x = _mm256_set1_ps(rows[m][k]);
+                sums[m] = [_mm256_fmadd_ps(x, low, sums[m][0]), _mm256_fmadd_ps(x, high, sums[m][1])];
+            }
+        }
+        for m in 0..M {
+            out[m * out_stride..].as_chunks_mut::<LANES>().0[v] = array_of_pairs(sums[m]);
         }
     }
 }

@@ -18,4 +18,8 @@ same_bits! {
     floats: [f32; LANES] => x86::__m512;
     array: x86::__m512 => [f32; LANES];
     narrowed: x86::__m256i => Halves;
+    half_pairs: Halves => [x86::__m128i; 2];
+    float_pairs: [f32; LANES] => [x86::__m256; 2];
+    array_of_pairs: [x86::__m256; 2] => [f32; LANES];
+    narrowed_pairs: [x86::__m128i; 2] => Halves;
 }

@@ -1,7 +1,9 @@
 //! Every target gives what plain loops in f64 give.
 
 use super::{Columns, Halves, LANES, Target, add_products, dots, narrow_heads, softmax};
-use crate::generate::heads::{HeadShape, Rows};
+use crate::generate::config::{RopeConfig, RopeScaling};
+use crate::generate::heads::{HeadShape, Numbers, Rows};
+use crate::generate::rope::Rope;
 use half::f16;
 
 fn floats(n: usize) -> Vec<f32> {
@@ -80,7 +82,7 @@ fn heads_are_narrowed_into_their_rows() {
             let x = floats(6 * head_dim);
             let (rows, width) = (Rows { first: 2, capacity: 16 }, head_dim.div_ceil(LANES));
             let (mut out, mut fits) = (vec![[0; LANES]; 2 * 16 * width], true);
-            narrow_heads(target, &x, shape, None, &mut out, rows, &mut fits);
+            narrow_heads(target, Numbers::Single(&x), shape, None, &mut out, rows, &mut fits);
             assert!(fits, "{target:?}");
             for (i, x) in x.iter().enumerate() {
                 let (token, head, channel) = (i / head_dim / 2, i / head_dim % 2, i % head_dim);
@@ -91,8 +93,40 @@ fn heads_are_narrowed_into_their_rows() {
             for bad in [70_000.0, f32::NAN, f32::NEG_INFINITY] {
                 huge[head_dim - 1] = bad;
                 fits = true;
-                narrow_heads(target, &huge, shape, None, &mut out, rows, &mut fits);
+                narrow_heads(target, Numbers::Single(&huge), shape, None, &mut out, rows, &mut fits);
                 assert!(!fits, "{target:?}, {head_dim}: {bad}");
+            }
+        }
+    }
+}
+
+/// Keys are turned by the angles of their own tokens, whether they come as f32 or as f16, and however wide they are.
+#[test]
+fn keys_are_turned_on_their_way() {
+    for target in Target::all() {
+        for head_dim in [8, 16, 32, 40, 128] {
+            let rope = Rope::new(&RopeConfig { theta: 1e4, scaling: RopeScaling::None }, head_dim);
+            let angles = rope.angles(&[900, 901, 902, 903]);
+            let shape = HeadShape { n_tokens: 3, n_heads: 2, head_dim };
+            let x: Vec<f32> = floats(6 * head_dim).iter().map(|x| f16::from_f32(*x).to_f32()).collect();
+            let bytes: Vec<[u8; 2]> = x.iter().map(|x| f16::from_f32(*x).to_le_bytes()).collect();
+            let (rows, width) = (Rows { first: 2, capacity: 16 }, head_dim.div_ceil(LANES));
+            for numbers in [Numbers::Single(&x), Numbers::Half(&bytes)] {
+                let (mut out, mut fits) = (vec![[0; LANES]; 2 * 16 * width], true);
+                narrow_heads(target, numbers, shape, Some((&angles, 1)), &mut out, rows, &mut fits);
+                assert!(fits, "{target:?}");
+                for (i, head) in x.chunks_exact(head_dim).enumerate() {
+                    let mut turned = vec![0.0; head_dim];
+                    angles.turn(1 + i / 2, head, &mut turned);
+                    let at = (i % 2 * 16 + 2 + i / 2) * width;
+                    for (channel, expected) in turned.iter().enumerate() {
+                        let found = f16::from_bits(out[at + channel / LANES][channel % LANES]).to_f32();
+                        assert!(
+                            (found - expected).abs() < 1e-3,
+                            "{target:?} {head_dim} {i} {channel}: {found} {expected}"
+                        );
+                    }
+                }
             }
         }
     }

@@ -46,7 +46,7 @@ impl<'a> KvLogView<'a> {
         if n_bytes as u64 != wanted.end - wanted.start {
             return Err(FormatError::invalid("front", format!("{n_bytes} bytes for those of {wanted:?}")));
         }
-        Ok(Self { bytes: front, ..self.with_precision(precision) })
+        Ok(Self { bytes: front, is_checked: false, ..self.with_precision(precision) })
     }
 
     /// These pages of level 0, and what is read of the levels above them, were read from the file.

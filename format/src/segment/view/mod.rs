@@ -1,6 +1,7 @@
 //! A KV log in a segment, decoded layer by layer when it is read.
 //!
-//! Every page's checksum is checked each time the page is read, so what comes back is what was written.
+//! Every page's checksum is checked each time the page is read, so what comes back is what was written; unless the view says
+//! that it [was checked](KvLogView::into_checked) as a whole.
 //!
 //! - How is less than all of a row group read from its file? [`front`].
 //! - How are the numbers of a layer read, in one thread or several? [`read`].
@@ -18,11 +19,15 @@ use super::bytes::Bytes;
 use super::directory::{Directory, read_probes};
 use super::footer::RowGroup;
 use super::grid::Part;
-use crate::{ElementType, FormatError, HeadTokens, KvLog, KvRead, ModelFingerprint, PageError, ProbeQueries, Result};
+use crate::{
+    ElementType, FormatError, HeadTokens, KvLog, KvRead, KvRun, ModelFingerprint, PageError, ProbeQueries, Result,
+    RunNumbers,
+};
 pub use pages::PageInfo;
 pub use read::PageNumbers;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 pub use summaries::{PageBounds, PageSummary};
 
@@ -44,6 +49,8 @@ pub struct KvLogView<'a> {
     n_levels: usize,
     /// Most bytes that one call returns.
     limit: u64,
+    /// The checksum of every page at hand matched.
+    is_checked: bool,
 }
 
 /// Unless the caller says otherwise, a call returns this many bytes, or [`LIMIT_TIMES`] those of the row group.
@@ -91,7 +98,28 @@ impl<'a> KvLogView<'a> {
         let (n_tokens, heads) = (directory.token_ids.len(), directory.heads.clone().map(Arc::new));
         let limit = row_group.n_bytes.saturating_mul(LIMIT_TIMES).max(LIMIT_BYTES);
         let (row_group, directory) = (row_group.clone(), Arc::new(directory));
-        Self { row_group, directory, bytes, directory_bytes, n_tokens, heads, n_threads: 1, n_levels, limit }
+        Self {
+            row_group,
+            directory,
+            bytes,
+            directory_bytes,
+            n_tokens,
+            heads,
+            n_threads: 1,
+            n_levels,
+            limit,
+            is_checked: false,
+        }
+    }
+
+    /// The same log, after the checksum of every page at hand matched. They are not checked again when they are read: the bytes
+    /// are the view's own, or borrowed, and do not change.
+    ///
+    /// # Errors
+    /// As [`check_pages`](Self::check_pages).
+    pub fn into_checked(self) -> Result<Self> {
+        self.check_pages()?;
+        Ok(Self { is_checked: true, ..self })
     }
 
     /// What the footer says of the log.
@@ -259,6 +287,16 @@ impl KvRead for KvLogView<'_> {
         let per_level = self.directory.grid.pages_per_level();
         let last = self.directory.pages.iter().skip((self.n_levels - 1) * per_level).take(per_level);
         self.row_group.is_approximate || last.map(|page| page.error).any(|error| error != PageError::NONE)
+    }
+
+    fn each_run(&self, layer: u32, part: Part, each: &mut dyn FnMut(KvRun<'_>) -> ControlFlow<()>) -> Result<()> {
+        if self.n_threads == 1 {
+            return self.runs(layer, part, each);
+        }
+        let mut numbers = vec![0.0; self.layer_numbers(layer)?];
+        self.read(layer, part, &mut numbers)?;
+        let _ = each(KvRun { first_row: 0, numbers: RunNumbers::Single(&numbers) });
+        Ok(())
     }
 
     fn read_keys(&self, layer: u32, out: &mut [f32]) -> Result<()> {

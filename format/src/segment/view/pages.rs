@@ -130,10 +130,11 @@ impl KvLogView<'_> {
         Ok(())
     }
 
-    /// The pages at hand in file order.
+    /// The pages at hand in file order, whose checksums are tried whatever was found before.
     pub(crate) fn all_pages(&self) -> impl Iterator<Item = Page<'_>> + '_ {
         let at_hand = |page: &Page<'_>| page.stored.range().end <= self.bytes().len();
-        (0..self.directory.pages.len()).filter_map(|number| self.page(number)).take_while(at_hand)
+        let pages = (0..self.directory.pages.len()).filter_map(|number| self.page(number));
+        pages.map(|page| Page { is_checked: false, ..page }).take_while(at_hand)
     }
 
     /// The page with this number.
@@ -147,6 +148,7 @@ impl KvLogView<'_> {
             bytes: self.bytes(),
             offset: self.row_group.offset.saturating_add(stored.start as u64),
             is_past_caches: false,
+            is_checked: self.is_checked,
         })
     }
 

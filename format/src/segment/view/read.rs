@@ -5,9 +5,9 @@ use super::super::out::Out;
 use super::super::page::Page;
 use super::KvLogView;
 use crate::encoding::Decoder;
-use crate::{FormatError, KvRead, Result};
+use crate::{ElementType, FormatError, KvRead, KvRun, Result, RunNumbers};
 use std::borrow::Cow;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 
@@ -109,6 +109,40 @@ impl KvLogView<'_> {
             return Err(FormatError::invalid("out", format!("{} numbers instead of {wanted}", out.len())));
         }
         self.read_pages(layer, part, Out::Numbers(out))
+    }
+
+    /// The pages of one layer's keys or values one after the other, decoded into one place that stays in the caches; the
+    /// numbers of plain pages of f16 where they lie.
+    pub(super) fn runs(
+        &self,
+        layer: u32,
+        part: Part,
+        each: &mut dyn FnMut(KvRun<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let row = self.row_group.shape.row_bytes() / self.element().n_bytes();
+        let (mut decoder, mut numbers, mut first_row) = (Decoder::default(), Vec::new(), 0);
+        for number in self.part(layer, part)? {
+            let Some(page) = self.page(number) else { continue };
+            let n_rows = self.rows_read(&page.place) as usize;
+            if n_rows == 0 {
+                continue;
+            }
+            let is_half = self.element() == ElementType::F16;
+            let borrowed = if is_half && self.n_levels == 1 { page.borrowed_rows(0..n_rows)? } else { None };
+            let numbers = match borrowed {
+                Some(bytes) => RunNumbers::Half(bytes.as_chunks().0),
+                None => {
+                    numbers.resize(n_rows * row, 0.0);
+                    Page::read_levels(&self.levels(number), &mut decoder, 0..n_rows, Out::Numbers(&mut numbers))?;
+                    RunNumbers::Single(&numbers)
+                }
+            };
+            if each(KvRun { first_row, numbers }).is_break() {
+                break;
+            }
+            first_row += n_rows;
+        }
+        Ok(())
     }
 
     fn read_pages<'a>(&'a self, layer: u32, part: Part, mut out: Out<'a>) -> Result<()> {
