@@ -3,7 +3,7 @@
 use crate::generate_support::*;
 use lagdb::Error;
 use lagdb::format::{ElementType, Fidelity, KvLayer, KvLog, KvRead};
-use lagdb::generate::{Generator, KvNumbers, Sampling, Selection, Session, SessionOptions};
+use lagdb::generate::{Generator, KvNumbers, Selection, Session, SessionOptions};
 use safetensors::SafeTensors;
 
 fn half(generator: &Generator) -> Session {
@@ -93,8 +93,6 @@ fn a_number_that_does_not_fit_is_an_error() {
     // It failed in the second of its layers and goes on as if nothing had been asked.
     assert_eq!(session.n_tokens(), 0);
     assert!(session.feed(&[]).unwrap_err().to_string().contains("empty"));
-    assert!(session.generate(&ids, &Sampling::greedy(2), go_on).is_err());
-    assert_eq!((session.n_tokens(), session.n_attached()), (0, 0));
 }
 
 /// The log with `x` in place of one of its values, at the last layer.
@@ -118,10 +116,8 @@ fn a_refused_log_leaves_nothing_behind() {
         let mut untouched = session.fork().unwrap();
         let error = session.attach(&with_value(&log, x)).unwrap_err();
         assert!(matches!(error, Error::Invalid { what: "KV log", .. }), "{error}");
-        assert!(
-            error.to_string().contains("layer 1: the value of token") && error.to_string().contains(words),
-            "{error}"
-        );
+        assert!(error.to_string().contains("layer 3: the value of token 3 is"), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
         assert_eq!((session.n_tokens(), session.n_attached()), (5, 0));
         let prompt = tokens(30, 3);
         assert_eq!(session.feed_for_logits(&prompt).unwrap(), untouched.feed_for_logits(&prompt).unwrap(), "{x}");
