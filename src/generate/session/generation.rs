@@ -88,16 +88,27 @@ impl Session {
     /// [`Error::ContextLimit`](crate::Error::ContextLimit) before anything is computed when prompt and one new token
     /// do not fit; [`Error::Invalid`](crate::Error::Invalid) when there is no token to continue from, or `sampling` holds
     /// a number that says nothing; [`Error::Model`](crate::Error::Model) when text is given to a model without a
-    /// tokenizer; [`Error::NotFinite`](crate::Error::NotFinite) when the model computes no numbers.
+    /// tokenizer; [`Error::NotFinite`](crate::Error::NotFinite) when the model computes no numbers. The session stays as it
+    /// was.
     pub fn generate<'p>(
         &mut self,
         prompt: impl Into<Prompt<'p>>,
+        sampling: &Sampling,
+        on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
+    ) -> Result<Response> {
+        let prompt = prompt.into();
+        self.or_as_it_was(|session| session.generate_or_fail(prompt, sampling, on_token))
+    }
+
+    fn generate_or_fail(
+        &mut self,
+        prompt: Prompt<'_>,
         sampling: &Sampling,
         mut on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
     ) -> Result<Response> {
         let start = Instant::now();
         sampling.check()?;
-        let prompt = self.prompt_ids(prompt.into())?;
+        let prompt = self.prompt_ids(prompt)?;
         self.check_room(prompt.len() + 1)?;
         self.push(&prompt)?;
         let prefill_tokens = self.ids.len() - self.cache.n_rows();
