@@ -1,8 +1,10 @@
 //! `lagdb learn`: what a memory is worth, measured: an agent that learns, or recorded trajectories without one.
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::{learn, questions, replay};
+use lagdb::Error;
+use std::path::PathBuf;
 
 /// In which environment.
 #[derive(Clone, Debug, clap::Args)]
@@ -11,9 +13,12 @@ pub struct Options {
     /// Where tasks are lived.
     #[arg(long, value_enum)]
     env: Environment,
+    /// With --env demo how many tasks a stream has (60 unless said), otherwise a file of tasks; may be said again.
+    #[arg(long, value_name = "NUMBER|FILE")]
+    tasks: Vec<String>,
     #[command(flatten, next_help_heading = "With --env demo")]
     demo: learn::Options,
-    #[command(flatten, next_help_heading = "With --env replay")]
+    #[command(flatten, next_help_heading = "With --env replay and --env questions")]
     replay: replay::Options,
 }
 
@@ -33,8 +38,25 @@ enum Environment {
 /// As the environment fails.
 pub fn run(options: &Options, output: Output) -> Outcome {
     match options.env {
-        Environment::Demo => learn::run(&options.demo, output),
-        Environment::Replay => replay::run(&options.replay, output),
-        Environment::Questions => questions::run(&options.replay, output),
+        Environment::Demo => learn::run(&options.demo()?, output),
+        Environment::Replay => replay::run(&options.files(), output),
+        Environment::Questions => questions::run(&options.files(), output),
+    }
+}
+
+impl Options {
+    fn demo(&self) -> Result<learn::Options, Failure> {
+        let mut demo = self.demo.clone();
+        for tasks in &self.tasks {
+            let invalid = || Error::invalid("--tasks", format!("{tasks:?} is no number of tasks"));
+            demo.tasks = tasks.parse().map_err(|_| invalid())?;
+        }
+        Ok(demo)
+    }
+
+    fn files(&self) -> replay::Options {
+        let mut replay = self.replay.clone();
+        replay.files.extend(self.tasks.iter().map(PathBuf::from));
+        replay
     }
 }

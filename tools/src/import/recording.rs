@@ -25,8 +25,15 @@ pub enum Event {
         /// What was called.
         call: Call,
     },
-    /// The tool that was called last answered.
-    Answered(String),
+    /// A tool answered.
+    Answered {
+        /// Which call, of all in this recording, from 0; `None` where the recording begins after it.
+        call: Option<usize>,
+        /// What it said.
+        text: String,
+        /// What went wrong, in one form for all numbers, if something did.
+        error: Option<String>,
+    },
 }
 
 /// A call of a tool.

@@ -56,11 +56,13 @@ struct Message {
     role: String,
     content: Option<String>,
     tool_calls: Option<Vec<ToolCall>>,
+    tool_call_id: Option<String>,
     name: Option<String>,
 }
 
 #[derive(Deserialize)]
 struct ToolCall {
+    id: Option<String>,
     function: Function,
 }
 
@@ -122,20 +124,20 @@ fn judgment(reward: f64, events: &[Event]) -> Judgment {
 
 /// Writes into each step what was called and what went wrong.
 fn sign(steps: &mut [Step], events: &[Event]) -> lagdb::Result<()> {
-    let mut last = None;
+    let mut steps_of_calls = Vec::new();
     for event in events {
         match event {
             Event::Said(_) => {}
             Event::Called { step, call } => {
-                last = Some((*step as usize, call));
+                steps_of_calls.push(*step as usize);
                 if let Some(step) = steps.get_mut(*step as usize) {
                     step.action_signature = Some(call.action()?.call());
                 }
             }
-            Event::Answered(answer) => {
-                let Some((step, call)) = last.take() else { continue };
-                if let Some(step) = steps.get_mut(step) {
-                    step.error_signature = error_signature(&call.tool, answer);
+            Event::Answered { call, error, .. } => {
+                let step = call.and_then(|call| steps_of_calls.get(call)).and_then(|step| steps.get_mut(*step));
+                if let Some((step, error)) = step.zip(error.as_ref()) {
+                    step.error_signature = Some(error.clone());
                 }
             }
         }
@@ -156,9 +158,10 @@ fn outcome(reward: f64) -> Outcome {
 /// The conversation as steps, which step each message went to, and what happened in between.
 fn steps(messages: &[Message]) -> (Vec<Step>, StepMap, Vec<Event>) {
     let (mut steps, mut map, mut events, mut observation) = (Vec::new(), StepMap::default(), Vec::new(), String::new());
+    let mut calls = Calls::default();
     for message in messages {
         map.push(steps.len());
-        events.extend(message.events(steps.len()));
+        events.extend(message.events(steps.len(), &mut calls));
         if message.role == "assistant" {
             steps.push(Step::new(std::mem::take(&mut observation), message.text()));
         } else {
@@ -175,16 +178,44 @@ fn steps(messages: &[Message]) -> (Vec<Step>, StepMap, Vec<Event>) {
     (steps, map, events)
 }
 
+/// The calls so far, and which of them wait for an answer.
+#[derive(Default)]
+struct Calls<'a> {
+    tools: Vec<&'a str>,
+    open: Vec<(usize, Option<&'a str>)>,
+}
+
+impl<'a> Calls<'a> {
+    fn made(&mut self, call: &'a ToolCall) {
+        self.open.push((self.tools.len(), call.id.as_deref()));
+        self.tools.push(&call.function.name);
+    }
+
+    /// Which call is answered: the one of this number, or where there are no numbers the first that waits.
+    fn answered(&mut self, id: Option<&str>) -> Option<usize> {
+        let is_it = |(_, of): &(usize, Option<&str>)| id.is_none() || of.is_none() || *of == id;
+        let at = self.open.iter().position(is_it)?;
+        Some(self.open.remove(at).0)
+    }
+}
+
 impl Message {
-    fn events(&self, step: usize) -> Vec<Event> {
+    fn events<'a>(&'a self, step: usize, calls: &mut Calls<'a>) -> Vec<Event> {
         let content = || self.content.clone().unwrap_or_default();
         match self.role.as_str() {
             "user" => vec![Event::Said(content())],
-            "tool" => vec![Event::Answered(content())],
+            "tool" => {
+                let call = calls.answered(self.tool_call_id.as_deref());
+                let error = call.and_then(|at| error_signature(calls.tools.get(at)?, &content()));
+                vec![Event::Answered { call, text: content(), error }]
+            }
             "assistant" => {
                 let step = u32::try_from(step).unwrap_or(u32::MAX);
-                let call = |it: &ToolCall| Call::parse(&it.function.name, &it.function.arguments);
-                self.tool_calls.iter().flatten().map(|it| Event::Called { step, call: call(it) }).collect()
+                let called = |it: &'a ToolCall| {
+                    calls.made(it);
+                    Event::Called { step, call: Call::parse(&it.function.name, &it.function.arguments) }
+                };
+                self.tool_calls.iter().flatten().map(called).collect()
             }
             _ => Vec::new(),
         }
@@ -234,6 +265,33 @@ mod tests {
         assert_eq!(steps.steps(4, 6), None);
         assert_eq!(trajectory.steps[0].action_signature.as_deref(), Some("f()"));
         assert_eq!(recording.as_ref().map(|it| it.events.len()), Some(4));
+    }
+
+    /// An answer was once given to the call before it; of two calls in one message the first lost its answer, and the second
+    /// was told what went wrong with the first.
+    #[test]
+    fn answers_find_their_calls_when_several_were_made_at_once() {
+        let call = |id: &str, tool: &str| json!({"id": id, "function": {"name": tool, "arguments": "{}"}});
+        let answer =
+            |id: &str, content: &str| json!({"role": "tool", "tool_call_id": id, "name": "?", "content": content});
+        let text = json!([{"task_id": 3, "trial": 1, "reward": 0.0, "traj": [
+            {"role": "user", "content": "hello"},
+            {"role": "assistant", "content": null, "tool_calls": [call("a", "cancel"), call("b", "refund")]},
+            answer("b", "done"), answer("a", "Error: no order 7"), answer("c", "Error: of an earlier call"),
+            {"role": "assistant", "content": null, "tool_calls": [call("d", "pay")]},
+            answer("d", "paid"),
+        ]}]);
+        let entries = tau_bench(Path::new("x.json"), text.to_string().as_bytes()).expect("a conversation");
+        let ImportedRecord::Trajectory(imported) = entries[0].record.clone() else { panic!("not a trajectory") };
+        let answered = imported.recording.iter().flat_map(|it| &it.events).filter_map(|event| match event {
+            Event::Answered { call, error, .. } => Some((*call, error.clone())),
+            _ => None,
+        });
+        let error = Some("cancel: no order #".to_owned());
+        let expected = [(Some(1), None), (Some(0), error.clone()), (None, None), (Some(2), None)];
+        assert_eq!(answered.collect::<Vec<_>>(), expected);
+        assert_eq!(imported.trajectory.steps[0].error_signature, error);
+        assert_eq!(imported.trajectory.steps[1].error_signature, None);
     }
 
     #[test]

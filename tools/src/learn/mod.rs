@@ -61,8 +61,8 @@ pub struct Options {
     /// Streams of each arm, of the seeds 1, 2, 3, …
     #[arg(long, default_value_t = 5)]
     pub seeds: u64,
-    /// Tasks of a stream.
-    #[arg(long, default_value_t = 60)]
+    /// Tasks of a stream: a number given to `--tasks`.
+    #[arg(skip = 60usize)]
     pub tasks: usize,
     /// A file for what is found, one JSON line a stream.
     #[arg(long)]

@@ -4,15 +4,16 @@
 //! right so often. On the published split of MuSiQue most asked questions share a resolved sub-question with a remembered
 //! one; on a `split` by connected facts none does, and what is left is what copying is worth.
 //!
-//! The files are MuSiQue's: a JSON array of `{id, question, question_decomposition: [{question, answer}], answer,
-//! answer_aliases}` (Trivedi et al., 2022, <https://arxiv.org/abs/2108.00573>).
+//! The files are MuSiQue's: a JSON array, or one object a line, of `{question, question_decomposition: [{question, answer}],
+//! answer, answer_aliases}` (Trivedi et al., 2022, <https://arxiv.org/abs/2108.00573>). Questions without a decomposition stand
+//! on facts that nobody knows: they are counted, and left out where facts are what is split by.
 
-mod question;
-mod split;
+pub(crate) mod question;
+pub(crate) mod split;
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use crate::statistics::{Share, round};
+use crate::statistics::{Clustered, round};
 use crate::{interrupt, replay};
 use lagdb::{Database, Error, Id, Judgment, JudgmentSource, LexicalEmbedder, Query, Scope, Trajectory};
 use question::Question;
@@ -33,21 +34,21 @@ struct Split<'a> {
     asked: Vec<&'a Question>,
 }
 
-/// What copying is worth on one split.
+/// What copying is worth on one split; questions connected by facts belong together.
 #[derive(Default)]
 struct Copied {
     /// A fact of the asked question stands in a remembered one.
-    shares_a_fact: Share,
+    shares_a_fact: Clustered,
     /// The answer of any remembered question.
-    random: Share,
+    random: Clustered,
     /// The answer of the nearest.
-    nearest: Share,
+    nearest: Clustered,
     /// One of the answers of the three nearest.
-    among_three: Share,
+    among_three: Clustered,
     /// The nearest is near enough to be copied by the careful.
-    answered: Share,
+    answered: Clustered,
     /// And then its answer is right.
-    right_if_answered: Share,
+    right_if_answered: Clustered,
 }
 
 /// Remembers, asks and prints.
@@ -68,11 +69,12 @@ fn measured(options: &replay::Options, output: Output) -> Result<(String, Value)
     };
     let (remembered, asked) = (question::read(remembered)?, question::read(asked)?);
     let directory = tempfile::tempdir()?;
-    let path = options.db.clone().unwrap_or_else(|| directory.path().join("questions.lagdb"));
-    let database = Database::open(path)?;
+    let database = Database::open(options.new_database(directory.path())?)?;
     let published = Split { name: "published", remembered: remembered.iter().collect(), asked: asked.iter().collect() };
     let all: Vec<&Question> = remembered.iter().chain(&asked).collect();
-    let (remembered_apart, asked_apart) = split::by_connected_facts(&all, asked.len());
+    let known: Vec<&Question> = all.iter().copied().filter(|question| !question.facts.is_empty()).collect();
+    let n_asked = asked.iter().filter(|question| !question.facts.is_empty()).count();
+    let (remembered_apart, asked_apart) = split::by_connected_facts(&known, n_asked, 0);
     let connected = Split { name: "by connected facts", remembered: remembered_apart, asked: asked_apart };
     let (mut lines, mut splits) = (vec![header()], Vec::new());
     for split in [published, connected] {
@@ -80,7 +82,12 @@ fn measured(options: &replay::Options, output: Output) -> Result<(String, Value)
         lines.push(copied.text(&split));
         splits.push(copied.json(&split));
     }
-    Ok((lines.join("\n"), json!({ "schema": "lagdb.questions/1", "splits": splits })))
+    let n_without_facts = all.len() - known.len();
+    if n_without_facts > 0 {
+        lines.push(format!("{n_without_facts} questions have no decomposition and are in the published split only"));
+    }
+    let json = json!({ "schema": "lagdb.questions/1", "without_facts": n_without_facts, "splits": splits });
+    Ok((lines.join("\n"), json))
 }
 
 /// Remembers one side and asks the other.
@@ -92,7 +99,7 @@ fn copy(scope: &Scope, split: &Split<'_>, output: Output) -> Result<Copied, Fail
         check_interrupt()?;
         let mut tx = scope.begin()?;
         for question in batch {
-            let id = tx.put_new(&Trajectory::new(&question.text).step(&question.text, &question.answer))?;
+            let id = tx.put_new(&Trajectory::new(&question.text).step(&question.text, question.answer()))?;
             tx.judge(id, &Judgment::new(lagdb::Outcome::Success, "published answer").source(JudgmentSource::Person))?;
             tx.embed(id, &embedder.embed(&question.text))?;
             known.insert(id, question);
@@ -103,21 +110,23 @@ fn copy(scope: &Scope, split: &Split<'_>, output: Output) -> Result<Copied, Fail
     let facts: BTreeSet<&str> = split.remembered.iter().flat_map(|it| &it.facts).map(String::as_str).collect();
     let snapshot = scope.snapshot()?;
     let mut copied = Copied::default();
-    for (i, question) in split.asked.iter().enumerate() {
+    let components = split::components_of(&split.asked);
+    for ((i, question), component) in split.asked.iter().enumerate().zip(components) {
+        let cluster = format!("{component}");
         check_interrupt()?;
         bar.inc(1);
         let hits = snapshot.search::<Trajectory>(&Query::near(embedder.embed(&question.text)).limit(N_FOUND))?;
-        let is_right = |id: &Id<Trajectory>| known.get(id).is_some_and(|found| question.is_answered_by(&found.answer));
+        let is_right = |id: &Id<Trajectory>| known.get(id).is_some_and(|found| question.is_answered_by(found.answer()));
         let nearest = hits.first().is_some_and(|hit| is_right(&hit.id));
-        copied.shares_a_fact.add(question.facts.iter().any(|fact| facts.contains(fact.as_str())));
+        copied.shares_a_fact.add_hit(&cluster, question.facts.iter().any(|fact| facts.contains(fact.as_str())));
         let any = split.remembered.get(split::scattered(i as u64) as usize % split.remembered.len().max(1));
-        copied.random.add(any.is_some_and(|other| question.is_answered_by(&other.answer)));
-        copied.nearest.add(nearest);
-        copied.among_three.add(hits.iter().any(|hit| is_right(&hit.id)));
+        copied.random.add_hit(&cluster, any.is_some_and(|other| question.is_answered_by(other.answer())));
+        copied.nearest.add_hit(&cluster, nearest);
+        copied.among_three.add_hit(&cluster, hits.iter().any(|hit| is_right(&hit.id)));
         let is_near = hits.first().is_some_and(|hit| hit.score >= FLOOR);
-        copied.answered.add(is_near);
+        copied.answered.add_hit(&cluster, is_near);
         if is_near {
-            copied.right_if_answered.add(nearest);
+            copied.right_if_answered.add_hit(&cluster, nearest);
         }
     }
     bar.finish_and_clear();
@@ -133,7 +142,7 @@ fn check_interrupt() -> Result<(), Failure> {
 
 fn header() -> String {
     format!(
-        "{:<20}{:>11}{:>7}  {:<34}{:<34}{:<34}{:<34}{:<34}{:<34}",
+        "{:<20}{:>11}{:>7}  {:<38}{:<38}{:<38}{:<38}{:<38}{:<38}",
         "split",
         "remembered",
         "asked",
@@ -150,7 +159,7 @@ impl Copied {
     fn text(&self, split: &Split<'_>) -> String {
         let Self { shares_a_fact, random, nearest, among_three, answered, right_if_answered } = self;
         format!(
-            "{:<20}{:>11}{:>7}  {shares_a_fact:<34}{random:<34}{nearest:<34}{among_three:<34}{answered:<34}{right_if_answered:<34}",
+            "{:<20}{:>11}{:>7}  {shares_a_fact:<38}{random:<38}{nearest:<38}{among_three:<38}{answered:<38}{right_if_answered:<38}",
             split.name,
             split.remembered.len(),
             split.asked.len()
@@ -162,16 +171,17 @@ impl Copied {
             "name": split.name, "remembered": split.remembered.len(), "asked": split.asked.len(),
             "shares_a_fact": self.shares_a_fact.json(),
             "arms": [
-                arm("random_answer", self.random), arm("copy_nearest", self.nearest), arm("one_of_three", self.among_three),
+                arm("random_answer", &self.random), arm("copy_nearest", &self.nearest), arm("one_of_three", &self.among_three),
             ],
             "floor": FLOOR, "answered": self.answered.json(), "right_if_answered": self.right_if_answered.json(),
         })
     }
 }
 
-fn arm(name: &str, share: Share) -> Value {
+fn arm(name: &str, share: &Clustered) -> Value {
     let ci95 = share.ci95().map(|x| round(x, 4));
-    json!({ "name": name, "n": share.n, "success": round(share.value(), 4), "ci95": ci95 })
+    let (n, n_groups) = (share.n(), share.n_groups());
+    json!({ "name": name, "n": n, "n_tasks": n_groups, "success": round(share.value(), 4), "ci95": ci95 })
 }
 
 #[cfg(test)]
@@ -206,6 +216,19 @@ mod tests {
         assert_eq!(published["arms"][1]["success"], 1.0, "where was Walsh born: {text}");
         assert_eq!(apart["shares_a_fact"]["share"], 0.0);
         assert_eq!((&apart["remembered"], &apart["asked"]), (&2.into(), &1.into()), "{text}");
+        // Without a decomposition every question once looked like one that shares no fact with any other, and the split by
+        // facts was none: what is not known to be apart is left out of it.
+        let mut unknown = asked.clone();
+        unknown[0]["question_decomposition"] = json!([]);
+        let unknown = vec![files[0].clone(), write("c.json", &unknown).expect("a file")];
+        let (text, report) = measured(&replay::Options { files: unknown, db: None }, quiet).expect("a report");
+        assert_eq!((&report["without_facts"], &report["splits"][1]["asked"]), (&1.into(), &0.into()), "{text}");
+
+        // What was in a database already was once found too, and counted as a wrong answer.
+        let db = Some(directory.path().to_path_buf());
+        let there = measured(&replay::Options { files: files.clone(), db }, quiet);
+        assert!(there.is_err_and(|failure| failure.to_string().contains("exists")));
+
         let one = replay::Options { files: files.into_iter().take(1).collect(), db: None };
         assert!(measured(&one, quiet).is_err_and(|failure| failure.to_string().contains("two are needed")));
     }

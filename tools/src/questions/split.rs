@@ -1,20 +1,24 @@
 //! A split that shares no fact: questions that stand on a common fact, directly or over others, stay on one side.
+//!
+//! Questions whose facts are not known cannot be told apart so; whoever asks for the split leaves them out.
 
 use super::Question;
 use std::collections::BTreeMap;
 
-/// Remembered and asked: whole components of questions connected by facts, in an order that looks random and is always the
-/// same, are asked until `n_asked` are; one that would not fit is remembered.
-pub(super) fn by_connected_facts<'a>(
+/// Remembered and asked: whole components of questions connected by facts, in an order that looks random and is that of the
+/// seed, are asked until `n_asked` are; one that would not fit is remembered.
+pub(crate) fn by_connected_facts<'a>(
     questions: &[&'a Question],
     n_asked: usize,
+    seed: u64,
 ) -> (Vec<&'a Question>, Vec<&'a Question>) {
     let mut components: BTreeMap<usize, Vec<&'a Question>> = BTreeMap::new();
-    for (root, question) in roots(questions).into_iter().zip(questions) {
+    for (root, question) in components_of(questions).into_iter().zip(questions) {
         components.entry(root).or_default().push(question);
     }
     let mut components: Vec<(usize, Vec<&Question>)> = components.into_iter().collect();
-    components.sort_by_key(|(root, _)| scattered(*root as u64));
+    let salt = if seed == 0 { 0 } else { scattered(seed) };
+    components.sort_by_key(|(root, _)| scattered(*root as u64 ^ salt));
     let (mut remembered, mut asked) = (Vec::new(), Vec::new());
     for (_, component) in components {
         let side = if asked.len() + component.len() <= n_asked { &mut asked } else { &mut remembered };
@@ -24,7 +28,7 @@ pub(super) fn by_connected_facts<'a>(
 }
 
 /// For each question one that stands for all that it is connected to.
-fn roots(questions: &[&Question]) -> Vec<usize> {
+pub(crate) fn components_of(questions: &[&Question]) -> Vec<usize> {
     let mut parents: Vec<usize> = (0..questions.len()).collect();
     let mut first_with: BTreeMap<&str, usize> = BTreeMap::new();
     for (i, question) in questions.iter().enumerate() {
@@ -52,7 +56,7 @@ fn root(parents: &mut [usize], mut at: usize) -> usize {
 }
 
 /// A number that looks random, the same in every run (SplitMix64).
-pub(super) fn scattered(n: u64) -> u64 {
+pub(crate) fn scattered(n: u64) -> u64 {
     let n = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 1

@@ -13,7 +13,7 @@ use super::{Half, check_interrupt};
 use crate::failure::Failure;
 use crate::import::{Place, StrategyLine};
 use crate::output::Output;
-use crate::statistics::{Share, median, round};
+use crate::statistics::{Clustered, Share, median, round};
 use lagdb::{Evidence, Id, Lesson, Level, Scope, Snapshot, Strategy, StrategyKind, Trajectory, Transaction};
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -45,16 +45,16 @@ pub(super) struct Row {
 }
 
 /// How the memory did on one half.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     /// A lesson came before the action that failed, of failures that did something wrong.
-    pub(super) fired: Share,
+    pub(super) fired: Clustered,
     /// The same, of those in which another failure of the task went wrong with the same tool.
-    pub(super) fired_on_repeats: Share,
+    pub(super) fired_on_repeats: Clustered,
     /// A lesson came before an action of a success.
-    pub(super) alarms: Share,
-    /// A lesson came before any action of a success.
-    pub(super) alarmed_trials: Share,
+    pub(super) alarms: Clustered,
+    /// A lesson came before any action of a success, of those that changed something: the others cannot be disturbed.
+    pub(super) alarmed_trials: Clustered,
 }
 
 /// Draws the lessons, stores them and asks.
@@ -75,7 +75,7 @@ pub(super) fn measure(stored: &Stored, lines: &[(Place, StrategyLine)], output: 
         ("not contrasted", &control, &control_ids, Rule::Plain),
         ("divergence", &stored.scope, &stored.ids, Rule::Contrast),
     ] {
-        let mut tallies = Level::ALL.map(|level| (level, [Tally::default(); 2]));
+        let mut tallies = Level::ALL.map(|level| (level, <[Tally; 2]>::default()));
         for (trial, id) in stored.trials.iter().zip(ids) {
             check_interrupt()?;
             bar.inc(1);
@@ -203,20 +203,19 @@ fn tally(
 ) -> Result<(), Failure> {
     let Some(tally) = halves.get_mut(trial.half as usize) else { return Ok(()) };
     if trial.succeeded() {
-        let mut any = false;
-        for act in trial.acts.iter().filter(|act| act.changes) {
-            let warned = warned(act)?;
-            tally.alarms.add(warned);
-            any |= warned;
+        let alarms: Vec<bool> =
+            trial.acts.iter().filter(|act| act.changes).map(&mut warned).collect::<Result<_, Failure>>()?;
+        alarms.iter().for_each(|alarm| tally.alarms.add_hit(&trial.task, *alarm));
+        if !alarms.is_empty() {
+            tally.alarmed_trials.add_hit(&trial.task, alarms.contains(&true));
         }
-        tally.alarmed_trials.add(any);
     } else if let Some(act) = trial.failing_act() {
         let fired = warned(act)?;
-        tally.fired.add(fired);
+        tally.fired.add_hit(&trial.task, fired);
         let repeats = |other: &&Trial| other.task == trial.task && other.attempt != trial.attempt;
         let same = |other: &Trial| other.failing_act().is_some_and(|it| it.action.tool() == act.action.tool());
         if stored.trials.iter().filter(repeats).any(same) {
-            tally.fired_on_repeats.add(fired);
+            tally.fired_on_repeats.add_hit(&trial.task, fired);
         }
     }
     Ok(())
@@ -236,7 +235,7 @@ fn distilled(stored: &Stored, lines: &[(Place, StrategyLine)]) -> Result<Vec<Row
     let snapshot = scope.snapshot()?;
     let mut rows = Vec::new();
     for level in [Level::Tool, Level::Argument, Level::ToolWhen] {
-        let mut halves = [Tally::default(); 2];
+        let mut halves = <[Tally; 2]>::default();
         for trial in stored.of(Half::Evaluated).filter(|_| !lines.is_empty()) {
             let task: BTreeSet<Id<Trajectory>> = stored
                 .trials

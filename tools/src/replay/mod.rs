@@ -33,7 +33,7 @@ use crate::interrupt;
 use crate::output::Output;
 use lagdb::Error;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to replay.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -57,19 +57,26 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     Ok(output.print(|| text, || json)?)
 }
 
+impl Options {
+    /// Where the database goes: where the user said, or into `temporary`. What is there already is refused: it would be
+    /// measured too.
+    pub(crate) fn new_database(&self, temporary: &Path) -> Result<PathBuf, Failure> {
+        match &self.db {
+            Some(path) if path.exists() => {
+                let detail = format!("{} exists; a replay makes a new database", path.display());
+                Err(Error::invalid("--db", detail).into())
+            }
+            Some(path) => Ok(path.clone()),
+            None => Ok(temporary.join("replay.lagdb")),
+        }
+    }
+}
+
 /// What is printed, for people and for programs.
 fn replayed(options: &Options, output: Output) -> Result<(String, Value), Failure> {
     let (trials, lines) = read(&options.files)?;
     let directory = tempfile::tempdir()?;
-    let path = match &options.db {
-        Some(path) if path.exists() => {
-            let detail = format!("{} exists; a replay makes a new database", path.display());
-            return Err(Error::invalid("--db", detail).into());
-        }
-        Some(path) => path.clone(),
-        None => directory.path().join("replay.lagdb"),
-    };
-    let stored = store::store(&path, trials, output)?;
+    let stored = store::store(&options.new_database(directory.path())?, trials, output)?;
     let retrieval = retrieval::measure(&stored, output)?;
     let guard = guard::measure(&stored, &lines, output)?;
     let report = report::Report { stored: &stored, retrieval, guard };

@@ -2,7 +2,7 @@
 
 use super::Half;
 use super::guard::{Guarding, Row, Tally};
-use super::retrieval::Arm;
+use super::retrieval::{Arm, chosen};
 use super::store::Stored;
 use crate::statistics::{Share, round};
 use lagdb::Level;
@@ -26,6 +26,7 @@ impl Report<'_> {
             "schema": "lagdb.replay/1",
             "tuned": self.half(Half::Tuned), "evaluated": self.half(Half::Evaluated),
             "arms": self.retrieval.iter().map(arm).collect::<Vec<_>>(),
+            "chosen_arm": chosen(&self.retrieval).map(|arm| arm.name),
             "guard": self.guard.rows.iter().map(row).collect::<Vec<_>>(),
             "guard_level": self.guard.chosen.as_str(), "guard_us_p50": self.guard.micros_p50,
             "lessons": {
@@ -47,7 +48,7 @@ impl Report<'_> {
 
     fn numbers(&self, half: Half) -> Numbers {
         let trials = || self.stored.of(half);
-        let failures = self.guard.failures.get(half as usize).copied().unwrap_or_default();
+        let failures = *half.of(&self.guard.failures);
         Numbers {
             n: trials().count(),
             n_success: trials().filter(|trial| trial.succeeded()).count(),
@@ -58,7 +59,8 @@ impl Report<'_> {
 
     /// Tables.
     pub(super) fn text(&self) -> String {
-        let mut lines = Vec::new();
+        let mut lines =
+            vec!["Shares with 95 % intervals of a bootstrap over tasks; the last number is that of tasks.".to_owned()];
         for half in [Half::Evaluated, Half::Tuned] {
             let Numbers { n, n_success, n_weak, failures } = self.numbers(half);
             lines.push(format!(
@@ -71,17 +73,24 @@ impl Report<'_> {
         }
         lines.push(String::new());
         lines.push("From the first user message, a success at the same task among the three found:".to_owned());
-        lines.push(format!("{:<24}{:<33}{:<33}{:<33}", "", "among successes", "(tuned half)", "among all outcomes"));
+        lines.push(format!("{:<24}{:<37}{:<37}{:<37}", "", "among successes", "(tuned half)", "among all outcomes"));
         for arm in &self.retrieval {
             let (found, tuned) = (arm.found(Half::Evaluated), arm.found(Half::Tuned));
             let all = arm.found_among_all(Half::Evaluated);
-            lines.push(format!("{:<24}{found:<33}{tuned:<33}{all:<33}", arm.name));
+            lines.push(format!("{:<24}{found:<37}{tuned:<37}{all:<37}", arm.name));
         }
+        let chosen = chosen(&self.retrieval).map_or("nothing", |arm| arm.name);
+        lines.push(format!("Chosen on the tuned half: {chosen}."));
         lines.push(String::new());
         lines.push("A lesson of other trials before an action that can change something (evaluated half):".to_owned());
         lines.push(format!(
-            "{:<16}{:<12}{:<32}{:<32}{:<32}{:<32}",
-            "lessons", "asked by", "before what failed", "of repeated failures", "false: actions", "false: successes"
+            "{:<16}{:<12}{:<37}{:<37}{:<37}{:<37}",
+            "lessons",
+            "asked by",
+            "before what failed",
+            "of repeated failures",
+            "false: actions",
+            "false: changing successes"
         ));
         lines.extend(self.guard.rows.iter().flat_map(|row| self.row_text(row)));
         lines.push(String::new());
@@ -93,7 +102,7 @@ impl Report<'_> {
         let [tuned, evaluated] = &row.halves;
         let line = |first: String, second: &str, tally: &Tally| {
             let Tally { fired, fired_on_repeats, alarms, alarmed_trials } = tally;
-            format!("{first:<16}{second:<12}{fired:<32}{fired_on_repeats:<32}{alarms:<32}{alarmed_trials:<32}")
+            format!("{first:<16}{second:<12}{fired:<37}{fired_on_repeats:<37}{alarms:<37}{alarmed_trials:<37}")
         };
         let mut lines = vec![line(row.lessons.to_owned(), row.level.as_str(), evaluated)];
         if row.lessons == "divergence" {
@@ -131,7 +140,8 @@ struct Numbers {
 fn arm(arm: &Arm) -> Value {
     let found = arm.found(Half::Evaluated);
     json!({
-        "name": arm.name, "n": found.n, "success": round(found.value(), 4), "ci95": found.ci95().map(|x| round(x, 4)),
+        "name": arm.name, "n": found.n(), "n_tasks": found.n_groups(),
+        "success": round(found.value(), 4), "ci95": found.ci95().map(|x| round(x, 4)),
         "tuned": arm.found(Half::Tuned).json(),
         "among_all": arm.found_among_all(Half::Evaluated).json(),
         "among_all_tuned": arm.found_among_all(Half::Tuned).json(),
@@ -149,7 +159,7 @@ fn level(level: Level) -> String {
 
 /// Of no cases there is no share.
 fn tally(tally: &Tally) -> Value {
-    if tally.fired.n + tally.alarms.n == 0 {
+    if tally.fired.n() + tally.alarms.n() == 0 {
         return Value::Null;
     }
     json!({

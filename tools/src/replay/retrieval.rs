@@ -1,16 +1,17 @@
 //! Whether a success at the same task is among the three that are found, for every trial in turn, itself left out.
 //!
 //! Two questions: among the successes (`search` with `outcome(Success)`, which is what an agent asks), and among all
-//! trials, where failures at the same task take places too. Cases are the trials with another success at their task.
+//! trials, where failures at the same task take places too. Cases are the trials with another success at their task. The way
+//! that is best among successes of the tuned half is the chosen one; the others are reported beside it.
 
 use super::embedders::{Embedders, Signal};
 use super::store::{N_RECALLED, Stored};
 use super::{Half, check_interrupt};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::statistics::Share;
+use crate::statistics::Clustered;
 use lagdb::{Embedding, Id, Outcome, Query, Snapshot, Trajectory};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Places of each signal that are fused.
 const N_FUSED: usize = 20;
@@ -27,10 +28,18 @@ const N_TAKEN_UP: usize = 5;
 pub(super) struct Arm {
     /// In a few words.
     pub(super) name: &'static str,
+    /// Whether it may be chosen: it reads the first message and nothing else of who asks.
+    is_candidate: bool,
     /// Found among the successes, by half.
-    pub(super) among_successes: [Share; 2],
+    among_successes: [Clustered; 2],
     /// Found among all trials, by half.
-    pub(super) among_all: [Share; 2],
+    among_all: [Clustered; 2],
+}
+
+/// The way to choose, as the tuned half shows it; of equals the simplest.
+pub(super) fn chosen(arms: &[Arm]) -> Option<&Arm> {
+    let candidates = arms.iter().filter(|arm| arm.is_candidate).rev();
+    candidates.max_by(|a, b| a.found(Half::Tuned).value().total_cmp(&b.found(Half::Tuned).value()))
 }
 
 /// All ways, simplest first.
@@ -49,18 +58,19 @@ pub(super) fn measure(stored: &Stored, output: Output) -> Result<Vec<Arm>, Failu
     tx.commit()?;
     let snapshot = stored.scope.snapshot()?;
     let bar = output.progress(stored.trials.len() as u64, "searching");
-    let names = Signal::ALL.into_iter().map(Signal::name).chain(["second look", "all fused"]);
-    let mut arms: Vec<Arm> = names.map(Arm::new).collect();
+    let mut arms: Vec<Arm> =
+        Signal::ALL.into_iter().map(|signal| Arm::new(signal.name(), is_first_message(signal))).collect();
+    arms.extend(["second look", "all fused"].map(|name| Arm::new(name, true)));
+    let mut successes: BTreeMap<&str, BTreeSet<Id<Trajectory>>> = BTreeMap::new();
+    for (id, trial) in stored.all().filter(|(_, trial)| trial.succeeded()) {
+        successes.entry(&trial.task).or_default().insert(id);
+    }
     for (id, trial) in stored.all() {
         check_interrupt()?;
         bar.inc(1);
-        let is_success = |other: Id<Trajectory>| {
-            let mut all = stored.all();
-            all.any(|(it, other_trial)| {
-                it == other && it != id && other_trial.task == trial.task && other_trial.succeeded()
-            })
-        };
-        if !stored.ids.iter().any(|other| is_success(*other)) {
+        let Some(of_task) = successes.get(trial.task.as_str()) else { continue };
+        let is_success = |other: &Id<Trajectory>| *other != id && of_task.contains(other);
+        if !of_task.iter().any(is_success) {
             continue;
         }
         let half = trial.half as usize;
@@ -76,8 +86,8 @@ pub(super) fn measure(stored: &Stored, output: Output) -> Result<Vec<Arm>, Failu
             lists.push(fused);
             for (arm, list) in arms.iter_mut().zip(&lists) {
                 let shares = if outcome.is_some() { &mut arm.among_successes } else { &mut arm.among_all };
-                let found = list.iter().take(N_RECALLED).any(|it| is_success(*it));
-                shares.iter_mut().skip(half).take(1).for_each(|share| share.add(found));
+                let found = list.iter().take(N_RECALLED).any(is_success);
+                shares.iter_mut().skip(half).take(1).for_each(|share| share.add_hit(&trial.task, found));
             }
         }
     }
@@ -86,18 +96,18 @@ pub(super) fn measure(stored: &Stored, output: Output) -> Result<Vec<Arm>, Failu
 }
 
 impl Arm {
-    fn new(name: &'static str) -> Self {
-        Self { name, among_successes: [Share::default(); 2], among_all: [Share::default(); 2] }
+    fn new(name: &'static str, is_candidate: bool) -> Self {
+        Self { name, is_candidate, among_successes: Default::default(), among_all: Default::default() }
     }
 
     /// The share among successes in one half.
-    pub(super) fn found(&self, half: Half) -> Share {
-        self.among_successes.get(half as usize).copied().unwrap_or_default()
+    pub(super) fn found(&self, half: Half) -> &Clustered {
+        half.of(&self.among_successes)
     }
 
     /// The share among all in one half.
-    pub(super) fn found_among_all(&self, half: Half) -> Share {
-        self.among_all.get(half as usize).copied().unwrap_or_default()
+    pub(super) fn found_among_all(&self, half: Half) -> &Clustered {
+        half.of(&self.among_all)
     }
 }
 
@@ -125,11 +135,16 @@ fn second_look(
     Ok(Query::near(Embedding::new(&space, both)?).exclude(left_out).limit(N_FUSED))
 }
 
+/// Whether a signal reads the first message, and nothing else of who asks.
+fn is_first_message(signal: Signal) -> bool {
+    !matches!(signal, Signal::Random | Signal::TwoMessages)
+}
+
 /// One list of those that read the first message and are not noise: each place is worth `1 / (10 + place)`.
 fn fused(lists: &[Vec<Id<Trajectory>>]) -> Vec<Id<Trajectory>> {
     let mut worth: BTreeMap<Id<Trajectory>, f64> = BTreeMap::new();
     for (signal, list) in Signal::ALL.into_iter().zip(lists) {
-        if !matches!(signal, Signal::Random | Signal::TwoMessages) {
+        if is_first_message(signal) {
             for (place, id) in list.iter().enumerate() {
                 *worth.entry(*id).or_insert(0.0) += 1.0 / (FUSION + place as f64);
             }

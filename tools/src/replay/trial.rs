@@ -5,7 +5,6 @@ use super::shown::Shown;
 use crate::failure::Failure;
 use crate::import::{Call, Event, ImportedTrajectory, Place, StepMap};
 use lagdb::{Action, Condition, Error, Judgment, Outcome, Trajectory};
-use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 /// One attempt at one task.
@@ -56,6 +55,15 @@ pub(super) struct Act {
 }
 
 impl Half {
+    /// This one of two.
+    pub(super) fn of<T>(self, halves: &[T; 2]) -> &T {
+        let [tuned, evaluated] = halves;
+        match self {
+            Self::Tuned => tuned,
+            Self::Evaluated => evaluated,
+        }
+    }
+
     /// Both, the tuned one first.
     pub(super) const ALL: [Self; 2] = [Self::Tuned, Self::Evaluated];
 
@@ -114,7 +122,7 @@ pub(super) fn trials(recorded: Vec<(Place, ImportedTrajectory)>) -> Result<Vec<T
         }
         trials.push(trial);
     }
-    trials.sort_by(|a, b| by_name(&a.task, &b.task).then(a.attempt.cmp(&b.attempt)));
+    trials.sort_by(|a, b| by_name(&a.task).cmp(&by_name(&b.task)).then(a.attempt.cmp(&b.attempt)));
     let mut tasks: Vec<String> = trials.iter().map(|trial| trial.task.clone()).collect();
     tasks.dedup();
     if tasks.len() < 2 {
@@ -127,12 +135,10 @@ pub(super) fn trials(recorded: Vec<(Place, ImportedTrajectory)>) -> Result<Vec<T
     Ok(trials)
 }
 
-/// Numbers by their value, everything else as text.
-fn by_name(a: &str, b: &str) -> Ordering {
-    match (a.parse::<u64>(), b.parse::<u64>()) {
-        (Ok(a), Ok(b)) => a.cmp(&b),
-        _ => a.cmp(b),
-    }
+/// Numbers first, by their value; everything else as text.
+fn by_name(name: &str) -> (bool, u64, &str) {
+    let number = name.parse::<u64>();
+    (number.is_err(), number.unwrap_or(0), name)
 }
 
 /// Every tool that is called anywhere: what an agent knows of itself.
@@ -190,14 +196,33 @@ fn acts(events: &[Event], tools: &BTreeSet<String>) -> lagdb::Result<Vec<Act>> {
                 changes: !call.only_reads(),
                 is_error: false,
             }),
-            Event::Answered(answer) => {
-                let is_error = answer.starts_with("Error");
-                if let Some(act) = acts.last_mut() {
-                    act.is_error = is_error;
-                    shown.answer(act.action.tool(), answer, is_error);
+            Event::Answered { call, text, error } => {
+                if let Some(act) = call.and_then(|call| acts.get_mut(call)) {
+                    act.is_error = error.is_some();
+                    shown.answer(act.action.tool(), text, act.is_error);
                 }
             }
         }
     }
     Ok(acts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers were once compared by value and everything else as text: `2 < 10 < 1a < 2`. A sort by such an order may panic,
+    /// and puts one task in two places.
+    #[test]
+    fn names_of_tasks_have_one_order() {
+        let expected = ["2", "10", "10a", "1a", "a"];
+        for turn in 0..expected.len() {
+            let mut names = expected;
+            names.rotate_left(turn);
+            names.swap(0, 3);
+            names.sort_by(|a, b| by_name(a).cmp(&by_name(b)));
+            assert_eq!(names, expected);
+        }
+        assert!(by_name("2") < by_name("02") || by_name("02") < by_name("2"), "other words are other tasks");
+    }
 }
