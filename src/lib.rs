@@ -77,7 +77,7 @@ mod store;
 pub mod txn;
 
 pub use db::{Admin, Database, Scope};
-pub use embed::LexicalEmbedder;
+pub use embed::{Embedder, LexicalEmbedder};
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CommitId, Id, SegmentId};
 pub use index::vector::{IndexStats, Plan, Route, Why};

@@ -4,7 +4,10 @@
 use crate::kit;
 use crate::kit::town::{self, Door};
 use lagdb::agent::{Consolidated, Consolidation, Disagreement, Environment, Item, Learner, Living, Suppression};
-use lagdb::{Database, Id, Polarity, Query, Scope, Status, Strategy, StrategyKind};
+use lagdb::{
+    Database, Delivery, Exposure, Id, Judgment, Offered, Outcome, Polarity, Query, Scope, Status, Step, Strategy,
+    StrategyKind, Trajectory,
+};
 
 /// A lesson about one action: do it, or do not.
 fn item(does: bool, action: &str) -> Item {
@@ -81,14 +84,15 @@ fn lessons_about_other_actions_are_other_lessons_however_alike() {
 #[test]
 fn contradictions_are_linked_and_the_vote_decides() {
     let items = [item(true, "api"), item(true, "api"), item(false, "api")];
-    let (database, scope, sum) = taught(Consolidation::default(), &items);
+    let vote = Consolidation { disagreement: Disagreement::Vote, ..Consolidation::default() };
+    let (database, scope, sum) = taught(vote.clone(), &items);
     assert_eq!((sum.n_contradictions, sum.n_superseded), (1, 1));
     let [standing] = active(&scope).try_into().unwrap();
     assert_eq!(standing.kind, StrategyKind::Procedure, "two to one");
     assert_eq!(standing.provenance.evidence.iter().filter(|e| e.polarity == Polarity::Contradict).count(), 1);
     assert_eq!(all(&scope).len(), 2, "the other is history");
     // It goes on to gather evidence, and wins in the end.
-    let later = teach(&scope, &Consolidation::default(), &[item(false, "api")]);
+    let later = teach(&scope, &vote, &[item(false, "api")]);
     assert_eq!((later.n_added, later.n_merged), (0, 1));
     let [standing] = active(&scope).try_into().unwrap();
     assert_eq!(standing.kind, StrategyKind::Guardrail, "two to two, and seen last");
@@ -165,4 +169,159 @@ fn credit_suspends_only_if_asked_and_only_what_was_imported() {
     assert_eq!(status(imported(Consolidation::default(), false)), Status::Active, "off by default");
     assert_eq!(status(imported(on.clone(), false)), Status::Suspended);
     assert_eq!(status(imported(on, true)), Status::Active, "it has evidence of its own");
+}
+
+/// What became of lessons before a test: `n` tasks of each outcome in which one was given.
+fn given(scope: &Scope, id: Id<Strategy>, delivery: Delivery, action: &str, outcomes: &[(Outcome, usize)]) {
+    let mut tx = scope.begin().unwrap();
+    for (outcome, n) in outcomes {
+        for _ in 0..*n {
+            let lived = Trajectory::new("an earlier task").domain("doors").step("a door", "said");
+            let lived = Trajectory { steps: vec![Step::new("a door", "said").action_signature(action)], ..lived };
+            let lived = tx.put_new(&lived).unwrap();
+            tx.judge(lived, &Judgment::new(*outcome, "test")).unwrap();
+            let propensity = if delivery == Delivery::Unused { 1.0 } else { 0.5 };
+            let exposure = Exposure { delivery, propensity, ..Exposure::injected(Offered::Strategy(id)) };
+            tx.expose(lived, &[exposure]).unwrap();
+        }
+    }
+    tx.commit().unwrap();
+}
+
+fn put(scope: &Scope, kind: StrategyKind, title: &str, action: &str) -> Id<Strategy> {
+    let mut tx = scope.begin().unwrap();
+    let lesson = Strategy::new(title, "when a door is shut", title).domain("doors").action_signature(action);
+    let id = tx.put_new(&Strategy { kind, ..lesson }).unwrap();
+    tx.embed(id, &kit::embed(title)).unwrap();
+    tx.commit().unwrap();
+    id
+}
+
+fn status(scope: &Scope, id: Id<Strategy>) -> Status {
+    scope.snapshot().unwrap().get(id).unwrap().unwrap().status
+}
+
+/// A lesson that was never given was thought to succeed in half of its tasks. Where most tasks fail, every proven lesson then
+/// ranked below all that was never tried, and was thrown out first.
+#[test]
+fn what_is_proven_stays_where_most_tasks_fail() {
+    let (_database, scope) = kit::in_memory();
+    let proven = put(&scope, StrategyKind::Procedure, "knock three times", "knock");
+    let refuted = put(&scope, StrategyKind::Procedure, "wait for an hour", "wait");
+    given(&scope, proven, Delivery::Injected, "knock", &[(Outcome::Success, 4), (Outcome::Failure, 6)]);
+    given(&scope, refuted, Delivery::Injected, "wait", &[(Outcome::Failure, 40)]);
+    let other = put(&scope, StrategyKind::Procedure, "another", "another");
+    given(&scope, other, Delivery::Unused, "x", &[(Outcome::Failure, 60)]);
+    let consolidation = Consolidation { max_per_domain: 3, ..Consolidation::default() };
+    let sum = teach(&scope, &consolidation, &[item(true, "api")]);
+    assert_eq!((sum.n_added, sum.n_evicted), (1, 1));
+    assert_eq!(status(&scope, proven), Status::Active, "4 of 10 where 4 of 110 is usual");
+    assert_eq!(status(&scope, refuted), Status::Suspended);
+    assert_eq!(status(&scope, other), Status::Active);
+}
+
+/// Tasks need not have a domain, and by default have none: lessons about them were never capped.
+#[test]
+fn lessons_without_a_domain_are_capped_together() {
+    let (database, scope) = kit::in_memory();
+    let elsewhere = put(&scope, StrategyKind::Procedure, "knock three times", "knock");
+    let consolidation = Consolidation { max_per_domain: 5, ..Consolidation::default() };
+    for number in 0..20 {
+        let item = Item { title: format!("use tool {number}"), ..item(true, &format!("{number}")) };
+        let learner = Learner { consolidation: consolidation.clone(), ..town::writing(item, &scope) };
+        let mut door = Door::new(&format!("task {number}"), "sesame");
+        door.task.domain = None;
+        learner.live(&mut door, None).unwrap();
+        let n_active = active(&scope).iter().filter(|lesson| lesson.domain.is_none()).count();
+        assert_eq!(n_active, (number + 1).min(5), "after task {number}");
+    }
+    assert_eq!(status(&scope, elsewhere), Status::Active, "it has a domain of its own");
+    assert!(is_sound(&database));
+}
+
+/// A lesson that was suspended was not found among those that are known. Distilled once more it was added anew, active, without
+/// its evidence: suppression was undone, and suspended copies grew without limit.
+#[test]
+fn a_suspended_lesson_that_is_distilled_again_stays_the_one_it_is() {
+    let (database, scope, _) = taught(Consolidation::default(), &[item(true, "api")]);
+    let snapshot = scope.snapshot().unwrap();
+    let id = snapshot.ids::<Strategy>().unwrap()[0];
+    let mut tx = scope.begin().unwrap();
+    tx.set_status(id, Status::Suspended).unwrap();
+    tx.commit().unwrap();
+    for disagreement in [Disagreement::Keep, Disagreement::Vote, Disagreement::Latest] {
+        let consolidation = Consolidation { disagreement, ..Consolidation::default() };
+        let again = teach(&scope, &consolidation, &[item(true, "api"), item(true, "api")]);
+        assert_eq!((again.n_added, again.n_merged), (0, 2));
+    }
+    let [lesson] = all(&scope).try_into().unwrap();
+    assert_eq!((lesson.status, lesson.provenance.evidence.len()), (Status::Suspended, 7));
+    // It speaks against another, and takes nobody's place.
+    let latest = Consolidation { disagreement: Disagreement::Latest, ..Consolidation::default() };
+    let other = teach(&scope, &latest, &[item(false, "api"), item(true, "api")]);
+    assert_eq!((other.n_added, other.n_merged, other.n_superseded), (1, 1, 0));
+    let [guardrail] = active(&scope).try_into().unwrap();
+    assert_eq!(guardrail.kind, StrategyKind::Guardrail);
+    assert!(is_sound(&database));
+}
+
+/// All evidence shared one limit: a lesson that had been contradicted so often had no room left for what spoke for it, and could
+/// never win again however the world turned.
+#[test]
+fn a_lesson_that_was_refuted_often_may_win_again() {
+    let vote =
+        Consolidation { disagreement: Disagreement::Vote, max_evidence: 3, opposed: 0.1, ..Consolidation::default() };
+    let (_database, scope, _) = taught(vote.clone(), &[item(true, "api"), item(false, "api")]);
+    teach(&scope, &vote, &vec![item(false, "api"); 6]);
+    let kinds = || active(&scope).iter().map(|lesson| lesson.kind).collect::<Vec<_>>();
+    assert_eq!(kinds(), [StrategyKind::Guardrail]);
+    teach(&scope, &vote, &vec![item(true, "api"); 3]);
+    assert_eq!(kinds(), [StrategyKind::Procedure], "the world has turned");
+    for lesson in all(&scope) {
+        let n = |polarity| lesson.provenance.evidence.iter().filter(|piece| piece.polarity == polarity).count();
+        assert!(n(Polarity::Support) <= 3 && n(Polarity::Contradict) <= 3);
+    }
+}
+
+/// Who is suspended after one more task in which it was given, at the end of these.
+fn suspended(kind: StrategyKind, deliveries: &[(Delivery, &str, Outcome)], rule: Suppression) -> bool {
+    let (_database, scope) = kit::in_memory();
+    let id = put(&scope, kind, "open a door with please", "say(please)");
+    let bystander = put(&scope, StrategyKind::Procedure, "zzz", "zzz");
+    given(&scope, bystander, Delivery::Unused, "x", &[(Outcome::Success, 60)]);
+    for (delivery, action, outcome) in deliveries {
+        given(&scope, id, *delivery, action, &[(*outcome, 1)]);
+    }
+    let consolidation = Consolidation { suppression: Some(rule), ..Consolidation::default() };
+    let mut learner = Learner { consolidation, ..town::saying("sesame", &scope) };
+    learner.recall.withhold = 0.0;
+    let Living::Now(learned) = learner.live(&mut Door::new("open a door", "sesame"), None).unwrap() else { panic!() };
+    assert!(learned.offers.iter().any(|offer| offer.id == id), "it is given");
+    status(&scope, id) == Status::Suspended
+}
+
+/// Every delivery counted, also where the lesson had been withheld; and a guardrail was "followed" when its action was taken,
+/// so that one which was right, and ignored, was suspended for it.
+#[test]
+fn credit_is_for_what_was_read_and_done() {
+    use Delivery::{Injected, Unused, Withheld};
+    use Outcome::{Failure, Success};
+    use StrategyKind::{Contrast, Guardrail, Procedure};
+    let rule = Suppression::default();
+    let times = |delivery, action, outcome| vec![(delivery, action, outcome); 8];
+    assert!(suspended(Procedure, &times(Injected, "say(please)", Failure), rule));
+    assert!(!suspended(Procedure, &times(Injected, "other", Failure), rule), "it was not followed");
+    assert!(!suspended(Procedure, &times(Injected, "say(please)", Success), rule));
+    assert!(!suspended(Procedure, &times(Withheld, "say(please)", Failure), rule), "nobody read it");
+    assert!(!suspended(Procedure, &times(Unused, "say(please)", Failure), rule), "nobody read it");
+    assert!(!suspended(Guardrail, &times(Injected, "say(please)", Failure), rule), "it was right, and ignored");
+    assert!(suspended(Guardrail, &times(Injected, "other", Failure), rule), "it was followed, and tasks failed");
+    assert!(!suspended(Contrast, &times(Injected, "say(please)", Failure), rule), "nobody knows what it says");
+    let any = Suppression { followed_only: false, ..rule };
+    assert!(suspended(Contrast, &times(Injected, "other", Failure), any));
+    assert!(!suspended(Contrast, &times(Withheld, "other", Failure), any));
+    // What happened long ago counts for nothing any more.
+    let mut turned = vec![(Injected, "say(please)", Failure); 70];
+    turned.extend(vec![(Injected, "say(please)", Success); 64]);
+    assert!(!suspended(Procedure, &turned, rule));
 }

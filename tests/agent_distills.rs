@@ -1,7 +1,10 @@
 //! Lessons are read from what a model wrote, never made up: an item that does not hold up is rejected with a reason.
 
+use crate::kit;
+use crate::kit::town;
 use lagdb::agent::{
-    Dialect, Distilled, Distiller, English, Item, ItemLimits, Learning, Lived, Material, Rejection, Scripted, Task,
+    Allot, Decoding, Dialect, Distilled, Distiller, English, Item, ItemLimits, Learning, Lived, Living, Material,
+    Policy, Rejection, Scaling, Scripted, Task,
 };
 use lagdb::{Error, Judgment, Outcome, Step};
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, prop_assert_eq, proptest};
@@ -148,4 +151,82 @@ fn a_dialect_reads_what_it_asked_for() {
     let task = Task::new("pay");
     let material = Material { kind: Learning::Success, task: &task, attempts: &[], max_items: 3 };
     assert_eq!(English.read_lessons(TWO, &material).len(), 2);
+}
+
+/// One range of steps was taken for all attempts that were looked at, winners and losers; and a lesson that cited none was
+/// filed under every error there was, so that three lessons each guarded everything.
+#[test]
+fn a_lesson_comes_from_the_steps_of_the_attempt_it_cites() {
+    let (_database, scope) = kit::in_memory();
+    let cited = ["steps: 1:0-0", "steps: attempt 0, steps 1 to 2", "steps: 0-0", ""];
+    let titles = ["apples", "pears", "cherries", "plums"];
+    let reply: String = std::iter::zip(titles, cited).map(|(title, cited)| item(title, title) + cited + "\n").collect();
+    let model = Scripted::new(["please", "pretty", "sesame", "pray", "please", "beg", &reply]);
+    let decoding = Decoding::random(1.0, 0, 9);
+    let policy = Policy { max_steps: 3, guard: None, decoding, ..Policy::default() };
+    let mut learner = town::learner_with(&model, &scope, policy);
+    learner.scaling = Scaling { k: 2, allot: Allot::All, ..Scaling::default() };
+    let Living::Now(learned) = learner.live(&mut town::Door::new("open", "sesame"), None).unwrap() else { panic!() };
+    assert!(model.prompts()[6].contains("steps: attempt:first-last step"), "{}", model.prompts()[6]);
+    let range_of = |content: &str, attempt: usize| {
+        let snapshot = scope.snapshot().unwrap();
+        let all = snapshot.search::<lagdb::Strategy>(&lagdb::Query::newest()).unwrap();
+        let lesson = all.into_iter().find(|hit| hit.record.content == content).unwrap().record;
+        let from = learned.trajectories[attempt];
+        let piece = lesson.provenance.evidence.into_iter().find(|piece| piece.trajectory == from).unwrap();
+        (piece.first_step, piece.last_step)
+    };
+    assert_eq!((range_of("apples", 0), range_of("apples", 1)), ((0, 3), (0, 0)));
+    assert_eq!((range_of("pears", 0), range_of("pears", 1)), ((1, 2), (0, 3)));
+    assert_eq!((range_of("cherries", 0), range_of("cherries", 1)), ((0, 3), (0, 3)), "of which attempt was not said");
+    assert_eq!((range_of("plums", 0), range_of("plums", 1)), ((0, 3), (0, 3)));
+}
+
+#[test]
+fn a_guardrail_speaks_about_the_error_it_means() {
+    let signatures = |replies: &[&str], steps: &str| {
+        let (_database, scope) = kit::in_memory();
+        let lesson = format!("title: T\ndescription: When.\ncontent: A.\n{steps}");
+        let model = Scripted::new(replies.iter().copied().chain([lesson.as_str()]));
+        let policy = Policy { max_steps: replies.len(), guard: None, ..Policy::default() };
+        let learner = town::learner_with(&model, &scope, policy);
+        learner.live(&mut town::Door::new("open", "sesame"), None).unwrap();
+        scope.snapshot().unwrap().search::<lagdb::Strategy>(&lagdb::Query::newest()).unwrap()[0]
+            .record
+            .action_signatures
+            .clone()
+    };
+    assert_eq!(signatures(&["please"], ""), ["say(please)"], "the only error there was");
+    assert_eq!(signatures(&["please", "beg"], ""), [""; 0], "one of two, and nobody knows which");
+    assert_eq!(signatures(&["please", "beg"], "steps: 1"), ["say(beg)"]);
+    assert_eq!(signatures(&["please", "beg"], "steps: 0-1"), ["say(please)", "say(beg)"]);
+}
+
+/// Answers such as "2" and "yes" stand in nearly every text: nearly every lesson about such a task was rejected.
+#[test]
+fn a_short_answer_leaks_nothing() {
+    let kept = |answer: &str, content: &str| {
+        distill(Learning::Success, &Task::new("pay").answer(answer), &item("Ask", content)).0.items.len()
+    };
+    for answer in ["2", "yes", "No", "none", "true"] {
+        assert_eq!(kept(answer, &format!("Check {answer} times, or say {answer}")), 1, "{answer}");
+    }
+    for answer in ["Paris", "no refund", "1789", "12.5"] {
+        assert_eq!(kept(answer, &format!("It was {answer} last time")), 0, "{answer}");
+    }
+}
+
+/// Five attempts of any length made a prompt five times as long as one: longer than the model could read.
+#[test]
+fn what_is_told_of_many_attempts_is_as_long_as_of_one() {
+    let steps: Vec<Step> = (0..60).map(|at| Step::new("x".repeat(900), format!("act {at}"))).collect();
+    let judgment = Judgment::new(Outcome::Failure, "test");
+    let task = Task::new("pay");
+    let n_chars = |n: usize| {
+        let attempts = vec![Lived { steps: &steps, judgment: &judgment }; n];
+        English
+            .ask_lessons(&Material { kind: Learning::Contrast, task: &task, attempts: &attempts, max_items: 5 })
+            .len()
+    };
+    assert!(n_chars(5) < n_chars(1) + 2_000, "{} beside {}", n_chars(5), n_chars(1));
 }

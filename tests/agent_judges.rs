@@ -4,9 +4,10 @@
 use crate::kit;
 use crate::kit::town::Door;
 use lagdb::agent::{
-    Agent, Attempt, Caution, English, Ensemble, Judge, ModelJudge, Policy, Recollection, Scripted, Verifier,
+    Agent, Attempt, Caution, Conversation, ConversationOptions, Decoding, Dialect, English, Ensemble, Item, Judge,
+    LanguageModel, Material, ModelJudge, Policy, Recollection, Rejected, Reply, Scripted, Task, Verdict, Verifier,
 };
-use lagdb::{Error, Judgment, JudgmentSource, Outcome};
+use lagdb::{Error, Judgment, JudgmentSource, Outcome, Step, Strategy};
 use std::sync::Arc;
 
 fn attempt(door: &mut Door, replies: &[&str]) -> Attempt {
@@ -103,4 +104,100 @@ fn a_false_success_is_avoided_by_default() {
     };
     assert!(prompt(Caution::default()).contains("a mistaken success does more harm"));
     assert!(!prompt(Caution::Even).contains("a mistaken success does more harm"));
+}
+
+/// Says what it says, and how likely its first token was.
+struct Sure(&'static str, f64);
+
+impl LanguageModel for Sure {
+    fn identity(&self) -> String {
+        "sure".to_owned()
+    }
+    fn open(&self, options: &ConversationOptions) -> lagdb::Result<Box<dyn Conversation>> {
+        Ok(Box::new(Certain(Scripted::new([self.0]).open(options)?, self.1)))
+    }
+}
+
+struct Certain(Box<dyn Conversation>, f64);
+
+impl Conversation for Certain {
+    fn attach(&mut self, log: &dyn lagdb::format::KvRead) -> lagdb::Result<lagdb::format::Fidelity> {
+        self.0.attach(log)
+    }
+    fn say(&mut self, text: &str) -> lagdb::Result<()> {
+        self.0.say(text)
+    }
+    fn say_tokens(&mut self, ids: &[u32]) -> lagdb::Result<()> {
+        self.0.say_tokens(ids)
+    }
+    fn reply(&mut self, decoding: &Decoding, on_text: &mut dyn FnMut(&str)) -> lagdb::Result<Reply> {
+        Ok(Reply { first_log_prob: Some(self.1.ln()), ..self.0.reply(decoding, on_text)? })
+    }
+    fn capture(&mut self, n: usize, element: lagdb::format::ElementType) -> lagdb::Result<lagdb::format::KvLog> {
+        self.0.capture(n, element)
+    }
+}
+
+/// One word, and that is the verdict.
+struct Terse;
+
+impl Dialect for Terse {
+    fn name(&self) -> &str {
+        "terse/1"
+    }
+    fn remind(&self, lessons: &[Strategy], observation: &str) -> String {
+        English.remind(lessons, observation)
+    }
+    fn warn(&self, lessons: &[Strategy]) -> String {
+        English.warn(lessons)
+    }
+    fn retry(&self, observation: &str, attempt: usize, judgment: &Judgment) -> String {
+        English.retry(observation, attempt, judgment)
+    }
+    fn ask_verdict(&self, _: &Task, _: &[Step], _: Caution) -> String {
+        "success or failure?".to_owned()
+    }
+    fn read_verdict(&self, reply: &str) -> Verdict {
+        English.read_verdict(&format!("VERDICT: {reply}"))
+    }
+    fn verdict_first(&self) -> bool {
+        true
+    }
+    fn ask_lessons(&self, material: &Material<'_>) -> String {
+        English.ask_lessons(material)
+    }
+    fn read_lessons(&self, reply: &str, material: &Material<'_>) -> Vec<Result<Item, Rejected>> {
+        English.read_lessons(reply, material)
+    }
+}
+
+/// English gives its reasons first, so the probability of the first token was that of "The", stored as how sure the judge was;
+/// attempts were ranked by it, and verdicts thrown away for it.
+#[test]
+fn a_judge_is_as_sure_as_the_token_of_its_verdict() {
+    let mut door = Door::new("open the door", "sesame");
+    let attempt = attempt(&mut door, &["sesame"]);
+    let mut judged = |reply: &'static str, dialect: Arc<dyn Dialect>| {
+        let judge = ModelJudge::new(Arc::new(Sure(reply, 0.25)), dialect).min_confidence(0.2);
+        judge.judge(&mut door, &attempt).unwrap()
+    };
+    assert_eq!(judged("The door is open.\nVERDICT: success", Arc::new(English)).score, None);
+    assert_eq!(judged("success", Arc::new(Terse)).score, Some(0.25));
+    assert_eq!(judged("failure", Arc::new(Terse)).score, Some(0.75));
+    let mut unsure = |reply: &'static str, dialect: Arc<dyn Dialect>| {
+        let judge = ModelJudge::new(Arc::new(Sure(reply, 0.25)), dialect).min_confidence(0.5);
+        judge.judge(&mut door, &attempt).unwrap().outcome
+    };
+    assert_eq!(unsure("success", Arc::new(Terse)), Outcome::Unknown);
+    assert_eq!(unsure("It is open.\nVERDICT: success", Arc::new(English)), Outcome::Success);
+}
+
+#[test]
+fn a_judge_that_cannot_be_asked_abstains_among_others() {
+    let mut door = Door::new("open the door", "sesame");
+    let attempt = attempt(&mut door, &["sesame"]);
+    let gone: Arc<dyn Judge> = Arc::new(ModelJudge::new(Arc::new(Scripted::new([""; 0])), Arc::new(English)));
+    let judgment = Ensemble::new([gone.clone(), Arc::new(Verifier)]).judge(&mut door, &attempt).unwrap();
+    assert_eq!(judgment.outcome, Outcome::Success);
+    assert!(Ensemble::new([gone.clone(), gone]).judge(&mut door, &attempt).is_err(), "nobody could be asked");
 }

@@ -3,9 +3,10 @@
 use crate::kit;
 use crate::kit::town::{self, Door};
 use lagdb::agent::{
-    Dialect, English, Environment, Learned, Learner, LessonRecall, Living, ModelJudge, Scripted, TaskKey, Verifier,
+    Answer, Attempt, Dialect, Ending, English, Environment, EnvironmentError, Judge, Learned, Learner, LessonRecall,
+    Living, ModelJudge, Scripted, Task, TaskKey, Verifier,
 };
-use lagdb::{Delivery, Filter, Offered, Outcome, Scope, Strategy, Trajectory, Trust};
+use lagdb::{Delivery, Filter, Judgment, Offered, Outcome, Scope, Strategy, Trajectory, Trust};
 use std::sync::Arc;
 
 const LESSON: &str = "title: Magic words\ndescription: When a door is to be opened.\ncontent: Say sesame.\n";
@@ -112,7 +113,7 @@ fn what_is_withheld_is_noted_and_the_dice_are_the_seeds() {
         let withheld = |i: usize| {
             let mut door = Door::new(&format!("open door number {i}"), "sesame");
             door.task.query = "open the new door".to_owned();
-            learner.recollect(door.task()).unwrap().offers[0].exposure.delivery == Delivery::Withheld
+            learner.recollect(&door).unwrap().offers[0].exposure.delivery == Delivery::Withheld
         };
         (0..200).map(withheld).collect::<Vec<_>>()
     };
@@ -155,7 +156,7 @@ fn lessons_stay_within_their_budget_and_the_unknown_get_a_slot() {
     let offers = |recall: LessonRecall| {
         let mut learner = learner(&Scripted::new([""; 0]), &scope);
         learner.recall = LessonRecall { withhold: 0.0, ..recall };
-        let offers = learner.recollect(Door::new("open doors", "sesame").task()).unwrap().offers;
+        let offers = learner.recollect(&Door::new("open doors", "sesame")).unwrap().offers;
         offers.into_iter().map(|offer| (offer.id, offer.exposure.delivery)).collect::<Vec<_>>()
     };
     let all = LessonRecall { limit: 2, weight: 1.0, ..LessonRecall::default() };
@@ -182,17 +183,161 @@ fn a_task_that_was_lived_is_not_lived_again() {
     assert_eq!((n::<Trajectory>(&scope), n::<Strategy>(&scope)), (1, 1));
 }
 
+/// A judge or a distiller that could not be asked (a server that was down, a transcript longer than the context) threw away what
+/// had been lived; on resume the task was lived and thrown away again, for ever.
 #[test]
-fn a_kill_before_the_commit_leaves_nothing_and_after_it_everything() {
+fn what_was_lived_is_kept_whoever_breaks_down_later() {
     let (_database, scope) = kit::in_memory();
-    let key = TaskKey { stream: "doors".to_owned(), number: 0 };
+    let key = |number| TaskKey { stream: "doors".to_owned(), number };
     let mut door = Door::new("open the old door", "sesame");
+    // Nothing was lived: the task is tried again.
+    assert!(learner(&Scripted::new([""; 0]), &scope).live(&mut door, Some(&key(0))).is_err());
+    assert_eq!(n::<Trajectory>(&scope), 0);
     // The model goes away between acting and writing the lesson.
-    assert!(learner(&Scripted::new(["sesame"]), &scope).live(&mut door, Some(&key)).is_err());
-    assert_eq!((n::<Trajectory>(&scope), n::<Strategy>(&scope)), (0, 0));
-    let again = learner(&Scripted::new(["sesame", LESSON]), &scope).live(&mut door, Some(&key)).unwrap();
-    assert!(matches!(again, Living::Now(_)));
-    assert_eq!((n::<Trajectory>(&scope), n::<Strategy>(&scope)), (1, 1));
+    let Living::Now(learned) = learner(&Scripted::new(["sesame"]), &scope).live(&mut door, Some(&key(0))).unwrap()
+    else {
+        panic!()
+    };
+    assert!(learned.problems[0].contains("no lessons from success") && learned.problems[0].contains("script is over"));
+    assert_eq!((n::<Trajectory>(&scope), n::<Strategy>(&scope)), (1, 0));
+    let again = learner(&Scripted::new(["sesame", LESSON]), &scope).live(&mut door, Some(&key(0))).unwrap();
+    assert!(matches!(again, Living::Earlier(_)), "it is not lived again");
+    // In the middle of the task.
+    let mut door = Door::new("open a second door", "sesame");
+    let Living::Now(learned) = learner(&Scripted::new(["please"]), &scope).live(&mut door, Some(&key(1))).unwrap()
+    else {
+        panic!()
+    };
+    let attempt = &learned.attempts[0];
+    assert!(matches!(&attempt.attempt.ending, Ending::ModelFailed(why) if why.contains("script is over")));
+    assert_eq!((attempt.judgment.outcome, attempt.attempt.n_actions()), (Outcome::Unknown, 1));
+    assert_eq!(attempt.attempt.steps[1], lagdb::Step::new("locked\n", ""), "what it was to answer is told");
+    // The judge.
+    let judge = Arc::new(ModelJudge::new(Arc::new(Scripted::new([""; 0])), Arc::new(English)));
+    let deaf = Learner { judge, ..learner(&Scripted::new(["sesame"]), &scope) };
+    let learned = live(&deaf, "open a third door");
+    let judgment = &scope.snapshot().unwrap().judgments(learned.trajectories[0]).unwrap()[0];
+    assert_eq!((judgment.outcome, judgment.evaluator.as_str()), (Outcome::Unknown, "nobody"));
+    assert!(judgment.rationale.contains("script is over"), "{}", judgment.rationale);
+}
+
+/// What a judge says comes from a model or a world; a name that cannot be stored failed the commit, after all the work.
+#[test]
+fn a_judge_whose_words_cannot_be_kept_does_not_cost_the_task() {
+    struct Nameless;
+    impl Judge for Nameless {
+        fn judge(&self, _: &mut dyn Environment, _: &Attempt) -> lagdb::Result<Judgment> {
+            Ok(Judgment::new(Outcome::Success, "").score(f64::NAN))
+        }
+    }
+    let (_database, scope) = kit::in_memory();
+    let learner = Learner { judge: Arc::new(Nameless), ..learner(&Scripted::new(["sesame"]), &scope) };
+    let learned = live(&learner, "open the door");
+    assert_eq!(scope.snapshot().unwrap().outcome(learned.trajectories[0]).unwrap(), Outcome::Unknown);
+}
+
+/// A label, a domain or a stream that cannot be stored was noticed by the commit, after all the work.
+#[test]
+fn a_task_that_cannot_be_stored_is_refused_before_it_is_lived() {
+    let (_database, scope) = kit::in_memory();
+    let model = Scripted::new(["sesame"; 4]);
+    let learner = learner(&model, &scope);
+    let refused = |task: Task, stream: &str| {
+        let key = TaskKey { stream: stream.to_owned(), number: 0 };
+        let mut door = Door { task, ..Door::new("x", "sesame") };
+        assert!(matches!(learner.live(&mut door, Some(&key)), Err(lagdb::Error::Invalid { .. })));
+    };
+    refused(Task::new("open").label(""), "s");
+    refused(Task::new("open").domain("d".repeat(300)), "s");
+    refused(Task::new(""), "s");
+    refused(Task::new("open"), &"s".repeat(300));
+    assert_eq!(model.n_left(), 4, "nobody was asked");
+}
+
+/// The embedder was lagdb's own and no other: a database with the embeddings of another could not learn, and could not be told.
+#[test]
+fn lessons_are_found_by_the_embedder_of_the_user() {
+    let (_database, scope) = kit::in_memory();
+    let space = kit::space("doors or not", 2);
+    let embedder = move |text: &str| {
+        lagdb::Embedding::new(&space, if text.contains("door") { vec![1.0, 0.1] } else { vec![0.0, 1.0] })
+    };
+    let own = |model: &Scripted| {
+        let learner = learner(model, &scope);
+        let agent = learner.agent.clone().embedder(Arc::new(embedder.clone()));
+        Learner { agent, ..learner }
+    };
+    live(&own(&Scripted::new(["sesame", LESSON])), "open the old door");
+    assert_eq!(live(&own(&Scripted::new(["sesame", "NONE"])), "what about another door?").offers.len(), 1);
+    assert_eq!(live(&own(&Scripted::new(["sesame", "NONE"])), "a window").offers, []);
+    // One that breaks down costs what it would have found, and no more.
+    let n_texts = std::sync::atomic::AtomicUsize::new(0);
+    let first = embedder.clone();
+    let failing = move |text: &str| match n_texts.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+        0 => first(text),
+        _ => Err(lagdb::Error::Reply { model: "embedder".to_owned(), problem: "is gone".to_owned() }),
+    };
+    let learner = own(&Scripted::new(["sesame", LESSON]));
+    let learner = Learner { agent: learner.agent.clone().embedder(Arc::new(failing)), ..learner };
+    let learned = live(&learner, "a gate");
+    assert_eq!((learned.trajectories.len(), learned.consolidated.n_added), (1, 0));
+    assert!(learned.problems.len() == 2 && learned.problems[0].contains("is gone"), "{:?}", learned.problems);
+}
+
+/// The dice were thrown by task and lesson: a task that came again had the same lesson withheld every time, so the tasks without
+/// it were always the same tasks, and not chance.
+#[test]
+fn a_task_that_comes_again_is_drawn_anew() {
+    let (_database, scope) = kit::in_memory();
+    live(&learner(&Scripted::new(["sesame", LESSON]), &scope), "open the old door");
+    let model = Scripted::answering(|_, _| Some("sesame".to_owned()));
+    let mut learner = Learner { distiller: None, ..learner(&model, &scope) };
+    learner.recall.withhold = 0.5;
+    let withheld = || live(&learner, "open the new door").offers[0].exposure.delivery == Delivery::Withheld;
+    let n = (0..40).filter(|_| withheld()).count();
+    assert!((8..=32).contains(&n), "{n} of 40");
+}
+
+/// Guardrails that wait for their action were looked for first and left out after: 24 of them near to a task, and nothing else
+/// was found. And where actions have no signatures they waited for ever.
+#[test]
+fn guardrails_that_wait_take_no_places_and_none_waits_for_ever() {
+    let (_database, scope) = kit::in_memory();
+    let mut tx = scope.begin().unwrap();
+    for number in 0..40 {
+        let guardrail = Strategy::new(format!("{number}"), "", "never").action_signature(format!("say({number})"));
+        let guardrail = Strategy { kind: lagdb::StrategyKind::Guardrail, ..guardrail };
+        let id = tx.put(&guardrail).unwrap();
+        tx.embed(id, &kit::embed("open the door")).unwrap();
+    }
+    let id = tx.put(&Strategy::new("Magic words", "When a door is shut.", "Say sesame.")).unwrap();
+    tx.embed(id, &kit::embed("open the door, please")).unwrap();
+    tx.commit().unwrap();
+    let learner = learner(&Scripted::new([""; 0]), &scope);
+    let offers = |environment: &dyn Environment| learner.recollect(environment).unwrap().offers;
+    let door = Door::new("open the door", "sesame");
+    let found: Vec<_> = offers(&door).iter().map(|offer| offer.id).collect();
+    assert_eq!(found, [id]);
+    let unsigned = Unsigned(door);
+    assert_eq!(offers(&unsigned).len(), learner.recall.limit, "here they would wait for ever");
+}
+
+/// A door whose actions have no signatures.
+struct Unsigned(Door);
+
+impl Environment for Unsigned {
+    fn task(&self) -> &Task {
+        self.0.task()
+    }
+    fn reset(&mut self) -> Result<String, EnvironmentError> {
+        self.0.reset()
+    }
+    fn step(&mut self, action: &str) -> Result<Answer, EnvironmentError> {
+        self.0.step(action)
+    }
+    fn verify(&mut self, steps: &[lagdb::Step]) -> Result<Option<Judgment>, EnvironmentError> {
+        self.0.verify(steps)
+    }
 }
 
 #[test]
@@ -252,10 +397,10 @@ fn a_task_among_strangers_teaches_no_more_than_it_may_be_believed() {
     learner(&model, &scope).live(&mut door, None).unwrap();
     let mut learner = learner(&model, &scope);
     let next = Door::new("open the new door", "sesame");
-    let offers = learner.recollect(next.task()).unwrap().offers;
+    let offers = learner.recollect(&next).unwrap().offers;
     assert_eq!(offers[0].lesson.trust, Trust::Low);
     learner.recall.filter = Some(Filter::trust(Trust::Medium..));
-    assert_eq!(learner.recollect(next.task()).unwrap().offers, []);
+    assert_eq!(learner.recollect(&next).unwrap().offers, []);
 }
 
 #[test]

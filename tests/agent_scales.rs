@@ -3,8 +3,11 @@
 
 use crate::kit;
 use crate::kit::town::{self, Door};
-use lagdb::agent::{Allot, Decoding, Learned, Learner, Living, Scaling, Scripted, TaskKey, Way};
-use lagdb::{Filter, Outcome, Query, Scope, Strategy, StrategyKind, Trajectory};
+use lagdb::agent::{
+    Allot, Decoding, Ending, English, Learned, Learner, Living, ModelJudge, Policy, Scaling, Scripted, TaskKey, Way,
+};
+use lagdb::{Error, Filter, Outcome, Query, Scope, Strategy, StrategyKind, Trajectory};
+use std::sync::Arc;
 
 const LESSON: &str = "title: Magic words\ndescription: When a door is shut.\ncontent: Say the word.\n";
 
@@ -17,7 +20,8 @@ fn learned(learner: &Learner, task: &str, number: u64) -> Learned {
 }
 
 fn scaled(model: &Scripted, scope: &Scope, way: Way, k: usize, allot: Allot) -> Learner {
-    let mut learner = Learner { scaling: Scaling { way, k, allot }, ..town::learner_of_one_step(model, scope) };
+    let policy = Policy { max_steps: 1, guard: None, decoding: Decoding::random(1.0, 0, 256), ..Policy::default() };
+    let mut learner = Learner { scaling: Scaling { way, k, allot }, ..town::learner_with(model, scope, policy) };
     learner.recall.withhold = 0.0;
     learner
 }
@@ -105,4 +109,144 @@ fn hard_tasks_get_more_attempts_than_those_that_are_usually_solved() {
     };
     let (easy, hard) = (attempts("sesame"), attempts("please"));
     assert_eq!((easy, hard), (2, 9), "nine of ten, one of ten");
+}
+
+/// Five attempts counted as five tasks: intervals were too narrow by the root of five, and a lesson was "well known" after one
+/// task.
+#[test]
+fn however_often_a_task_is_tried_it_counts_once_for_a_lesson() {
+    let (database, scope) = kit::in_memory();
+    let mut tx = scope.begin().unwrap();
+    let lesson = tx.put(&Strategy::new("Magic words", "When a door is shut.", "Say sesame.")).unwrap();
+    let guardrail =
+        Strategy::new("No pleading", "When a door is shut.", "It never helps.").action_signature("say(please)");
+    let guardrail = tx.put(&Strategy { kind: StrategyKind::Guardrail, ..guardrail }).unwrap();
+    for id in [lesson, guardrail] {
+        tx.embed(id, &kit::embed("open the door")).unwrap();
+    }
+    tx.commit().unwrap();
+    let model = Scripted::answering(|_, decoding| Some(if decoding.seed == 0 { "x" } else { "please" }.to_owned()));
+    let mut learner = scaled(&model, &scope, Way::Parallel, 5, Allot::All);
+    learner.distiller = None;
+    let decoding = Decoding::random(1.0, 0, 256);
+    let guard = Some(lagdb::agent::Guarding { withhold: 0.0, ..Default::default() });
+    let policy = Policy { max_steps: 1, guard, decoding, ..Policy::default() };
+    learner.agent = town::learner_with(&model, &scope, policy).agent;
+    let learned = learned(&learner, "open the door", 0);
+    assert_eq!(learned.attempts.len(), 5);
+    let snapshot = scope.snapshot().unwrap();
+    let n_given = |id| snapshot.strategy_stats(id).unwrap().unwrap().injected.n();
+    assert_eq!(n_given(lesson), 1, "given before the first step of each, one task all the same");
+    assert_eq!(n_given(guardrail), 1, "given before an action of four of them");
+    let noted: Vec<usize> = learned.trajectories.iter().map(|id| snapshot.exposures(*id).unwrap().len()).collect();
+    assert_eq!(noted, [1, 1, 0, 0, 0], "with the attempt that met it first");
+    assert!(learned.attempts[4].attempt.warnings.len() == 1, "it was given there too");
+    assert!(database.verify(&mut |_| {}).unwrap().is_sound());
+}
+
+/// A model that was out of reach, or out of room, in a later attempt threw away the attempts before it, and would have again
+/// after every restart.
+#[test]
+fn a_model_that_breaks_down_in_a_later_attempt_ends_the_attempts_and_costs_none() {
+    for way in [Way::Parallel, Way::Sequential] {
+        let (_database, scope) = kit::in_memory();
+        let learner =
+            Learner { distiller: None, ..scaled(&Scripted::new(["please"]), &scope, way, 3, Allot::UntilSuccess) };
+        let learned = learned(&learner, "open the door", 0);
+        assert_eq!(outcomes(&learned), [Outcome::Failure, Outcome::Unknown]);
+        assert!(
+            matches!(&learned.attempts[1].attempt.ending, Ending::ModelFailed(why) if why.contains("script is over"))
+        );
+        assert_eq!((learned.best, learned.trajectories.len()), (0, 2), "what broke down is no answer");
+        let judgment = &scope.snapshot().unwrap().judgments(learned.trajectories[1]).unwrap()[0];
+        assert!(judgment.rationale.contains("script is over"), "{}", judgment.rationale);
+    }
+    let (_database, scope) = kit::in_memory();
+    let learner = scaled(&Scripted::new([""; 0]), &scope, Way::Parallel, 3, Allot::All);
+    let nothing = learner.live(&mut Door::new("open the door", "sesame"), None);
+    assert!(matches!(nothing, Err(Error::Reply { .. })), "nothing was lived: {nothing:?}");
+}
+
+/// A refinement was told that the attempt before it had failed, also where the judge had abstained or called it a success.
+#[test]
+fn a_refinement_is_not_told_of_a_failure_that_nobody_found() {
+    let told = |verdict: &str| {
+        let (_database, scope) = kit::in_memory();
+        let model = Scripted::new(["please", "please", "sesame"]);
+        let verdict = format!("VERDICT: {verdict}");
+        let judge = Scripted::answering(move |_, _| Some(verdict.clone()));
+        let judge = Arc::new(ModelJudge::new(Arc::new(judge), Arc::new(English)));
+        let learner = Learner { distiller: None, judge, ..scaled(&model, &scope, Way::Sequential, 3, Allot::All) };
+        learned(&learner, "open the door", 0);
+        let prompts = model.prompts();
+        [prompts[1].clone(), prompts[2].clone()]
+    };
+    assert!(told("failure")[0].contains("did not hold up") && told("failure")[1].contains("what has failed"));
+    assert!(told("partial").iter().all(|text| text.contains("Only a part of the task was done")));
+    for verdict in ["unknown", "success", "nonsense"] {
+        let told = told(verdict);
+        assert!(told.iter().all(|text| text.contains("whether it was right or not")), "{verdict}: {told:?}");
+        assert!(told.iter().all(|text| !text.contains("did not hold up") && !text.contains("failed")), "{told:?}");
+    }
+}
+
+/// By default replies are the likeliest and attempts apart, so five attempts were five times the same, and five votes.
+#[test]
+fn greedy_attempts_apart_are_refused() {
+    let (_database, scope) = kit::in_memory();
+    let model = Scripted::answering(|_, _| Some("please".to_owned()));
+    let scaling = Scaling { k: 3, ..Scaling::default() };
+    let learner = Learner { scaling, ..town::learner_of_one_step(&model, &scope) };
+    let refused = learner.live(&mut Door::new("open the door", "sesame"), None);
+    assert!(matches!(refused, Err(Error::Invalid { what: "scaling", .. })), "{refused:?}");
+    let scaling = Scaling { way: Way::Sequential, ..scaling };
+    let learner = Learner { scaling, distiller: None, ..learner };
+    assert_eq!(learned(&learner, "open the door", 0).attempts.len(), 3, "a refinement sees what was tried");
+}
+
+/// Two runs of one task in one millisecond had one group; the second was taken for the first and lost.
+#[test]
+fn two_runs_of_a_task_without_a_key_are_both_kept() {
+    let database = lagdb::Database::options().clock(|| 1_000).in_memory().unwrap();
+    let scope = database.scope("test").unwrap();
+    let model = Scripted::answering(|_, _| Some("please".to_owned()));
+    let learner = Learner { distiller: None, ..scaled(&model, &scope, Way::Parallel, 2, Allot::All) };
+    for _ in 0..3 {
+        let lived = learner.live(&mut Door::new("open the door", "sesame"), None).unwrap();
+        assert!(matches!(lived, Living::Now(_)), "{lived:?}");
+    }
+    let snapshot = scope.snapshot().unwrap();
+    let hits = snapshot.search::<Trajectory>(&Query::newest().limit(9)).unwrap();
+    let groups: std::collections::BTreeSet<String> =
+        hits.iter().map(|hit| hit.record.rollout.as_ref().unwrap().group.clone()).collect();
+    assert_eq!((hits.len(), groups.len()), (6, 3));
+}
+
+#[test]
+fn of_equal_verdicts_the_surest_counts_and_then_what_most_attempts_share() {
+    let best = |actions: &[&'static str], sure: &'static [f64]| {
+        let (_database, scope) = kit::in_memory();
+        let model = Scripted::new(actions.iter().copied());
+        let judge = Arc::new(Scored(std::sync::Mutex::new(sure.iter())));
+        let learner =
+            Learner { distiller: None, judge, ..scaled(&model, &scope, Way::Parallel, actions.len(), Allot::All) };
+        learned(&learner, "open the door", 0).best
+    };
+    assert_eq!(best(&["a", "b", "c"], &[0.5, 0.9, 0.7]), 1);
+    assert_eq!(best(&["a", "b", "b"], &[0.5, 0.5, 0.5]), 1);
+    assert_eq!(best(&["a", "b", "c"], &[0.5, 0.5, 0.5]), 0);
+}
+
+/// Calls everything a success, and is as sure of it as it was told to be.
+struct Scored(std::sync::Mutex<std::slice::Iter<'static, f64>>);
+
+impl lagdb::agent::Judge for Scored {
+    fn judge(
+        &self,
+        _: &mut dyn lagdb::agent::Environment,
+        _: &lagdb::agent::Attempt,
+    ) -> lagdb::Result<lagdb::Judgment> {
+        let score = *self.0.lock().unwrap().next().unwrap();
+        Ok(lagdb::Judgment::new(Outcome::Success, "test").score(score))
+    }
 }

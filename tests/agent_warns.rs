@@ -95,8 +95,11 @@ fn a_world_may_ask_at_several_levels() {
         fn verify(&mut self, steps: &[Step]) -> Result<Option<Judgment>, EnvironmentError> {
             self.0.verify(steps)
         }
+        fn has_signatures(&self) -> bool {
+            true
+        }
         fn guarded_by(&self, action: &str, steps: &[Step]) -> Vec<String> {
-            assert!(steps.is_empty(), "nothing was done yet");
+            assert_eq!(steps, [Step::new("task: open the new door\n", "")], "what is seen, and not answered yet");
             self.0.signature(action).into_iter().chain(["say(please)".to_owned()]).collect()
         }
     }
@@ -116,4 +119,79 @@ fn without_a_guard_it_is_said_first() {
     learner.recall.withhold = 0.0;
     assert_eq!(live(&learner, "open the new door").offers.len(), 1);
     assert!(model.prompts()[0].contains("(avoid) No pleading"));
+}
+
+/// The guard saw the finished steps only: a condition on what the agent had just been told was met one step too late. And the
+/// signature that a trajectory keeps was made after the step, so in a world with a state it was another than the guard's.
+#[test]
+fn the_guard_sees_what_the_agent_just_saw_and_names_actions_as_the_trajectory_does() {
+    /// A door whose actions are named with what was seen before them.
+    struct Stateful(Door, std::cell::RefCell<Vec<String>>);
+    impl Environment for Stateful {
+        fn task(&self) -> &Task {
+            self.0.task()
+        }
+        fn reset(&mut self) -> Result<String, EnvironmentError> {
+            self.0.reset()
+        }
+        fn step(&mut self, action: &str) -> Result<Answer, EnvironmentError> {
+            self.0.step(action)
+        }
+        fn verify(&mut self, steps: &[Step]) -> Result<Option<Judgment>, EnvironmentError> {
+            self.0.verify(steps)
+        }
+        fn signature(&self, action: &str) -> Option<String> {
+            Some(format!("{action} after {}", self.0.n_actions))
+        }
+        fn has_signatures(&self) -> bool {
+            true
+        }
+        fn guarded_by(&self, action: &str, steps: &[Step]) -> Vec<String> {
+            self.1.borrow_mut().push(steps.last().unwrap().observation.clone());
+            self.signature(action).into_iter().collect()
+        }
+    }
+    let (_database, scope) = kit::in_memory();
+    let lesson = LESSON.replace("steps: 0", "steps: 1");
+    let model = Scripted::new(["please", "please", &lesson, "please", "please", "sesame", "NONE"]);
+    let policy =
+        Policy { guard: Some(Guarding { withhold: 0.0, ..Guarding::default() }), max_steps: 2, ..Policy::default() };
+    let learner = town::learner_with(&model, &scope, policy);
+    let lived = |task: &str| {
+        let mut door = Stateful(Door::new(task, "sesame"), std::cell::RefCell::default());
+        let Living::Now(learned) = learner.live(&mut door, None).unwrap() else { panic!() };
+        (learned.attempts[0].attempt.clone(), door.1.take())
+    };
+    let (first, _) = lived("open the old door");
+    assert_eq!(first.steps[1].action_signature.as_deref(), Some("please after 1"));
+    let (second, seen) = lived("open the new door");
+    assert_eq!(seen, ["task: open the new door\n", "locked\n"]);
+    let warned: Vec<u32> = second.warnings.iter().map(|exposure| exposure.step).collect();
+    assert_eq!(warned, [1], "pleading is wrong the second time");
+    assert_eq!(second.steps[1].action, "sesame");
+}
+
+/// A contrast that names an action was given before the first step and again before its action.
+#[test]
+fn what_was_said_first_is_not_said_again_before_the_action() {
+    let (_database, scope) = kit::in_memory();
+    let mut tx = scope.begin().unwrap();
+    let contrast = lagdb::Strategy::new("Plead or not", "When a door is shut.", "No.").action_signature("say(please)");
+    let id = tx.put(&lagdb::Strategy { kind: lagdb::StrategyKind::Contrast, ..contrast }).unwrap();
+    tx.embed(id, &kit::embed("open the new door")).unwrap();
+    tx.commit().unwrap();
+    let model = Scripted::new(["please", "NONE"]);
+    let learned = live(&learner(&model, &scope, 0.0), "open the new door");
+    assert_eq!((learned.offers.len(), learned.attempts[0].attempt.warnings.len()), (1, 0));
+    assert_eq!(model.n_left(), 0);
+}
+
+/// The second choice had the dice of the first: at the same odds it was the same choice more often than chance would have it.
+#[test]
+fn the_second_choice_has_dice_of_its_own() {
+    let (_database, scope) = pleaded();
+    let model = Scripted::new(["please", "sesame", "NONE"]);
+    live(&learner(&model, &scope, 0.0), "open the new door");
+    let seeds: Vec<u64> = model.decodings().iter().map(|decoding| decoding.seed).collect();
+    assert_ne!(seeds[0], seeds[1]);
 }

@@ -4,7 +4,7 @@ use crate::generate_support::Files;
 use crate::kit;
 use crate::kit::town::Door;
 use lagdb::agent::{Agent, Capture, Decoding, Learner, Living, Policy, Recall, Recollection, Scripted, Verifier};
-use lagdb::agent::{Distiller, English, Learned};
+use lagdb::agent::{Distiller, English, Learned, TrajectoryRecall};
 use lagdb::format::ElementType;
 use lagdb::{Delivery, Offered};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn kv_logs_and_lessons_come_together() {
     let writer = Scripted::new(["title: w5 w6\ndescription: For w7.\ncontent: Say w8.", "NONE"]);
     let distiller = Distiller::new(Arc::new(writer), Arc::new(English));
     let mut learner = Learner::new(agent.clone(), Arc::new(Verifier), distiller);
-    learner.trajectories = (Recall::KvLogs, 2);
+    learner.trajectories = TrajectoryRecall { how: Recall::KvLogs, limit: 2 };
     learner.recall.withhold = 0.0;
     let live = |task: &str| -> Learned {
         match learner.live(&mut Door::new(task, "w"), None).unwrap() {

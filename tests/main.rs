@@ -18,6 +18,7 @@ mod agent_judges;
 mod agent_learns;
 mod agent_lives_in_a_world;
 mod agent_scales;
+mod agent_streams_survive_a_kill;
 mod agent_warns;
 mod an_older_catalog_opens;
 mod calls_that_do_not_fit_are_refused;

@@ -91,7 +91,7 @@ fn home_of(name: &str) -> &str {
         | "Outcome" | "Step" | "Exposure" | "Delivery" | "DeliveryPoint" | "Estimate" | "Evidence"
         | "JudgmentSource" | "Offered" | "Polarity" | "Provenance" | "Rollout" | "Status" | "StrategyKind"
         | "StrategyStats" | "Tally" | "Trust" => "record",
-        "LexicalEmbedder" => "embed",
+        "Embedder" | "LexicalEmbedder" => "embed",
         "Options" => "options",
         "Snapshot" | "Transaction" | "KvLogInfo" => "txn",
         "Query" | "Hit" | "Filter" | "Lesson" => "retrieval",

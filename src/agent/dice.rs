@@ -13,6 +13,11 @@ impl Dice {
         Self(mix(seed) ^ name.bytes().fold(0xcbf2_9ce4_8422_2325, fnv))
     }
 
+    /// The dice that these have for the thing of this number.
+    pub(super) fn of(&self, number: u64) -> Self {
+        Self(mix(self.0 ^ mix(number)))
+    }
+
     /// A number of 0..1, 1 excluded.
     pub(super) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -61,14 +61,22 @@ pub trait Environment {
     /// When the check breaks down.
     fn verify(&mut self, steps: &[Step]) -> Result<Option<Judgment>, EnvironmentError>;
 
-    /// The normal form of an action, such as `cancel(*)`; the trajectory keeps it.
+    /// The normal form of an action, such as `cancel(*)`, asked for before the action is taken; the trajectory keeps it.
     fn signature(&self, action: &str) -> Option<String> {
         let _ = action;
         None
     }
 
-    /// The signatures by which lessons of failures are looked up before an action is taken, after `steps`; those of an
+    /// Whether actions have [signatures](Self::signature): guardrails that name one then wait for it, and are given with the
+    /// other lessons where they would wait for ever.
+    fn has_signatures(&self) -> bool {
+        false
+    }
+
+    /// The signatures by which lessons of failures are looked up before an action is taken; those of an
     /// [`Action`](crate::Action) at several levels, for example. Its [`signature`](Self::signature) unless said otherwise.
+    ///
+    /// `steps` is the attempt so far; what was seen last closes it, as a step whose action is empty.
     fn guarded_by(&self, action: &str, steps: &[Step]) -> Vec<String> {
         let _ = steps;
         self.signature(action).into_iter().collect()

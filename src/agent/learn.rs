@@ -2,16 +2,21 @@
 //!
 //! A task of a stream has a [`TaskKey`]. Trajectories, judgments, exposures and lessons of a task become durable together under
 //! it, or not at all: so a stream that was killed goes on where it was, and no trajectory is lost or doubled.
+//!
+//! Once a task was tried, what was lived is kept whatever happens: a judge, a distiller or an embedder that breaks down costs
+//! no more than what it would have said, and [`Learned::problems`] tells.
 
 use super::consolidate::{Consolidated, Consolidation};
 use super::dialect::{Learning, Lived};
-use super::distill::{Distilled, Distiller};
-use super::remember::Memory;
+use super::distill::{Distilled, Distiller, Draft};
+use super::remember::{Memory, put_memory};
 use super::scale::{self, Judged, Scaling};
-use super::{Agent, Environment, Judge, LessonRecall, Offer, Recall, Recollection, Task};
+use super::{Agent, Environment, Judge, LessonRecall, Offer, Recollection, Task, TrajectoryRecall};
 use crate::{
-    Delivery, Exposure, Filter, Id, Outcome, Query, Result, Rollout, Snapshot, Strategy, Trajectory, Transaction,
+    Delivery, Embedding, Exposure, Filter, Id, Offered, Outcome, Query, Result, Rollout, Snapshot, Strategy,
+    Trajectory, Transaction,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,8 +42,8 @@ pub struct Learner {
     pub lessons: Lessons,
     /// Which lessons a task gets.
     pub recall: LessonRecall,
-    /// How trajectories are recalled beside them, and how many.
-    pub trajectories: (Recall, usize),
+    /// Which trajectories are recalled beside them.
+    pub trajectories: TrajectoryRecall,
     /// How often a task is tried.
     pub scaling: Scaling,
     /// How new lessons are taken in.
@@ -86,6 +91,9 @@ pub struct Learned {
     pub distilled: Vec<Distilled>,
     /// What became of that.
     pub consolidated: Consolidated,
+    /// What broke down after the task was tried, and cost no more than itself: a distiller that could not be asked, a text that
+    /// could not be embedded. A judge that could not be asked is an abstention, and says so in its rationale.
+    pub problems: Vec<String>,
     /// Time that recalling took.
     pub recall_time: Duration,
     /// Time that consolidating and committing took.
@@ -101,7 +109,7 @@ impl Learner {
             distiller: Some(distiller),
             lessons: Lessons::default(),
             recall: LessonRecall::default(),
-            trajectories: (Recall::Nothing, 0),
+            trajectories: TrajectoryRecall::default(),
             scaling: Scaling::default(),
             consolidation: Consolidation::default(),
         }
@@ -110,25 +118,33 @@ impl Learner {
     /// Lives one task, unless it was lived under this key before.
     ///
     /// # Errors
-    /// As [`Agent::solve`]; when a judge or the distiller cannot be asked; when the commit fails. Then nothing was remembered.
+    /// [`Error::Invalid`](crate::Error::Invalid) when the task, or its key, may not be stored; as [`Agent::solve`]; when the
+    /// commit fails. Then nothing was remembered.
     pub fn live(&self, environment: &mut dyn Environment, key: Option<&TaskKey>) -> Result<Living> {
+        let start = Instant::now();
+        let snapshot = self.agent.scope.snapshot()?;
         if let Some(key) = key
-            && let Some(earlier) = lived_under(&self.agent.scope.snapshot()?, &key.group())?
+            && let Some(earlier) = lived_under(&snapshot, &key.group())?
         {
             return Ok(Living::Earlier(earlier));
         }
-        let start = Instant::now();
-        let recollection = self.recollect(environment.task())?;
-        let started_at_ms = self.agent.scope.snapshot()?.now_ms();
+        environment.task().check(key.map(TaskKey::group))?;
+        let recollection = self.recollect(environment)?;
         let recall_time = start.elapsed();
         let attempts = self.agent.attempts(environment, &recollection, self.scaling, &*self.judge)?;
         let task = environment.task();
-        let written = self.written(task, &attempts)?;
+        let mut problems = Vec::new();
+        let written = self.written(task, &attempts, &mut problems);
         let start = Instant::now();
-        let group = key.map(TaskKey::group).or_else(|| (attempts.len() > 1).then(|| anonymous(task, started_at_ms)));
-        let exposures = recollection.exposures();
-        let lived =
-            Episode { task, attempts: &attempts, written: &written, exposures: &exposures, group, started_at_ms };
+        let lived = Episode {
+            task,
+            attempts: &attempts,
+            embeddings: self.embeddings(task, &attempts, &mut problems),
+            drafts: self.drafts(task, &attempts, &written, &mut problems),
+            exposures: &recollection.exposures(),
+            key,
+            started_at_ms: snapshot.now_ms(),
+        };
         let (trajectories, consolidated) = match self.remember(&lived)? {
             Ok(remembered) => remembered,
             Err(earlier) => return Ok(Living::Earlier(earlier)),
@@ -139,53 +155,82 @@ impl Learner {
             offers: recollection.offers,
             distilled: written.into_iter().map(|(distilled, _)| distilled).collect(),
             consolidated,
+            problems,
             recall_time,
             record_time: start.elapsed(),
             attempts,
         })))
     }
 
-    /// What a task gets of the past: trajectories and lessons.
+    /// What the task of `environment` gets of the past: trajectories and lessons.
     ///
     /// # Errors
     /// As [`Agent::recall`] and [`Agent::recall_lessons`].
-    pub fn recollect(&self, task: &Task) -> Result<Recollection> {
-        let (how, limit) = self.trajectories;
-        let recollection = self.agent.recall(task, how, limit, &[])?;
-        Ok(Recollection { offers: self.agent.recall_lessons(task, &self.recall)?, ..recollection })
+    pub fn recollect(&self, environment: &dyn Environment) -> Result<Recollection> {
+        let TrajectoryRecall { how, limit } = self.trajectories;
+        let recollection = self.agent.recall(environment.task(), how, limit, &[])?;
+        Ok(Recollection { offers: self.agent.recall_lessons(environment, &self.recall)?, ..recollection })
     }
 
     /// Lessons from the attempts, each with the numbers of the attempts it comes from.
-    fn written(&self, task: &Task, attempts: &[Judged]) -> Result<Vec<(Distilled, Vec<usize>)>> {
-        let Some(distiller) = &self.distiller else { return Ok(Vec::new()) };
-        let groups = self.lessons.groups(attempts);
-        let write = |(kind, numbers): (Learning, Vec<usize>)| {
+    fn written(&self, task: &Task, attempts: &[Judged], problems: &mut Vec<String>) -> Vec<(Distilled, Vec<usize>)> {
+        let Some(distiller) = &self.distiller else { return Vec::new() };
+        let mut written = Vec::new();
+        for (kind, numbers) in self.lessons.groups(attempts) {
             let chosen = numbers.iter().filter_map(|number| attempts.get(*number));
             let lived: Vec<Lived<'_>> =
                 chosen.map(|one| Lived { steps: &one.attempt.steps, judgment: &one.judgment }).collect();
-            Ok((distiller.distill(kind, task, &lived)?, numbers))
-        };
-        groups.into_iter().map(write).collect()
+            match distiller.distill(kind, task, &lived) {
+                Ok(distilled) => written.push((distilled, numbers)),
+                Err(error) => problems.push(format!("no lessons from {}: {error}", kind.as_str())),
+            }
+        }
+        written
+    }
+
+    /// What the attempts are found by. One that cannot be embedded is kept, and is not found by nearness until it is.
+    fn embeddings(&self, task: &Task, attempts: &[Judged], problems: &mut Vec<String>) -> Vec<Option<Embedding>> {
+        let embedded = attempts.iter().map(|one| self.agent.embed_attempt(task, &one.attempt));
+        let noted = embedded.map(|embedded| {
+            embedded.map_err(|error| problems.push(format!("a trajectory was not embedded: {error}"))).ok()
+        });
+        noted.collect()
+    }
+
+    /// What was written as lessons without evidence, each with what it is found by; a lesson that nobody could find is left out.
+    fn drafts(
+        &self,
+        task: &Task,
+        attempts: &[Judged],
+        written: &[(Distilled, Vec<usize>)],
+        problems: &mut Vec<String>,
+    ) -> Vec<(Draft, Embedding)> {
+        let steps: Vec<_> = attempts.iter().map(|one| one.attempt.steps.as_slice()).collect();
+        let drafts = written.iter().flat_map(|(distilled, numbers)| distilled.drafts(task, &steps, numbers));
+        let embedded = drafts.filter_map(|draft| {
+            let embedded = self.agent.embed_lesson(&draft.lesson);
+            let embedding =
+                embedded.map_err(|error| problems.push(format!("a lesson was not embedded: {error}"))).ok()?;
+            Some((draft, embedding))
+        });
+        embedded.collect()
     }
 
     /// Commits all of it; or says which trajectories are there already, if somebody else was faster.
     fn remember(&self, lived: &Episode<'_>) -> Result<Remembered> {
         let mut tx = self.agent.scope.begin()?;
-        if let Some(group) = &lived.group
-            && let Some(earlier) = lived_under(&tx, group)?
-        {
-            return Ok(Err(earlier));
-        }
-        let ids = self.put_attempts(&mut tx, lived)?;
+        let group = match lived.key {
+            Some(key) => match lived_under(&tx, &key.group())? {
+                Some(earlier) => return Ok(Err(earlier)),
+                None => Some(key.group()),
+            },
+            None if lived.attempts.len() > 1 => Some(anonymous(&tx, lived)?),
+            None => None,
+        };
+        let ids = self.put_attempts(&mut tx, lived, group)?;
         let mut done = Consolidated::default();
-        for (distilled, numbers) in lived.written {
-            let from: Vec<_> = numbers
-                .iter()
-                .filter_map(|number| Some((*ids.get(*number)?, lived.attempts.get(*number)?.attempt.steps.as_slice())))
-                .collect();
-            for lesson in distilled.strategies(lived.task, &from) {
-                self.consolidation.take_in(&self.agent, &mut tx, &lesson, &mut done)?;
-            }
+        for (draft, embedding) in &lived.drafts {
+            self.consolidation.take_in(&mut tx, &draft.signed(&ids), embedding, &mut done)?;
         }
         self.consolidation.cap(&mut tx, lived.task.domain.as_deref(), &mut done)?;
         self.consolidation.suppress(&mut tx, lived.given(), &mut done)?;
@@ -193,19 +238,31 @@ impl Learner {
         Ok(Ok((ids, done)))
     }
 
-    fn put_attempts(&self, tx: &mut Transaction, lived: &Episode<'_>) -> Result<Vec<Id<Trajectory>>> {
+    /// Notes what was offered once a task, with the attempt that met it first: however often a task is tried, it says one thing
+    /// about a lesson.
+    fn put_attempts(
+        &self,
+        tx: &mut Transaction,
+        lived: &Episode<'_>,
+        group: Option<String>,
+    ) -> Result<Vec<Id<Trajectory>>> {
         let mut ids = Vec::new();
+        let mut noted = BTreeSet::<Offered>::new();
         for (number, one) in lived.attempts.iter().enumerate() {
-            let rollout = |group: &String| Rollout { group: group.clone(), attempt: number as u32 };
+            let first = if number == 0 { lived.exposures } else { &[] };
+            let met = first.iter().chain(&one.attempt.warnings).filter(|one| !noted.contains(&one.offered));
+            let exposures: Vec<Exposure> = met.copied().collect();
             let memory = Memory {
                 task: lived.task,
                 attempt: &one.attempt,
                 judgment: &one.judgment,
-                exposures: lived.exposures,
-                rollout: lived.group.as_ref().map(rollout),
+                embedding: lived.embeddings.get(number).and_then(Option::as_ref),
+                exposures: &exposures,
+                rollout: group.as_ref().map(|group| Rollout { group: group.clone(), attempt: number as u32 }),
                 started_at_ms: lived.started_at_ms,
             };
-            ids.push(self.agent.put_memory(tx, &memory)?);
+            ids.push(put_memory(tx, &memory)?);
+            noted.extend(exposures.iter().map(|exposure| exposure.offered));
         }
         Ok(ids)
     }
@@ -218,9 +275,12 @@ type Remembered = std::result::Result<(Vec<Id<Trajectory>>, Consolidated), Vec<I
 struct Episode<'a> {
     task: &'a Task,
     attempts: &'a [Judged],
-    written: &'a [(Distilled, Vec<usize>)],
+    /// By attempt.
+    embeddings: Vec<Option<Embedding>>,
+    drafts: Vec<(Draft, Embedding)>,
+    /// What was offered before the first step.
     exposures: &'a [Exposure],
-    group: Option<String>,
+    key: Option<&'a TaskKey>,
     started_at_ms: u64,
 }
 
@@ -231,8 +291,8 @@ impl Episode<'_> {
         let injected = self.exposures.iter().chain(warnings).filter(|one| one.delivery == Delivery::Injected);
         let mut ids: Vec<Id<Strategy>> = injected
             .filter_map(|exposure| match exposure.offered {
-                crate::Offered::Strategy(id) => Some(id),
-                crate::Offered::KvLog(_) => None,
+                Offered::Strategy(id) => Some(id),
+                Offered::KvLog(_) => None,
             })
             .collect();
         ids.sort_unstable();
@@ -268,10 +328,18 @@ impl TaskKey {
     }
 }
 
-/// The group of several attempts at a task without a key.
-fn anonymous(task: &Task, started_at_ms: u64) -> String {
-    let digest = lagdb_format::Digest::of("lagdb task", &[task.name.as_bytes()]).to_string();
-    format!("{}@{started_at_ms}", digest.get(..16).unwrap_or(&digest))
+/// A group that nobody has, for several attempts at a task without a key.
+fn anonymous(snapshot: &Snapshot, lived: &Episode<'_>) -> Result<String> {
+    let digest = lagdb_format::Digest::of("lagdb task", &[lived.task.name.as_bytes()]).to_string();
+    let name = format!("{}@{}", digest.get(..16).unwrap_or(&digest), lived.started_at_ms);
+    let mut group = name.clone();
+    for number in 1u64.. {
+        if snapshot.count::<Trajectory>(&Query::newest().filter(Filter::group(&group)))? == 0 {
+            break;
+        }
+        group = format!("{name}.{number}");
+    }
+    Ok(group)
 }
 
 /// The trajectories of a rollout group, if there are any, in the order of their attempts.

@@ -93,11 +93,11 @@ pub use learn::{Learned, Learner, Lessons, Living, TaskKey};
 #[cfg(feature = "openai")]
 pub use model::OpenAi;
 pub use model::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply, Scripted};
-pub use recall::{LessonRecall, Offer, Recall, Recollection, Said};
+pub use recall::{LessonRecall, Offer, Recall, Recollection, Said, TrajectoryRecall};
 pub use scale::{Allot, Judged, Scaling, Way};
 pub use solve::{Attempt, Ending};
 
-use crate::{LexicalEmbedder, Outcome, Scope};
+use crate::{Embedder, LexicalEmbedder, Outcome, Scope};
 use lagdb_format::ElementType;
 use std::sync::Arc;
 
@@ -109,7 +109,7 @@ pub struct Agent {
     model: Arc<dyn LanguageModel>,
     scope: Scope,
     dialect: Arc<dyn Dialect>,
-    embedder: LexicalEmbedder,
+    embedder: Arc<dyn Embedder>,
     policy: Policy,
 }
 
@@ -170,7 +170,7 @@ impl Default for Policy {
 impl Agent {
     /// An agent that speaks with `model` and remembers in `scope`.
     pub fn new(model: impl LanguageModel + 'static, scope: Scope, policy: Policy) -> Self {
-        let (dialect, embedder) = (Arc::new(English), LexicalEmbedder::default());
+        let (dialect, embedder) = (Arc::new(English), Arc::new(LexicalEmbedder::default()));
         Self { model: Arc::new(model), scope, dialect, embedder, policy }
     }
 
@@ -178,6 +178,12 @@ impl Agent {
     #[must_use]
     pub fn dialect(self, dialect: Arc<dyn Dialect>) -> Self {
         Self { dialect, ..self }
+    }
+
+    /// Finding by the embeddings of another embedder than [`LexicalEmbedder`], such as a model of the user's own.
+    #[must_use]
+    pub fn embedder(self, embedder: Arc<dyn Embedder>) -> Self {
+        Self { embedder, ..self }
     }
 
     /// What the agent remembers in.

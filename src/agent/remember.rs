@@ -1,14 +1,16 @@
 //! Remembering a task: trajectories, judgments, exposures, embeddings and KV logs, all in one transaction.
 
 use super::{Agent, Attempt, Task};
-use crate::{Exposure, Id, Judgment, Offered, Result, Rollout, Trajectory, Transaction};
+use crate::{Embedding, Exposure, Id, Judgment, Offered, Record, Result, Rollout, Strategy, Trajectory, Transaction};
 
 /// An attempt and what is remembered beside it.
 pub(super) struct Memory<'a> {
     pub(super) task: &'a Task,
     pub(super) attempt: &'a Attempt,
     pub(super) judgment: &'a Judgment,
-    /// What was offered before the first step.
+    /// What it is found by.
+    pub(super) embedding: Option<&'a Embedding>,
+    /// What was offered.
     pub(super) exposures: &'a [Exposure],
     pub(super) rollout: Option<Rollout>,
     pub(super) started_at_ms: u64,
@@ -28,37 +30,65 @@ impl Agent {
         judgment: &Judgment,
         started_at_ms: u64,
     ) -> Result<Id<Trajectory>> {
+        let embedding = self.embed_attempt(task, attempt)?;
         let mut tx = self.scope.begin()?;
-        let memory = Memory { task, attempt, judgment, exposures: &[], rollout: None, started_at_ms };
-        let id = self.put_memory(&mut tx, &memory)?;
+        let (embedding, exposures) = (Some(&embedding), attempt.warnings.as_slice());
+        let memory = Memory { task, attempt, judgment, embedding, exposures, rollout: None, started_at_ms };
+        let id = put_memory(&mut tx, &memory)?;
         tx.commit()?;
         Ok(id)
     }
 
-    pub(super) fn put_memory(&self, tx: &mut Transaction, memory: &Memory<'_>) -> Result<Id<Trajectory>> {
-        let Memory { task, attempt, judgment, .. } = memory;
-        let trajectory = Trajectory {
-            task: task.name.clone(),
-            steps: attempt.steps.clone(),
-            labels: task.labels.clone(),
-            domain: task.domain.clone(),
-            rollout: memory.rollout.clone(),
-            trust: task.trust,
-            started_at_ms: memory.started_at_ms,
-            ..Trajectory::default()
-        };
+    /// What an attempt is found by: the task's query and the last action.
+    pub(super) fn embed_attempt(&self, task: &Task, attempt: &Attempt) -> Result<Embedding> {
         let last_action = attempt.steps.iter().rev().map(|step| step.action.as_str()).find(|action| !action.is_empty());
-        let embedding = self.embedder.embed(&format!("{} {}", task.query, last_action.unwrap_or_default()));
-        // Lived twice is two attempts, also when word for word the same.
-        let id = tx.put_new(&trajectory)?;
-        tx.judge(id, judgment)?;
-        tx.embed(id, &embedding)?;
-        if let Some(log) = &attempt.kv_log {
-            tx.put_kv_log(id, log)?;
+        self.embedder.embed(&format!("{} {}", task.query, last_action.unwrap_or_default()))
+    }
+
+    /// What a lesson is found by.
+    pub(super) fn embed_lesson(&self, lesson: &Strategy) -> Result<Embedding> {
+        self.embedder.embed(&self.dialect.search_text(lesson))
+    }
+}
+
+/// Puts what was lived, how it was judged, what it is found by and what was offered.
+pub(super) fn put_memory(tx: &mut Transaction, memory: &Memory<'_>) -> Result<Id<Trajectory>> {
+    let Memory { task, attempt, judgment, .. } = memory;
+    let trajectory = Trajectory {
+        steps: attempt.steps.clone(),
+        rollout: memory.rollout.clone(),
+        started_at_ms: memory.started_at_ms,
+        ..task.trajectory()
+    };
+    // Lived twice is two attempts, also when word for word the same.
+    let id = tx.put_new(&trajectory)?;
+    tx.judge(id, judgment)?;
+    if let Some(embedding) = memory.embedding {
+        tx.embed(id, embedding)?;
+    }
+    if let Some(log) = &attempt.kv_log {
+        tx.put_kv_log(id, log)?;
+    }
+    let exposures = still_there(tx, memory.exposures.iter())?;
+    tx.expose(id, &exposures)?;
+    Ok(id)
+}
+
+impl Task {
+    /// Whether a trajectory of it may be stored, in a rollout group if there is one: asked before it is lived.
+    pub(super) fn check(&self, group: Option<String>) -> Result<()> {
+        Trajectory { rollout: group.map(|group| Rollout { group, attempt: 0 }), ..self.trajectory() }.check()
+    }
+
+    /// A trajectory of it, without what was lived.
+    fn trajectory(&self) -> Trajectory {
+        Trajectory {
+            task: self.name.clone(),
+            labels: self.labels.clone(),
+            domain: self.domain.clone(),
+            trust: self.trust,
+            ..Trajectory::default()
         }
-        let exposures = still_there(tx, memory.exposures.iter().chain(&attempt.warnings))?;
-        tx.expose(id, &exposures)?;
-        Ok(id)
     }
 }
 

@@ -2,13 +2,17 @@
 //!
 //! *Parallel* attempts know nothing of each other; *sequential* ones continue one conversation, with what was tried in sight.
 //! Each is judged before the next begins, so that attempts are not spent on what is solved, and where little has been solved
-//! before more are allowed.
+//! before more are allowed. With a judge that knows the truth ([`Verifier`](super::Verifier)) this is an oracle: whoever is told
+//! when to stop solves more tasks than an agent that must find out, and figures must say so.
+//!
+//! A model that breaks down in a later attempt ends the attempts, not the task: what was lived is kept.
 //!
 //! ReasoningBank, §3.3, <https://arxiv.org/abs/2509.25140>.
 
+use super::judge::judged;
 use super::solve::Trial;
-use super::{Agent, Attempt, Environment, Judge, Recollection, Task};
-use crate::{Judgment, Outcome, Query, Result, Trajectory};
+use super::{Agent, Attempt, Ending, Environment, Judge, Recollection, Task};
+use crate::{Error, Judgment, Outcome, Query, Result, Trajectory};
 use std::collections::BTreeMap;
 
 /// How often a task is tried, and how.
@@ -25,7 +29,8 @@ pub struct Scaling {
 /// What attempts at a task know of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Way {
-    /// Nothing; each has dice of its own.
+    /// Nothing; each has dice of its own, so replies must be chosen at random ([`Decoding::random`](super::Decoding::random)):
+    /// greedy attempts would all be the first.
     #[default]
     Parallel,
     /// Those before; each is a refinement.
@@ -69,7 +74,8 @@ impl Agent {
     /// Tries the task of `environment` as often as `scaling` says, with what was recalled, and has each attempt judged.
     ///
     /// # Errors
-    /// As [`solve`](Self::solve), and when a judge cannot be asked.
+    /// As [`solve`](Self::solve), of the first attempt; [`Error::Invalid`](crate::Error::Invalid) for parallel attempts of a
+    /// greedy policy. An attempt whose judge cannot be asked is one that nobody judged.
     pub fn attempts(
         &self,
         environment: &mut dyn Environment,
@@ -77,22 +83,31 @@ impl Agent {
         scaling: Scaling,
         judge: &dyn Judge,
     ) -> Result<Vec<Judged>> {
+        if scaling.k > 1 && scaling.way == Way::Parallel && self.policy.decoding.temperature <= 0.0 {
+            return Err(Error::invalid("scaling", "parallel attempts at temperature 0 are one attempt several times"));
+        }
         let k = self.n_allotted(environment.task(), scaling)?;
         let mut trial = Trial::open(self, recollection)?;
-        let mut judged: Vec<Judged> = Vec::new();
+        let mut attempts: Vec<Judged> = Vec::new();
         for number in 0..k {
-            if number > 0 && scaling.way == Way::Parallel {
-                trial = Trial::open(self, recollection)?;
-            }
-            let attempt = trial.attempt(environment, number, &mut |_| {})?;
-            let judgment = judge.judge(environment, &attempt)?;
+            let before = attempts.last().map(|one| &one.judgment);
+            let opened = match scaling.way {
+                Way::Parallel if number > 0 => Trial::open(self, recollection).map(|opened| trial = opened),
+                Way::Parallel | Way::Sequential => Ok(()),
+            };
+            let attempt = match opened {
+                Ok(()) => trial.attempt(environment, number, before, &mut |_| {})?,
+                Err(error) => Attempt::failed(&error),
+            };
+            let judgment = judged(judge, environment, &attempt);
             let is_success = judgment.outcome == Outcome::Success;
-            judged.push(Judged { attempt, judgment });
-            if is_success && scaling.allot != Allot::All {
+            let is_over = matches!(attempt.ending, Ending::ModelFailed(_));
+            attempts.push(Judged { attempt, judgment });
+            if is_over || (is_success && scaling.allot != Allot::All) {
                 break;
             }
         }
-        Ok(judged)
+        Ok(attempts)
     }
 
     /// How many attempts a task gets at most.
@@ -102,7 +117,7 @@ impl Agent {
             return Ok(k);
         }
         let snapshot = self.scope.snapshot()?;
-        let query = Query::near(self.embedder.embed(&task.query)).exclude_task(&task.name).limit(N_NEIGHBOURS);
+        let query = Query::near(self.embedder.embed(&task.query)?).exclude_task(&task.name).limit(N_NEIGHBOURS);
         let (mut solved, mut n) = (0.0, 0.0);
         for hit in snapshot.search::<Trajectory>(&query)? {
             let success = match snapshot.outcome(hit.id)? {
@@ -124,16 +139,17 @@ fn n_needed(rate: f64) -> usize {
 }
 
 /// Which attempt counts as the answer (best of n): of those judged best the one with the highest score; of equals the one
-/// whose actions most others share; of equals the first.
+/// whose actions most others share; of equals the first. One that broke down counts last.
 pub(super) fn best(judged: &[Judged]) -> usize {
     let actions = |one: &Judged| -> Vec<String> { one.attempt.steps.iter().map(|step| step.action.clone()).collect() };
     let mut shared = BTreeMap::<Vec<String>, usize>::new();
     judged.iter().for_each(|one| *shared.entry(actions(one)).or_default() += 1);
-    let rank = |one: &Judged| match one.judgment.outcome {
-        Outcome::Success => 3,
-        Outcome::Partial => 2,
-        Outcome::Unknown => 1,
-        Outcome::Failure => 0,
+    let rank = |one: &Judged| match (one.judgment.outcome, &one.attempt.ending) {
+        (Outcome::Success, _) => 4,
+        (Outcome::Partial, _) => 3,
+        (Outcome::Unknown, Ending::Done | Ending::StepLimit) => 2,
+        (Outcome::Failure, _) => 1,
+        (Outcome::Unknown, Ending::EnvironmentFailed(_) | Ending::ModelFailed(_)) => 0,
     };
     let better = |a: &(usize, &Judged), b: &(usize, &Judged)| {
         let score = |one: &Judged| one.judgment.score.unwrap_or(0.0);

@@ -100,9 +100,15 @@ impl Tally {
         self.success + self.partial + self.failure + self.unknown
     }
 
-    fn posterior(&self) -> Beta {
+    /// Successes and failures; a partial success is half of each.
+    pub(crate) fn known(&self) -> (f64, f64) {
         let half = self.partial as f64 / 2.0;
-        Beta::after(self.success as f64 + half, self.failure as f64 + half)
+        (self.success as f64 + half, self.failure as f64 + half)
+    }
+
+    fn posterior(&self) -> Beta {
+        let (n_success, n_failure) = self.known();
+        Beta::after(n_success, n_failure)
     }
 }
 

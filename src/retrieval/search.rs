@@ -71,6 +71,25 @@ impl Snapshot {
         Ok(explanation)
     }
 
+    /// How many records the filters of `query` let through, and where it is near to an embedding, have one: as many as a search
+    /// without limit and floor would find. No record is read.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub fn count<R: Record>(&self, query: &Query) -> Result<u64> {
+        query.check()?;
+        let Some(scope) = self.scope else { return Ok(0) };
+        let space = match &query.near {
+            Some(near) => match self.space_number(near.space())? {
+                Some(space) => Some(space),
+                None => return Ok(0),
+            },
+            None => None,
+        };
+        let filters = filters_of::<R>(query, self.now_ms());
+        Ok(self.among::<R>(scope, space, query, &filters, &mut Vec::new())?.candidates().len())
+    }
+
     /// Who has an embedding where one is needed, and is let through by every filter.
     pub(super) fn among<R: Record>(
         &self,

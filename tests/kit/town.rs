@@ -52,6 +52,10 @@ impl Environment for Door {
     fn signature(&self, action: &str) -> Option<String> {
         action.split_whitespace().next_back().map(|word| format!("say({word})"))
     }
+
+    fn has_signatures(&self) -> bool {
+        true
+    }
 }
 
 /// Learns in `scope` what `model` writes; the door says how it ended.
@@ -97,8 +101,8 @@ impl Dialect for Fixed {
         English.warn(lessons)
     }
 
-    fn retry(&self, observation: &str, attempt: usize) -> String {
-        English.retry(observation, attempt)
+    fn retry(&self, observation: &str, attempt: usize, judgment: &Judgment) -> String {
+        English.retry(observation, attempt, judgment)
     }
 
     fn ask_verdict(&self, task: &Task, steps: &[Step], caution: Caution) -> String {

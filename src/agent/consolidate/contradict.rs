@@ -3,7 +3,7 @@
 //! They are linked by evidence: what supports the one is kept as evidence against the other. Which of them is given to agents
 //! from now on is the [`Disagreement`]'s to say.
 
-use super::{Consolidated, Consolidation, Disagreement, about, n_supporting, same_actions};
+use super::{Consolidated, Consolidation, Disagreement, about, eligible, n_supporting, same_actions};
 use crate::{Evidence, Filter, Hit, Id, Polarity, Query, Result, Status, Strategy, StrategyKind, Transaction};
 
 /// Pieces of evidence that an older lesson lends against a newer one.
@@ -20,7 +20,7 @@ impl Consolidation {
         done: &mut Consolidated,
     ) -> Result<()> {
         let Some(opposite) = opposite(seen.kind).filter(|_| !seen.action_signatures.is_empty()) else { return Ok(()) };
-        let query = near.filter(about(seen) & Filter::kind(opposite)).floor(self.opposed);
+        let query = near.filter(about(seen) & Filter::kind(opposite) & eligible()).floor(self.opposed);
         for other in tx.search::<Strategy>(&query)?.into_iter().filter(|hit| same_actions(&hit.record, seen)) {
             done.n_contradictions += 1;
             self.link(tx, id, seen, &other)?;
@@ -48,6 +48,10 @@ impl Consolidation {
         done: &mut Consolidated,
     ) -> Result<()> {
         let (Some(of_seen), Some(of_other)) = (tx.get(seen)?, tx.get(other)?) else { return Ok(()) };
+        if of_seen.status == Status::Suspended {
+            // It gathers evidence, and takes nobody's place.
+            return Ok(());
+        }
         let seen_wins = match self.disagreement {
             Disagreement::Keep => return Ok(()),
             Disagreement::Latest => true,

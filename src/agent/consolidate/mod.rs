@@ -2,13 +2,15 @@
 //!
 //! | what | when | then |
 //! |---|---|---|
-//! | repeated | same kind, same domain, same actions, nearly the same words | the one that is there gets the new evidence |
+//! | repeated | same kind, same domain, same actions, nearly the same words | the one that is there, suspended or not, gets the new evidence |
 //! | contradicted | same domain and actions, one says do and the other do not | each is evidence against the other; see [`Disagreement`] |
 //! | one too many | more active ones about a domain than allowed | those of least use are suspended |
 //! | refuted by credit | only if asked for: see [`Suppression`] | suspended |
 //!
-//! Nothing is deleted: what was superseded or suspended stays readable, and a superseded lesson goes on to gather evidence and
-//! may win again. All of it happens in the transaction that remembers the task.
+//! Nothing is deleted: what was superseded or suspended stays readable. A superseded lesson goes on to gather evidence and may
+//! win again. A suspended one gathers evidence too, and stays suspended until somebody makes it active: to distill a lesson once
+//! more is no reason to believe it again, and must not make it a second one. All of it happens in the transaction that
+//! remembers the task.
 
 mod cap;
 mod contradict;
@@ -16,8 +18,9 @@ mod suppress;
 
 pub use suppress::Suppression;
 
-use super::Agent;
-use crate::{Evidence, Filter, Id, Polarity, Query, Result, Status, Strategy, Transaction};
+use crate::{
+    Embedding, Evidence, Filter, Id, Outcome, Polarity, Query, Result, Status, Strategy, Trajectory, Transaction,
+};
 
 /// How new lessons are taken in.
 #[derive(Clone, Debug)]
@@ -28,9 +31,9 @@ pub struct Consolidation {
     pub opposed: f32,
     /// What happens to lessons that contradict each other.
     pub disagreement: Disagreement,
-    /// The most active lessons about a domain.
+    /// The most active lessons about a domain, and the most of those without one.
     pub max_per_domain: u64,
-    /// The most pieces of evidence of a lesson; later ones are not noted any more.
+    /// The most pieces of evidence for a lesson, and the most against it; later ones are not noted any more.
     pub max_evidence: usize,
     /// Suspending lessons whose tasks fail; off unless asked for.
     pub suppression: Option<Suppression>,
@@ -39,12 +42,12 @@ pub struct Consolidation {
 /// What happens to two lessons that contradict each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Disagreement {
-    /// Both stay active.
+    /// Both stay active, and the agent reads both. Choosing was not found to help.
+    #[default]
     Keep,
     /// The one that was seen last supersedes the other.
     Latest,
     /// The one with more supporting trajectories supersedes the other; of equals the one that was seen last.
-    #[default]
     Vote,
 }
 
@@ -82,13 +85,12 @@ impl Consolidation {
     /// Takes in one lesson, whose evidence is from trajectories of this transaction.
     pub(super) fn take_in(
         &self,
-        agent: &Agent,
         tx: &mut Transaction,
         lesson: &Strategy,
+        embedding: &Embedding,
         done: &mut Consolidated,
     ) -> Result<Id<Strategy>> {
-        let embedding = agent.embedder.embed(&agent.dialect.search_text(lesson));
-        let near = || Query::near(embedding.clone()).filter(alive()).limit(8);
+        let near = || Query::near(embedding.clone()).limit(8);
         let id = match self.twin(tx, near(), lesson)? {
             Some(twin) => {
                 done.n_merged += 1;
@@ -98,7 +100,7 @@ impl Consolidation {
             None => {
                 done.n_added += 1;
                 let id = tx.put_new(lesson)?;
-                tx.embed(id, &embedding)?;
+                tx.embed(id, embedding)?;
                 id
             }
         };
@@ -106,24 +108,39 @@ impl Consolidation {
         Ok(id)
     }
 
-    /// A lesson that says the same.
+    /// A lesson that says the same; one that is given to agents before one that is not.
     fn twin(&self, tx: &Transaction, near: Query, lesson: &Strategy) -> Result<Option<Id<Strategy>>> {
-        let same_kind = about(lesson) & Filter::kind(lesson.kind);
-        let hits = tx.search::<Strategy>(&near.filter(same_kind).floor(self.same))?;
-        Ok(hits.into_iter().find(|hit| same_actions(&hit.record, lesson)).map(|hit| hit.id))
+        let known = eligible() | Filter::status(Status::Suspended);
+        let query = near.filter(about(lesson) & Filter::kind(lesson.kind) & known).floor(self.same);
+        let hits = tx.search::<Strategy>(&query)?;
+        let same = hits.into_iter().filter(|hit| same_actions(&hit.record, lesson));
+        Ok(same.min_by_key(|hit| hit.record.status).map(|hit| hit.id))
     }
 
-    /// Notes evidence while there is room for it.
+    /// Notes evidence while there is room for it: for and against apart, so that what was often refuted can be borne out again.
     fn add_evidence(&self, tx: &mut Transaction, id: Id<Strategy>, evidence: &[Evidence]) -> Result<()> {
-        let n_present = tx.get(id)?.map_or(0, |lesson| lesson.provenance.evidence.len());
-        let n_free = self.max_evidence.saturating_sub(n_present);
-        tx.add_evidence(id, evidence.get(..n_free).unwrap_or(evidence))
+        let Some(lesson) = tx.get(id)? else { return Ok(()) };
+        let n_present = |polarity| lesson.provenance.evidence.iter().filter(|piece| piece.polarity == polarity).count();
+        let with_room = [Polarity::Support, Polarity::Contradict].map(|polarity| {
+            let n_free = self.max_evidence.saturating_sub(n_present(polarity));
+            evidence.iter().filter(move |piece| piece.polarity == polarity).take(n_free).copied()
+        });
+        tx.add_evidence(id, &with_room.into_iter().flatten().collect::<Vec<_>>())
     }
 }
 
 /// Lessons that are active, or were superseded and may win again.
-fn alive() -> Filter {
+fn eligible() -> Filter {
     Filter::any_of([Status::Active, Status::Superseded].map(Filter::status))
+}
+
+/// The rate of success of the trajectories about a domain, or of all; a half where nobody knows.
+fn baseline(tx: &Transaction, domain: Option<&str>) -> Result<f64> {
+    let all = domain.into_iter().fold(Query::newest(), |query, domain| query.filter(Filter::domain(domain)));
+    let count = |outcome| tx.count::<Trajectory>(&all.clone().outcome(outcome)).map(|n| n as f64);
+    let (success, partial, failure) = (count(Outcome::Success)?, count(Outcome::Partial)?, count(Outcome::Failure)?);
+    let n = success + partial + failure;
+    Ok(if n > 0.0 { (success + 0.5 * partial) / n } else { 0.5 })
 }
 
 /// Lessons about the same domain and, where it names any, the same action.

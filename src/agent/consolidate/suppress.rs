@@ -4,10 +4,18 @@
 //! baseline therefore threw out right lessons in a first measurement, and cost eight points; with a margin, counting only
 //! tasks in which the lesson was followed, and only for lessons that were imported without evidence, it did no harm there and
 //! helped where the import was wrong. These are the settings here.
+//!
+//! Only tasks count in which the agent got to read it, the latest [`N_TASKS`] of them. A procedure was followed if one of its
+//! actions was taken; a guardrail if none of them was; a contrast says both, so nobody knows.
 
-use super::{Consolidated, Consolidation};
+use super::{Consolidated, Consolidation, baseline};
 use crate::record::beta::Beta;
-use crate::{Id, Offered, Outcome, Polarity, Query, Result, Status, Strategy, Trajectory, Transaction};
+use crate::{
+    Delivery, Id, Offered, Outcome, Polarity, Result, Status, Strategy, StrategyKind, Trajectory, Transaction,
+};
+
+/// Tasks that are looked at: what a lesson did long ago costs nothing, and counts for nothing.
+const N_TASKS: usize = 64;
 
 /// When a lesson is suspended.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,8 +26,7 @@ pub struct Suppression {
     pub confidence: f64,
     /// Tasks with a known outcome that must have been counted.
     pub min_tasks: u64,
-    /// Count only tasks in which it was followed: one of its actions was taken. Lessons that name no action are then left
-    /// alone.
+    /// Count only tasks in which it was followed. Contrasts, and lessons that name no action, are then left alone.
     pub followed_only: bool,
     /// Only lessons without evidence of their own: those that were imported.
     pub imported_only: bool,
@@ -62,17 +69,19 @@ impl Consolidation {
         done: &mut Consolidated,
     ) -> Result<()> {
         let Some(rule) = self.suppression else { return Ok(()) };
-        let baseline = baseline(tx)?;
+        let least = rule.margin * baseline(tx, None)?;
         for id in given {
             let Some(lesson) = tx.get(id)? else { continue };
             let is_own = lesson.has_evidence(Polarity::Support);
-            let cannot_follow = rule.followed_only && lesson.action_signatures.is_empty();
-            if lesson.status != Status::Active || cannot_follow || (rule.imported_only && is_own) {
+            let can_follow = !lesson.action_signatures.is_empty() && lesson.kind != StrategyKind::Contrast;
+            if lesson.status != Status::Active || (rule.followed_only && !can_follow) || (rule.imported_only && is_own)
+            {
                 continue;
             }
-            let rate = rate_of(tx, id, &lesson, rule)?;
-            let upper = Beta::after(rate.success, rate.failure).quantile(rule.confidence);
-            if rate.n() >= rule.min_tasks as f64 && upper < rule.margin * baseline {
+            // Even if all of its failures counted, and none of its successes: most lessons need no closer look.
+            let (_, n_failures) = tx.counters(id.as_u64())?.injected.known();
+            let at_worst = Rate { success: 0.0, failure: n_failures };
+            if rule.refutes(at_worst, least) && rule.refutes(rate_of(tx, id, &lesson, rule)?, least) {
                 tx.set_status(id, Status::Suspended)?;
                 done.n_suppressed += 1;
             }
@@ -81,30 +90,34 @@ impl Consolidation {
     }
 }
 
-/// The rate of success of the tasks in which a lesson was given and, if asked, followed.
+impl Suppression {
+    /// Whether a lesson is that bad, whose rate should be at least `least`.
+    fn refutes(self, rate: Rate, least: f64) -> bool {
+        let upper = || Beta::after(rate.success, rate.failure).quantile(self.confidence);
+        rate.n() >= self.min_tasks as f64 && upper() < least
+    }
+}
+
+/// The rate of success of the latest tasks in which a lesson was injected and, if asked, followed.
 fn rate_of(tx: &Transaction, id: Id<Strategy>, lesson: &Strategy, rule: Suppression) -> Result<Rate> {
+    let offered = Offered::Strategy(id);
     let mut rate = Rate::default();
-    for trajectory in tx.exposed_to(Offered::Strategy(id))? {
-        let follows = |lived: &Trajectory| {
-            let mut taken = lived.steps.iter().filter_map(|step| step.action_signature.as_ref());
-            taken.any(|signature| lesson.action_signatures.contains(signature))
-        };
-        let counts = !rule.followed_only || tx.get(trajectory)?.is_some_and(|lived| follows(&lived));
-        if counts {
+    for trajectory in tx.exposed_to(offered)?.into_iter().rev().take(N_TASKS) {
+        let exposures = tx.exposures(trajectory)?;
+        let was_read = exposures.iter().any(|one| one.offered == offered && one.delivery == Delivery::Injected);
+        if !was_read {
+            continue;
+        }
+        if !rule.followed_only || tx.get(trajectory)?.is_some_and(|lived| was_followed(lesson, &lived)) {
             rate.count(tx.outcome(trajectory)?);
         }
     }
     Ok(rate)
 }
 
-/// The rate of success of all trajectories of the scope.
-fn baseline(tx: &Transaction) -> Result<f64> {
-    let count = |outcome| -> Result<f64> {
-        let query = Query::newest().outcome(outcome).limit(0);
-        let counted = tx.explain::<Trajectory>(&query)?;
-        Ok(counted.filters.last().map_or(0, |kept| kept.n_left) as f64)
-    };
-    let (success, partial, failure) = (count(Outcome::Success)?, count(Outcome::Partial)?, count(Outcome::Failure)?);
-    let n = success + partial + failure;
-    Ok(if n > 0.0 { (success + 0.5 * partial) / n } else { 0.0 })
+/// Whether what the lesson says was done: one of its actions was taken, or of a guardrail none.
+fn was_followed(lesson: &Strategy, lived: &Trajectory) -> bool {
+    let mut taken = lived.steps.iter().filter_map(|step| step.action_signature.as_ref());
+    let did = taken.any(|signature| lesson.action_signatures.contains(signature));
+    did != (lesson.kind == StrategyKind::Guardrail)
 }

@@ -3,11 +3,11 @@
 //! A verdict is a line of its own, `VERDICT: success`. A lesson is a block of `title:`, `description:`, `content:` and
 //! where it helps `steps:` lines; Markdown around the keys is forgiven.
 
-use super::transcript::transcript;
+use super::transcript::{TRANSCRIPT_CHARS, transcript};
 use super::{Dialect, Item, Learning, Material, Rejected, read_items};
 use crate::agent::judge::Caution;
 use crate::agent::{Task, Verdict};
-use crate::{Outcome, Step, Strategy, StrategyKind};
+use crate::{Judgment, Outcome, Step, Strategy, StrategyKind};
 use std::fmt::Write;
 
 /// Plain English.
@@ -42,12 +42,16 @@ impl Dialect for English {
         text
     }
 
-    fn retry(&self, observation: &str, attempt: usize) -> String {
-        let once_more = match attempt {
-            1 => {
+    fn retry(&self, observation: &str, attempt: usize, judgment: &Judgment) -> String {
+        let once_more = match (judgment.outcome, attempt) {
+            (Outcome::Failure, 1) => {
                 "That attempt did not hold up when it was checked. Find the first step that went wrong, then start over."
             }
-            _ => "Check once more and start over; do not repeat what has failed above.",
+            (Outcome::Failure, _) => "Check once more and start over; do not repeat what has failed above.",
+            (Outcome::Partial, _) => "Only a part of the task was done. Find what is missing, then start over.",
+            (Outcome::Success | Outcome::Unknown, _) => {
+                "Go over that attempt once more, step by step, whether it was right or not, then start over."
+            }
         };
         format!("\n{once_more}\n\n{observation}")
     }
@@ -70,7 +74,7 @@ impl Dialect for English {
              Give one sentence of reasons, then end with one line of exactly this form:\n\
              VERDICT: success, VERDICT: partial, VERDICT: failure or VERDICT: unknown\n",
             task.name,
-            transcript(steps)
+            transcript(steps, TRANSCRIPT_CHARS)
         )
     }
 
@@ -107,7 +111,12 @@ impl Dialect for English {
                  kind.",
             ),
             Learning::Failure => (
-                "An agent failed at the task below.",
+                match material.attempts {
+                    [lived] if lived.judgment.outcome == Outcome::Partial => {
+                        "An agent did only a part of the task below."
+                    }
+                    _ => "An agent failed at the task below.",
+                },
                 "Find the first decision that led to the failure. Then write down how to notice that situation early and \
                  what to do instead.",
             ),
@@ -118,9 +127,11 @@ impl Dialect for English {
             ),
         };
         let mut text = format!("{what}\n\nTask: {}\n", material.task.name);
+        // All attempts together are no longer than one: a prompt must not outgrow the model because a task was tried often.
+        let n_chars = TRANSCRIPT_CHARS / material.attempts.len().max(1);
         for (at, lived) in material.attempts.iter().enumerate() {
             let outcome = lived.judgment.outcome.as_str();
-            let _ = write!(text, "\nAttempt {at}, judged {outcome}:\n{}", transcript(lived.steps));
+            let _ = write!(text, "\nAttempt {at}, judged {outcome}:\n{}", transcript(lived.steps, n_chars));
             if !lived.judgment.rationale.is_empty() {
                 let _ = writeln!(text, "Reason given: {}", lived.judgment.rationale);
             }
@@ -130,9 +141,10 @@ impl Dialect for English {
             "\n{how}\nAt most {} lessons, each about something else, each of use in tasks with other names and numbers. Never \
              repeat the answer, names, numbers or quotes of this task.\nForm, one block a lesson:\n\
              title: a few words\ndescription: one sentence that says when it applies\ncontent: what to do and why, in one to \
-             three sentences\nsteps: first-last step of the transcript it comes from\n\
+             three sentences\nsteps: {} step of the transcript it comes from\n\
              If there is nothing worth keeping, write NONE.\n",
-            material.max_items
+            material.max_items,
+            if material.attempts.len() > 1 { "attempt:first-last" } else { "first-last" }
         );
         text
     }

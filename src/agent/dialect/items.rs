@@ -4,6 +4,8 @@
 //! `## Title x` and `- title: x` are one. A value goes on until the next key. `title` begins an item, and so does a heading
 //! such as `Lesson 2`. What stands before the first item is not looked at. Nothing is ever made up: an item without one of
 //! its three texts is rejected, and says so.
+//!
+//! Steps are `3` or `2-4`; of several attempts, those of one of them: `1:2-4`, `attempt 1, steps 2 to 4`.
 
 use crate::StrategyKind;
 use std::ops::RangeInclusive;
@@ -24,6 +26,8 @@ pub struct Item {
     pub content: String,
     /// The steps it comes from; all, where it was not said.
     pub steps: Option<RangeInclusive<u32>>,
+    /// Of which attempt, where there are several: its place among those that were looked at, counted from 0.
+    pub attempt: Option<u32>,
     /// How it is meant; as the material suggests, where it was not said.
     pub kind: Option<StrategyKind>,
     /// The actions it speaks about. Where there are none, a guardrail gets those of its steps.
@@ -50,13 +54,13 @@ pub enum Rejection {
     Unreadable,
     /// One of its texts is missing or empty.
     Empty,
-    /// One of its texts is too long.
+    /// One of its texts is too long, or a label or signature that cannot be kept.
     TooLong,
     /// The same reply has it already.
     Duplicate,
-    /// It repeats the answer of the task.
+    /// It repeats the answer of the task, if that is more than a short word.
     LeaksAnswer,
-    /// It cites a step that is not there.
+    /// It cites a step or an attempt that is not there.
     NoSuchStep,
     /// There are enough without it.
     TooMany,
@@ -182,7 +186,8 @@ impl Draft {
             items.push(Err(Rejected::new(Rejection::Empty, &text)));
             return;
         }
-        items.push(Ok(Item { title, description, content, steps: range_of(&steps), ..Item::default() }));
+        let (attempt, steps) = cited(&steps);
+        items.push(Ok(Item { title, description, content, steps, attempt, ..Item::default() }));
     }
 }
 
@@ -225,6 +230,25 @@ fn decoration(c: char) -> bool {
 
 fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || "*_`".contains(c))
+}
+
+/// Steps, and of which attempt: `2-4`, `1:2-4`, `attempt 1, steps 2 to 4`.
+fn cited(text: &str) -> (Option<u32>, Option<RangeInclusive<u32>>) {
+    let lower = text.to_ascii_lowercase();
+    let rest = lower.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).strip_prefix("attempt");
+    let parts = match rest {
+        Some(rest) => {
+            let rest = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+            rest.split_at_checked(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()))
+        }
+        None => lower.split_once(':'),
+    };
+    match parts.map(|(attempt, steps)| (range_of(attempt), range_of(steps))) {
+        // Two numbers before the colon are no attempt.
+        Some((Some(attempt), steps)) if attempt.start() == attempt.end() => (Some(*attempt.start()), steps),
+        Some(_) => (None, None),
+        None => (None, range_of(&lower)),
+    }
 }
 
 /// `3`, `2-4` or `2 to 4`: the first number and the last, if there are one or two in order.

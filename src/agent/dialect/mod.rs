@@ -29,14 +29,21 @@ pub trait Dialect: Send + Sync {
     fn warn(&self, lessons: &[Strategy]) -> String;
 
     /// What is said, in the conversation in which a task was tried, to let it be tried again; `observation` is what the
-    /// world says first in the new attempt, which is number `attempt`, counted from 0.
-    fn retry(&self, observation: &str, attempt: usize) -> String;
+    /// world says first in the new attempt, which is number `attempt`, counted from 0, and `judgment` what was said of the
+    /// attempt before: an abstention is no failure.
+    fn retry(&self, observation: &str, attempt: usize, judgment: &Judgment) -> String;
 
     /// Asks how an attempt ended.
     fn ask_verdict(&self, task: &Task, steps: &[Step], caution: Caution) -> String;
 
     /// Reads the reply to [`ask_verdict`](Self::ask_verdict).
     fn read_verdict(&self, reply: &str) -> Verdict;
+
+    /// Whether a reply to [`ask_verdict`](Self::ask_verdict) begins with the verdict: only then does the probability of its
+    /// first token say how sure the judge is.
+    fn verdict_first(&self) -> bool {
+        false
+    }
 
     /// Asks for lessons.
     fn ask_lessons(&self, material: &Material<'_>) -> String;

@@ -8,10 +8,12 @@
 mod strategy;
 mod validate;
 
+pub(super) use strategy::Draft;
 pub use validate::ItemLimits;
 
 use super::dialect::{Dialect, Item, Learning, Lived, Material, Rejected};
 use super::{ConversationOptions, Decoding, LanguageModel, Task};
+use crate::record::limits;
 use crate::{Result, Step};
 use lagdb_format::Digest;
 use std::sync::Arc;
@@ -70,7 +72,9 @@ impl Distiller {
         let digest = Digest::of("lagdb prompt", &[prompt.as_bytes()]).to_string();
         let digest = digest.get(..DIGEST_LEN).unwrap_or(&digest);
         let (dialect, model) = (self.dialect.name(), self.model.identity());
-        let distiller = format!("{dialect} {} {model} prompt {digest}", kind.as_str());
+        let mut distiller = format!("{dialect} {} {model} prompt {digest}", kind.as_str());
+        // Names that are longer than they should be must not cost the lessons.
+        distiller.truncate(distiller.floor_char_boundary(limits::NAME_BYTES));
         Ok(Distilled { items, rejected, distiller, kind })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Every item that is not kept has one reason, the first that applies in the order of [`Rejection::ALL`].
 
-use crate::agent::dialect::{Item, Material, Rejected, Rejection};
+use crate::agent::dialect::{Item, Lived, Material, Rejected, Rejection};
+use crate::record::limits;
 use std::collections::BTreeSet;
 
 /// What is kept of a reply.
@@ -34,7 +35,8 @@ pub(crate) fn kept(
 ) -> (Vec<Item>, Vec<Rejected>) {
     let (mut items, mut rejected) = (Vec::new(), Vec::new());
     let mut seen = BTreeSet::new();
-    let answers: Vec<Vec<String>> = material.task.answers.iter().map(|answer| words(answer)).collect();
+    let answers: Vec<Vec<String>> =
+        material.task.answers.iter().map(|answer| words(answer)).filter(|answer| is_telling(answer)).collect();
     for item in read {
         let item = match item {
             Ok(item) => item,
@@ -44,13 +46,15 @@ pub(crate) fn kept(
             }
         };
         let text = format!("{} {} {}", item.title, item.description, item.content);
+        let all =
+            [&item.labels, &item.action_signatures, &item.error_signatures].map(|texts| texts.join(" ")).join(" ");
         let reason = if too_long(&item, limits) {
             Some(Rejection::TooLong)
         } else if [&item.title, &item.description, &item.content].iter().any(|text| words(text).is_empty()) {
             Some(Rejection::Empty)
         } else if !seen.insert((words(&item.title), words(&item.content), item.kind)) {
             Some(Rejection::Duplicate)
-        } else if answers.iter().any(|answer| contains(&words(&text), answer)) {
+        } else if answers.iter().any(|answer| contains(&words(&format!("{text} {all}")), answer)) {
             Some(Rejection::LeaksAnswer)
         } else if cites_nothing(&item, material) {
             Some(Rejection::NoSuchStep)
@@ -74,12 +78,22 @@ fn too_long(item: &Item, limits: &ItemLimits) -> bool {
         (&item.content, limits.content_chars),
     ];
     parts.into_iter().any(|(text, most)| text.chars().nth(most).is_some())
+        || limits::check_labels(&item.labels).is_err()
+        || limits::check_signatures("action signature", &item.action_signatures).is_err()
+        || limits::check_signatures("error signature", &item.error_signatures).is_err()
 }
 
-/// Whether it cites a step that no attempt has.
+/// Whether it cites an attempt that is not there, or a step that the attempt, or none of them, has.
 fn cites_nothing(item: &Item, material: &Material<'_>) -> bool {
-    let longest = material.attempts.iter().map(|lived| lived.steps.len()).max().unwrap_or(0);
-    item.steps.as_ref().is_some_and(|steps| *steps.end() as usize >= longest.max(1))
+    let n_steps = |lived: &Lived<'_>| lived.steps.len();
+    let most = match item.attempt {
+        Some(attempt) => match material.attempts.get(attempt as usize) {
+            Some(lived) => n_steps(lived),
+            None => return true,
+        },
+        None => material.attempts.iter().map(n_steps).max().unwrap_or(0),
+    };
+    item.steps.as_ref().is_some_and(|steps| *steps.end() as usize >= most.max(1))
 }
 
 /// Words in lower case, without what stands between them.
@@ -88,7 +102,17 @@ fn words(text: &str) -> Vec<String> {
     words.map(str::to_lowercase).collect()
 }
 
+/// Whether an answer can be told from words that any lesson may use: `2`, `yes` and `none` cannot.
+fn is_telling(answer: &[String]) -> bool {
+    const COMMON: [&str; 4] = ["true", "false", "none", "unknown"];
+    match answer {
+        [] => false,
+        [word] => word.chars().count() > 3 && !COMMON.contains(&word.as_str()),
+        _ => true,
+    }
+}
+
 /// Whether all words of `answer` stand in `text`, one after another.
 fn contains(text: &[String], answer: &[String]) -> bool {
-    !answer.is_empty() && text.windows(answer.len()).any(|window| window == answer)
+    text.windows(answer.len()).any(|window| window == answer)
 }

@@ -1,9 +1,11 @@
 //! Several judges: what most of those say that do not abstain, and a rule for when they disagree.
 //!
+//! One that cannot be asked abstains; if none can, that is an error.
+//!
 //! A false success is distilled, recalled and copied; a false failure costs one lesson. So unless said otherwise a success
 //! needs all votes, most votes for it are only an abstention, and half of them are a failure.
 
-use super::{Caution, Judge};
+use super::{Caution, Judge, by_nobody};
 use crate::agent::{Attempt, Environment};
 use crate::{Judgment, JudgmentSource, Outcome, Result};
 use std::sync::Arc;
@@ -33,8 +35,18 @@ impl Ensemble {
 
 impl Judge for Ensemble {
     fn judge(&self, environment: &mut dyn Environment, attempt: &Attempt) -> Result<Judgment> {
-        let judgments = self.judges.iter().map(|judge| judge.judge(environment, attempt));
-        Ok(agreed(&judgments.collect::<Result<Vec<_>>>()?, self.caution))
+        let (mut judgments, mut errors) = (Vec::new(), Vec::new());
+        for judge in &self.judges {
+            match judge.judge(environment, attempt) {
+                Ok(judgment) => judgments.push(judgment),
+                Err(error) => errors.push(error),
+            }
+        }
+        if judgments.is_empty() && !errors.is_empty() {
+            return Err(errors.swap_remove(0));
+        }
+        judgments.extend(errors.iter().map(|error| by_nobody(format!("could not be asked: {error}"))));
+        Ok(agreed(&judgments, self.caution))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A reply without a verdict, with two that differ, or with one that nobody knows is an abstention; it is never a failure of
 //! the agent. The judge sees the task and the steps, and nothing that was recalled: advice must not vouch for itself.
 
-use super::{Caution, Judge, environment_failed};
+use super::{Caution, Judge, broke_down};
 use crate::agent::dialect::Dialect;
 use crate::agent::{Attempt, ConversationOptions, Decoding, Environment, LanguageModel};
 use crate::{Judgment, JudgmentSource, Outcome, Result};
@@ -51,7 +51,8 @@ impl ModelJudge {
         Self { max_tokens, ..self }
     }
 
-    /// Abstaining where the first token of a verdict, 0 to 1, was less likely than this; only for models that say so.
+    /// Abstaining where the first token of a verdict, 0 to 1, was less likely than this; only for models that say so, and
+    /// dialects that [begin with the verdict](Dialect::verdict_first).
     #[must_use]
     pub fn min_confidence(self, probability: f64) -> Self {
         Self { min_confidence: Some(probability), ..self }
@@ -65,14 +66,16 @@ impl ModelJudge {
 
 impl Judge for ModelJudge {
     fn judge(&self, environment: &mut dyn Environment, attempt: &Attempt) -> Result<Judgment> {
-        if let Some(judgment) = environment_failed(attempt) {
+        if let Some(judgment) = broke_down(attempt) {
             return Ok(judgment);
         }
         let mut conversation = self.model.open(&ConversationOptions::default())?;
         conversation.say(&self.dialect.ask_verdict(environment.task(), &attempt.steps, self.caution))?;
-        let decoding = Decoding { score: true, ..Decoding::greedy(self.max_tokens) };
+        // Of a reply that gives its reasons first, the first token says nothing about the verdict.
+        let score = self.dialect.verdict_first();
+        let decoding = Decoding { score, ..Decoding::greedy(self.max_tokens) };
         let reply = conversation.reply(&decoding, &mut |_| {})?;
-        let confidence = reply.first_log_prob.map(f64::exp);
+        let confidence = reply.first_log_prob.filter(|_| score).map(f64::exp);
         let verdict = match (self.dialect.read_verdict(&reply.text), self.min_confidence.zip(confidence)) {
             (Verdict::Is(_), Some((min, found))) if found < min => {
                 Verdict::Abstains(format!("it was sure to {found:.2} only"))
@@ -83,7 +86,7 @@ impl Judge for ModelJudge {
         Ok(match verdict {
             Verdict::Is(outcome) => {
                 let rationale: String = reply.text.trim().chars().take(RATIONALE_CHARS).collect();
-                Judgment { score: score(outcome, confidence), ..judgment(outcome).rationale(rationale) }
+                Judgment { score: success(outcome, confidence), ..judgment(outcome).rationale(rationale) }
             }
             Verdict::Abstains(why) => judgment(Outcome::Unknown).rationale(format!("abstained: {why}")),
         })
@@ -91,7 +94,7 @@ impl Judge for ModelJudge {
 }
 
 /// How likely the attempt succeeded, as the judge sees it; only where the judge's model tells.
-fn score(outcome: Outcome, confidence: Option<f64>) -> Option<f64> {
+fn success(outcome: Outcome, confidence: Option<f64>) -> Option<f64> {
     match outcome {
         Outcome::Success => confidence,
         Outcome::Failure => confidence.map(|confidence| 1.0 - confidence),

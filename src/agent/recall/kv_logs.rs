@@ -27,6 +27,22 @@ pub enum Said {
     Tokens(Vec<u32>),
 }
 
+/// Which trajectories a task gets, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TrajectoryRecall {
+    /// How they are given.
+    pub how: Recall,
+    /// The most trajectories.
+    pub limit: usize,
+}
+
+impl Default for TrajectoryRecall {
+    /// None.
+    fn default() -> Self {
+        Self { how: Recall::Nothing, limit: 0 }
+    }
+}
+
 impl Agent {
     /// Recalls the `limit` trajectories nearest to the task's query that have a KV log of this agent's model.
     ///
@@ -44,7 +60,7 @@ impl Agent {
             return Err(Error::KvLogsUnsupported { model: self.model.identity() });
         };
         let snapshot = self.scope.snapshot()?;
-        let query = Query::near(self.embedder.embed(&task.query)).exclude_task(&task.name);
+        let query = Query::near(self.embedder.embed(&task.query)?).exclude_task(&task.name);
         let query = exclude.iter().fold(query, |query, id| query.exclude(*id));
         let query = self.policy.recall_outcome.into_iter().fold(query, Query::outcome);
         let (mut n_seen, mut n_asked) = (0, limit);

@@ -6,13 +6,14 @@
 //! uncertainty; Auer et al., 2002, <https://doi.org/10.1023/A:1013689704352>).
 //!
 //! With a small probability a lesson that would be given is withheld: the tasks that went without it are what the others are
-//! compared with ([`StrategyStats::uplift`](crate::StrategyStats)). The dice are thrown by seed, task and lesson, so a
-//! run that is repeated withholds the same.
+//! compared with ([`StrategyStats::uplift`](crate::StrategyStats)). The dice are thrown by seed, task, lesson and how often the
+//! task was lived before, so a run that is repeated withholds the same, and a task that comes again is drawn anew.
 
 use super::super::dice::Dice;
-use super::super::{Agent, Task};
+use super::super::{Agent, Environment, Task};
 use crate::{
     Delivery, DeliveryPoint, Exposure, Filter, Hit, Id, Offered, Query, Result, Snapshot, Strategy, StrategyKind,
+    Trajectory,
 };
 
 /// Candidates per slot.
@@ -77,32 +78,33 @@ struct Candidate {
 }
 
 impl Agent {
-    /// The lessons for a task: those to be given and those withheld, in the order of their rank.
+    /// The lessons for the task of `environment`: those to be given and those withheld, in the order of their rank.
     ///
     /// Lessons with evidence from a trajectory of this very task are left out. Where the policy has a
-    /// [guard](super::super::Guarding), guardrails that name an action wait for it.
+    /// [guard](super::super::Guarding) and the environment has [signatures](Environment::has_signatures), guardrails that name
+    /// an action wait for it.
     ///
     /// # Errors
     /// When the database cannot be read, or holds embeddings of another space.
-    pub fn recall_lessons(&self, task: &Task, how: &LessonRecall) -> Result<Vec<Offer>> {
+    pub fn recall_lessons(&self, environment: &dyn Environment, how: &LessonRecall) -> Result<Vec<Offer>> {
         if how.limit == 0 {
             return Ok(Vec::new());
         }
+        let task = environment.task();
         let snapshot = self.scope.snapshot()?;
-        let mut query = Query::near(self.embedder.embed(&task.query)).floor(how.floor).exclude_task(&task.name);
+        let mut query = Query::near(self.embedder.embed(&task.query)?).floor(how.floor).exclude_task(&task.name);
         query = how.filter.iter().cloned().fold(query, Query::filter);
-        let hits = snapshot.search::<Strategy>(&query.limit(how.limit.saturating_mul(POOL_PER_SLOT)))?;
-        let waits = |lesson: &Strategy| {
-            let is_guardrail = lesson.kind == StrategyKind::Guardrail && !lesson.action_signatures.is_empty();
-            self.policy.guard.is_some() && is_guardrail
-        };
-        let hits = hits.into_iter().filter(|hit| !waits(&hit.record));
-        let candidates = hits.map(|hit| candidate(&snapshot, hit, how)).collect::<Result<Vec<_>>>()?;
-        Ok(self.offers(chosen(candidates, how), task, how, snapshot.now_ms()))
+        let guards = self.policy.guard.is_some() && environment.has_signatures();
+        let hits = nearest(&snapshot, &query, how.limit.saturating_mul(POOL_PER_SLOT), |lesson| {
+            !(guards && lesson.kind == StrategyKind::Guardrail && !lesson.action_signatures.is_empty())
+        })?;
+        let candidates = hits.into_iter().map(|hit| candidate(&snapshot, hit, how)).collect::<Result<Vec<_>>>()?;
+        let occasion = occasion(&snapshot, how.seed, task)?;
+        Ok(self.offers(chosen(candidates, how), &occasion, how, snapshot.now_ms()))
     }
 
     /// Gives what has room, and withholds some of it.
-    fn offers(&self, chosen: Vec<Candidate>, task: &Task, how: &LessonRecall, now_ms: u64) -> Vec<Offer> {
+    fn offers(&self, chosen: Vec<Candidate>, occasion: &Dice, how: &LessonRecall, now_ms: u64) -> Vec<Offer> {
         let mut left = how.token_budget;
         let offer = |(rank, candidate): (usize, Candidate)| {
             let Candidate { hit, score, .. } = candidate;
@@ -112,7 +114,7 @@ impl Agent {
                 exposure.delivery = Delivery::Unused;
             } else {
                 left -= n_tokens;
-                withhold(&mut exposure, how.withhold, (how.seed, &task.name));
+                withhold(&mut exposure, how.withhold, occasion);
             }
             Offer { id: hit.id, lesson: hit.record, exposure }
         };
@@ -120,21 +122,29 @@ impl Agent {
     }
 
     /// The lessons of failures that speak about an action that is about to be taken in step `step`, by its signatures: those
-    /// to be given and those withheld, the latest first.
-    pub(in crate::agent) fn warnings(&self, task: &Task, signatures: &[String], step: u32) -> Result<Vec<Offer>> {
+    /// to be given and those withheld, the latest first; never those that were `given` before.
+    pub(in crate::agent) fn warnings(
+        &self,
+        task: &Task,
+        signatures: &[String],
+        step: u32,
+        given: &[Id<Strategy>],
+    ) -> Result<Vec<Offer>> {
         let Some(guard) = self.policy.guard.as_ref().filter(|_| !signatures.is_empty()) else { return Ok(Vec::new()) };
         let snapshot = self.scope.snapshot()?;
-        let mut offers = Vec::new();
-        for lesson in snapshot.guard_any(signatures)? {
-            let own = Filter::id(lesson.id) & Filter::task(&task.name);
-            if offers.len() == guard.limit || !snapshot.search::<Strategy>(&Query::newest().filter(own))?.is_empty() {
-                continue;
+        let is_new = !(Filter::task(&task.name) | Filter::any_of(given.iter().map(|id| Filter::id(*id))));
+        let mut offers: Vec<Offer> = Vec::new();
+        for signature in signatures {
+            for lesson in snapshot.guard_among(signature, &is_new, guard.limit)? {
+                if offers.len() == guard.limit || offers.iter().any(|offer| offer.id == lesson.id) {
+                    continue;
+                }
+                let exposed_at_ms = snapshot.now_ms();
+                let mut exposure = Exposure { exposed_at_ms, step, rank: offers.len() as u32, ..offered(lesson.id) };
+                exposure.point = DeliveryPoint::BeforeAction;
+                withhold(&mut exposure, guard.withhold, &occasion(&snapshot, guard.seed, task)?);
+                offers.push(Offer { id: lesson.id, lesson: lesson.strategy, exposure });
             }
-            let exposed_at_ms = snapshot.now_ms();
-            let mut exposure = Exposure { exposed_at_ms, step, rank: offers.len() as u32, ..offered(lesson.id) };
-            exposure.point = DeliveryPoint::BeforeAction;
-            withhold(&mut exposure, guard.withhold, (guard.seed, &task.name));
-            offers.push(Offer { id: lesson.id, lesson: lesson.strategy, exposure });
         }
         Ok(offers)
     }
@@ -144,11 +154,37 @@ fn offered(id: Id<Strategy>) -> Exposure {
     Exposure::injected(Offered::Strategy(id))
 }
 
-/// Throws the dice of this task and this lesson.
-fn withhold(exposure: &mut Exposure, probability: f64, (seed, task): (u64, &str)) {
+/// The nearest lessons that are `wanted`, `n` at most: those that are not must not take their places.
+fn nearest(
+    snapshot: &Snapshot,
+    query: &Query,
+    n: usize,
+    wanted: impl Fn(&Strategy) -> bool,
+) -> Result<Vec<Hit<Strategy>>> {
+    let mut n_asked = n;
+    loop {
+        let mut hits = snapshot.search::<Strategy>(&query.clone().limit(n_asked))?;
+        let is_all = hits.len() < n_asked;
+        hits.retain(|hit| wanted(&hit.record));
+        if is_all || hits.len() >= n {
+            hits.truncate(n);
+            return Ok(hits);
+        }
+        n_asked = n_asked.saturating_mul(2);
+    }
+}
+
+/// The dice of a task that is lived once more.
+fn occasion(snapshot: &Snapshot, seed: u64, task: &Task) -> Result<Dice> {
+    let n_before = snapshot.count::<Trajectory>(&Query::newest().filter(Filter::task(&task.name)))?;
+    let name = if n_before == 0 { task.name.clone() } else { format!("{}\n{n_before} before", task.name) };
+    Ok(Dice::new(seed, &name))
+}
+
+/// Throws the dice of this occasion for this lesson.
+fn withhold(exposure: &mut Exposure, probability: f64, occasion: &Dice) {
     exposure.propensity = (1.0 - probability) as f32;
-    let Offered::Strategy(id) = exposure.offered else { return };
-    if Dice::new(seed, &format!("{task}\n{id}")).happens(probability) {
+    if occasion.of(exposure.offered.number()).happens(probability) {
         exposure.delivery = Delivery::Withheld;
     }
 }

@@ -1,12 +1,13 @@
 //! What of the past reaches the model: lessons as words before the task, trajectories as attention or as text.
 //!
 //! Nothing is recalled of the task itself, and nothing need be recalled at all: what is not similar enough, or has no room,
-//! is left out. What is offered, and what is withheld on purpose, is noted as an exposure when the task is remembered.
+//! is left out. Lessons and KV logs that are offered, and those that are withheld on purpose, are noted as exposures when the
+//! task is remembered; texts of trajectories are not.
 
 mod kv_logs;
 mod lessons;
 
-pub use kv_logs::{Recall, Said};
+pub use kv_logs::{Recall, Said, TrajectoryRecall};
 pub use lessons::{LessonRecall, Offer};
 
 use crate::{Delivery, Exposure, Id, Offered, Strategy, Trajectory};
@@ -30,8 +31,16 @@ pub struct Recollection {
 impl Recollection {
     /// The lessons that the model gets to read.
     pub fn lessons(&self) -> Vec<Strategy> {
-        let injected = self.offers.iter().filter(|offer| offer.exposure.delivery == Delivery::Injected);
-        injected.map(|offer| offer.lesson.clone()).collect()
+        self.injected().map(|offer| offer.lesson.clone()).collect()
+    }
+
+    /// Their ids.
+    pub(super) fn given(&self) -> Vec<Id<Strategy>> {
+        self.injected().map(|offer| offer.id).collect()
+    }
+
+    fn injected(&self) -> impl Iterator<Item = &Offer> {
+        self.offers.iter().filter(|offer| offer.exposure.delivery == Delivery::Injected)
     }
 
     /// All that was offered before the first step.

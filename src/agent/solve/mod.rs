@@ -1,14 +1,14 @@
 //! Solving one task: give the model what was recalled, then let it act and the environment answer until the task ends.
 //!
-//! Nothing of the database is held open meanwhile. An environment that breaks down ends the attempt and is named in it;
-//! a model that gives no reply is an error, and nothing was lived.
+//! Nothing of the database is held open meanwhile. An environment that breaks down ends the attempt and is named in it, and so
+//! does a model that gives no reply any more; one that gives none at all is an error, and nothing was lived.
 
 mod trial;
 
 pub(super) use trial::Trial;
 
 use super::{Agent, Environment, EnvironmentError, Recollection};
-use crate::{Exposure, Result, Step};
+use crate::{Error, Exposure, Result, Step};
 use lagdb_format::{Fidelity, KvLog};
 use std::time::Duration;
 
@@ -42,12 +42,28 @@ pub enum Ending {
     StepLimit,
     /// The environment broke down; what it said.
     EnvironmentFailed(EnvironmentError),
+    /// The model gave no reply any more, or had no room for what it was to read; why.
+    ModelFailed(String),
 }
 
 impl Attempt {
-    /// Actions taken.
+    /// One in which the model could not even be spoken with.
+    pub(super) fn failed(error: &Error) -> Self {
+        Self {
+            steps: Vec::new(),
+            ending: Ending::ModelFailed(error.to_string()),
+            prefill_tokens: 0,
+            attached_tokens: 0,
+            fidelity: Vec::new(),
+            time_to_first_token: Duration::ZERO,
+            kv_log: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Actions taken. An empty reply is one too, unless it is the last.
     pub fn n_actions(&self) -> usize {
-        self.steps.iter().filter(|step| !step.action.is_empty()).count()
+        self.steps.len() - usize::from(self.steps.last().is_some_and(|step| step.action.is_empty()))
     }
 }
 
@@ -57,8 +73,8 @@ impl Agent {
     /// # Errors
     /// [`ModelMismatch`](crate::Error::ModelMismatch) for a KV log of another model,
     /// [`KvLogsUnsupported`](crate::Error::KvLogsUnsupported) where the model takes none or the policy captures one it
-    /// does not give, [`ContextLimit`](crate::Error::ContextLimit) when not all of it fits,
-    /// [`Reply`](crate::Error::Reply) when the model gives no reply.
+    /// does not give, [`ContextLimit`](crate::Error::ContextLimit) when what is said first does not fit,
+    /// [`Reply`](crate::Error::Reply) when the model gives no reply at all.
     pub fn solve(&self, environment: &mut dyn Environment, recollection: &Recollection) -> Result<Attempt> {
         self.solve_streaming(environment, recollection, &mut |_| {})
     }
@@ -73,6 +89,6 @@ impl Agent {
         recollection: &Recollection,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Attempt> {
-        Trial::open(self, recollection)?.attempt(environment, 0, on_text)
+        Trial::open(self, recollection)?.attempt(environment, 0, None, on_text)
     }
 }

@@ -7,17 +7,22 @@
 //! a lesson must not be distilled from itself. What was recalled is in the exposures.
 
 use super::{Attempt, Ending};
-use crate::agent::{Agent, Conversation, ConversationOptions, Environment, Recollection, Said};
+use crate::agent::{Agent, Conversation, ConversationOptions, Decoding, Environment, Recollection, Said};
 use crate::record::limits;
-use crate::{Delivery, Exposure, Result, Step, Strategy};
+use crate::{Delivery, Error, Exposure, Id, Judgment, Result, Step, Strategy};
 use lagdb_format::Fidelity;
 use std::time::{Duration, Instant};
+
+/// What came of asking the model, which may break down where the rest goes on.
+type Replied<T> = std::result::Result<T, Error>;
 
 /// A conversation and what was recalled for it.
 pub(in crate::agent) struct Trial<'a> {
     agent: &'a Agent,
     conversation: Box<dyn Conversation>,
     lessons: Vec<Strategy>,
+    /// Their ids: none of them is given again before an action.
+    given: Vec<Id<Strategy>>,
     fidelity: Vec<Fidelity>,
     /// Whether the task was tried in it.
     has_tried: bool,
@@ -37,6 +42,13 @@ struct Run {
     first_token: Option<Duration>,
 }
 
+impl Run {
+    /// The step that is being answered, counted from 0.
+    fn at(&self) -> u64 {
+        (self.steps.len() as u64).saturating_sub(1)
+    }
+}
+
 impl<'a> Trial<'a> {
     /// Opens a conversation and puts into it what was recalled.
     pub(in crate::agent) fn open(agent: &'a Agent, recollection: &Recollection) -> Result<Self> {
@@ -54,6 +66,7 @@ impl<'a> Trial<'a> {
             agent,
             conversation,
             lessons: recollection.lessons(),
+            given: recollection.given(),
             fidelity,
             has_tried: false,
             unread: String::new(),
@@ -62,19 +75,25 @@ impl<'a> Trial<'a> {
     }
 
     /// Tries the task; `number` says which attempt at it this is, counted from 0, and decides on its dice. A conversation in
-    /// which the task was tried before goes on.
+    /// which the task was tried before goes on, from what was said of that attempt (`judgment`).
+    ///
+    /// # Errors
+    /// When the database cannot be read, and when the model says nothing at all in the first attempt: then nothing was lived.
     pub(in crate::agent) fn attempt(
         &mut self,
         environment: &mut dyn Environment,
         number: usize,
+        judgment: Option<&Judgment>,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Attempt> {
         let mut run = Run { number, ..Run::default() };
-        if !self.unread.is_empty() {
-            self.conversation.say(&std::mem::take(&mut self.unread))?;
-        }
-        let ending = self.live(environment, &mut run, on_text)?;
-        let capture = self.agent.policy.capture.filter(|_| !run.steps.is_empty());
+        let ending = match self.live(environment, judgment, &mut run, on_text)? {
+            Ok(ending) => ending,
+            Err(error) if number == 0 && run.steps.len() <= 1 => return Err(error),
+            Err(error) => Ending::ModelFailed(error.to_string()),
+        };
+        let can_capture = !run.steps.is_empty() && !matches!(ending, Ending::ModelFailed(_));
+        let capture = self.agent.policy.capture.filter(|_| can_capture);
         let kv_log = capture.map(|capture| self.conversation.capture(capture.lead_in_tokens, capture.element));
         let attempt = Attempt {
             ending,
@@ -93,48 +112,56 @@ impl<'a> Trial<'a> {
     fn live(
         &mut self,
         environment: &mut dyn Environment,
+        judgment: Option<&Judgment>,
         run: &mut Run,
         on_text: &mut dyn FnMut(&str),
-    ) -> Result<Ending> {
-        let mut observation = match environment.reset() {
-            Ok(observation) => observation,
-            Err(error) => return Ok(Ending::EnvironmentFailed(error)),
+    ) -> Result<Replied<Ending>> {
+        let mut seen = match environment.reset() {
+            Ok(seen) => seen,
+            Err(error) => return Ok(Ok(Ending::EnvironmentFailed(error))),
         };
-        let mut said = self.opening(&observation, run.number);
+        let mut said = self.opening(&seen, run.number, judgment);
         loop {
-            let action = self.act(environment, run, &said, on_text)?;
+            // What is seen is part of the attempt before it is answered: the guard looks at it, and it is kept if no answer comes.
+            run.steps.push(Step::new(seen, ""));
+            let action = match self.act(environment, run, &said, on_text)? {
+                Ok(action) => action,
+                Err(error) => return Ok(Err(error)),
+            };
+            let signature = environment.signature(&action).filter(|signature| is_usable(signature));
             let answer = environment.step(&action);
-            let mut step = Step::new(observation, action);
-            step.action_signature = environment.signature(&step.action).filter(|signature| is_usable(signature));
-            let error = answer.as_ref().ok().and_then(|answer| answer.error_signature.clone());
-            step.error_signature = error.filter(|signature| is_usable(signature));
-            run.steps.push(step);
+            if let Some(step) = run.steps.last_mut() {
+                (step.action, step.action_signature) = (action, signature);
+                let error = answer.as_ref().ok().and_then(|answer| answer.error_signature.clone());
+                step.error_signature = error.filter(|signature| is_usable(signature));
+            }
             match answer {
-                Err(error) => return Ok(Ending::EnvironmentFailed(error)),
+                Err(error) => return Ok(Ok(Ending::EnvironmentFailed(error))),
                 Ok(answer) if answer.ended || run.steps.len() >= self.agent.policy.max_steps => {
                     if !answer.observation.is_empty() {
                         self.unread.clone_from(&answer.observation);
                         run.steps.push(Step::new(answer.observation, ""));
                     }
-                    return Ok(if answer.ended { Ending::Done } else { Ending::StepLimit });
+                    return Ok(Ok(if answer.ended { Ending::Done } else { Ending::StepLimit }));
                 }
                 Ok(answer) => {
-                    observation = answer.observation;
-                    said.clone_from(&observation);
+                    seen = answer.observation;
+                    said.clone_from(&seen);
                 }
             }
         }
     }
 
-    /// What is said first: the observation, with lessons if there are any; in a conversation that goes on, what asks for
-    /// another attempt.
-    fn opening(&self, observation: &str, number: usize) -> String {
-        if self.has_tried {
-            self.agent.dialect.retry(observation, number)
-        } else if self.lessons.is_empty() {
-            observation.to_owned()
-        } else {
-            self.agent.dialect.remind(&self.lessons, observation)
+    /// What is said first: the observation, with lessons if there are any; in a conversation that goes on, what was seen last in
+    /// it, and what asks for another attempt.
+    fn opening(&mut self, observation: &str, number: usize, judgment: Option<&Judgment>) -> String {
+        match judgment.filter(|_| self.has_tried) {
+            Some(judgment) => {
+                let unread = std::mem::take(&mut self.unread);
+                unread + &self.agent.dialect.retry(observation, number, judgment)
+            }
+            None if self.lessons.is_empty() => observation.to_owned(),
+            None => self.agent.dialect.remind(&self.lessons, observation),
         }
     }
 
@@ -145,26 +172,41 @@ impl<'a> Trial<'a> {
         run: &mut Run,
         said: &str,
         on_text: &mut dyn FnMut(&str),
-    ) -> Result<String> {
-        let proposed = self.say(said, run, on_text)?;
-        let mut signatures = environment.guarded_by(&proposed, &run.steps);
-        signatures.retain(|signature| is_usable(signature));
-        let at = u32::try_from(run.steps.len()).unwrap_or(u32::MAX);
-        let offers = self.agent.warnings(environment.task(), &signatures, at)?;
-        run.warnings.extend(offers.iter().map(|offer| offer.exposure));
-        let given = offers.into_iter().filter(|offer| offer.exposure.delivery == Delivery::Injected);
-        let given: Vec<Strategy> = given.map(|offer| offer.lesson).collect();
+    ) -> Result<Replied<String>> {
+        let decoding = self.agent.policy.decoding.turn(run.number as u64, run.at());
+        let proposed = match self.say(said, &decoding, run, on_text) {
+            Ok(proposed) => proposed,
+            Err(error) => return Ok(Err(error)),
+        };
+        let given = self.warned(environment, &proposed, run)?;
         if given.is_empty() {
-            return Ok(proposed);
+            return Ok(Ok(proposed));
         }
-        self.say(&self.agent.dialect.warn(&given), run, on_text)
+        // With dice of its own: with the same the first choice would come again more often than it should.
+        Ok(self.say(&self.agent.dialect.warn(&given), &decoding.turn(0, 1), run, on_text))
     }
 
-    fn say(&mut self, text: &str, run: &mut Run, on_text: &mut dyn FnMut(&str)) -> Result<String> {
+    /// The lessons that speak about a proposed action and are given before it.
+    fn warned(&self, environment: &dyn Environment, proposed: &str, run: &mut Run) -> Result<Vec<Strategy>> {
+        let mut signatures = environment.guarded_by(proposed, &run.steps);
+        signatures.retain(|signature| is_usable(signature));
+        let at = u32::try_from(run.at()).unwrap_or(u32::MAX);
+        let offers = self.agent.warnings(environment.task(), &signatures, at, &self.given)?;
+        run.warnings.extend(offers.iter().map(|offer| offer.exposure));
+        let given = offers.into_iter().filter(|offer| offer.exposure.delivery == Delivery::Injected);
+        Ok(given.map(|offer| offer.lesson).collect())
+    }
+
+    fn say(
+        &mut self,
+        text: &str,
+        decoding: &Decoding,
+        run: &mut Run,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Replied<String> {
         self.conversation.say(text)?;
-        let decoding = self.agent.policy.decoding.turn(run.number as u64, run.steps.len() as u64);
         let (start, first_token) = (self.start, &mut run.first_token);
-        let reply = self.conversation.reply(&decoding, &mut |text| {
+        let reply = self.conversation.reply(decoding, &mut |text| {
             first_token.get_or_insert_with(|| start.elapsed());
             on_text(text);
         })?;

@@ -6,7 +6,7 @@
 use super::environment::choices;
 use crate::tool_choice::{Item, ToolTask, Word, parse_items, text, words};
 use lagdb::agent::{Caution, Dialect, Item as Lesson, Learning, Lived, Material, Rejected, Rejection, Task, Verdict};
-use lagdb::{Outcome, Step, Strategy, StrategyKind};
+use lagdb::{Judgment, Outcome, Step, Strategy, StrategyKind};
 
 /// The language of the tool-choice model.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,7 +67,7 @@ impl Dialect for ToolDialect {
         place.unwrap_or_default()
     }
 
-    fn retry(&self, observation: &str, _: usize) -> String {
+    fn retry(&self, observation: &str, _: usize, _: &Judgment) -> String {
         let words: Vec<&str> = observation.split_whitespace().collect();
         let place = words[words.len().saturating_sub(2)..].join(" ");
         format!("{} {place}", Word::AGAIN)
@@ -83,6 +83,10 @@ impl Dialect for ToolDialect {
             Some(Word::FAILURE) => Verdict::Is(Outcome::Failure),
             _ => Verdict::Abstains(format!("{reply:?} is no verdict")),
         }
+    }
+
+    fn verdict_first(&self) -> bool {
+        true
     }
 
     /// Several attempts are told with one that succeeded first, then those that did not.

@@ -72,15 +72,13 @@ impl Environment for ToolEnvironment<'_> {
         Ok(Some(Judgment::new(outcome, "tool-choice world").source(JudgmentSource::Environment)))
     }
 
-    /// Before an action is taken, what it would be about is still to be done.
-    fn guarded_by(&self, action: &str, _: &[Step]) -> Vec<String> {
-        let subgoal = self.tool_task.subgoals.get(self.n_done);
-        subgoal.map(|subgoal| format!("{} {subgoal} {}", self.tool_task.site, action.trim())).into_iter().collect()
+    /// `Delta search api`, of the action that is about to be taken.
+    fn signature(&self, action: &str) -> Option<String> {
+        let subgoal = self.tool_task.subgoals.get(self.n_done)?;
+        Some(format!("{} {subgoal} {}", self.tool_task.site, action.trim()))
     }
 
-    /// `Delta search api`, of the action that was just taken.
-    fn signature(&self, action: &str) -> Option<String> {
-        let subgoal = self.tool_task.subgoals.get(self.n_done.checked_sub(1)?)?;
-        Some(format!("{} {subgoal} {}", self.tool_task.site, action.trim()))
+    fn has_signatures(&self) -> bool {
+        true
     }
 }

@@ -19,7 +19,7 @@ use crate::tool_choice::{Item, N_CONTRASTED, ToolTask, ToolWorld};
 use crate::world::Rng;
 use lagdb::agent::{
     Agent, Decoding, Distiller, Environment, Guarding, LanguageModel, Learned, Learner, LessonRecall, Lessons, Living,
-    Policy, Recall, TaskKey,
+    Policy, Recall, TaskKey, TrajectoryRecall,
 };
 use lagdb::{Database, Error, Filter, Outcome, Query, Scope, Status, Strategy, Trajectory};
 use std::sync::Arc;
@@ -75,9 +75,9 @@ impl Life {
                 contrast: arm.joint,
             },
             trajectories: match arm.logs {
-                Logs::None => (Recall::Nothing, 0),
-                Logs::AsText => (Recall::LogText, N_LOGS),
-                Logs::Attached | Logs::OfAnother => (Recall::KvLogs, N_LOGS),
+                Logs::None => TrajectoryRecall::default(),
+                Logs::AsText => TrajectoryRecall { how: Recall::LogText, limit: N_LOGS },
+                Logs::Attached | Logs::OfAnother => TrajectoryRecall { how: Recall::KvLogs, limit: N_LOGS },
             },
             scaling: arm.tries.scaling(),
             consolidation: consolidation(arm.library, arm.credit),

@@ -161,5 +161,5 @@ fn items_come_right_after_the_beginning() {
     let dialect = ToolDialect::default();
     let reminded = dialect.remind(&[strategy], "<bos> task Delta pay act Delta pay");
     assert_eq!(reminded, "<bos> Delta pay menu fails task Delta pay act Delta pay");
-    assert_eq!(dialect.retry(&reminded, 1), "again Delta pay");
+    assert_eq!(dialect.retry(&reminded, 1, &lagdb::Judgment::new(lagdb::Outcome::Failure, "test")), "again Delta pay");
 }
