@@ -103,6 +103,8 @@ impl Arm {
             Self { library: Library::DefaultsUnguarded, ..all("defaults_unguarded") },
             Self { mind: Mind::Symbolic, ..all("symbolic") },
             Self { mind: Mind::Symbolic, ..arm("symbolic_no_memory", Memory::Nothing) },
+            tries(Self { mind: Mind::Symbolic, ..all("symbolic_parallel_3") }, parallel(3)),
+            joint(tries(Self { mind: Mind::Symbolic, ..all("symbolic_parallel_3_joint") }, parallel(3))),
             tries(all("matts_parallel_1"), parallel(1)),
             tries(all("matts_parallel_3"), parallel(3)),
             tries(all("matts_parallel_5"), parallel(5)),

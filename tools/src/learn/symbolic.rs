@@ -3,7 +3,7 @@
 //! It reads what was said, finds what is asked at its end, and answers as the language model was trained to; among tools
 //! that are all alike it chooses by the seed.
 
-use crate::tool_choice::{Choice, Item, Knowledge, Word, lessons, looks_like_success, text, verdict, words};
+use crate::tool_choice::{Choice, Item, Knowledge, Word, contrast, lessons, looks_like_success, text, verdict, words};
 use crate::world::Rng;
 use lagdb::agent::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply};
 use lagdb::format::{ElementType, Fidelity, KvLog, KvRead};
@@ -76,9 +76,14 @@ impl Spoken {
                 Ok((vec![verdict(success)], if success { 0.5 + 0.5 * weight } else { 1.0 }))
             }
             Word::WRITE => {
-                let success = self.said[self.said.len() - 2] == Word::SUCCESS;
-                let items = lessons(site, &steps(lived), success).into_iter().flat_map(Item::words);
-                Ok((items.chain([Word::END]).collect(), 1.0))
+                let items = match self.said[self.said.len() - 2] {
+                    label @ (Word::SUCCESS | Word::FAILURE) => lessons(site, &steps(lived), label == Word::SUCCESS),
+                    _ => {
+                        let mut attempts = lived.split(|word| *word == Word::AGAIN).map(steps);
+                        contrast(site, &attempts.next().unwrap_or_default(), &attempts.collect::<Vec<_>>())
+                    }
+                };
+                Ok((items.into_iter().flat_map(Item::words).chain([Word::END]).collect(), 1.0))
             }
             subgoal => {
                 let mut known = Knowledge::default();
