@@ -1,7 +1,7 @@
 //! The arms of the experiment: which memory an agent has, who judges it, what it begins with, how often it tries.
 //!
 //! Every arm lives through the same streams; only what its name says differs. Each measured gain has its control here:
-//! `none`, `irrelevant_items`, logs of another stream, a symbolic agent with the teacher's rules as the ceiling, and as many
+//! `none`, `irrelevant_items`, contradictions kept, logs of another stream, a symbolic agent with the teacher's rules as the ceiling, and as many
 //! steps spent without scaling (`equal_budget`).
 
 use super::settings::{Credit, JudgedBy, Library, Logs, Memory, Mind, Start, Tries};
@@ -98,9 +98,11 @@ impl Arm {
             imported(with(successes("wrong_playbook_with_credit"), Start::WrongPlaybook)),
             with(all("wrong_playbook_and_failures"), Start::WrongPlaybook),
             imported(with(all("wrong_playbook_and_failures_with_credit"), Start::WrongPlaybook)),
-            Self { library: Library::Voting, ..all("voting") },
+            Self { library: Library::Keeping, ..all("contradictions_kept") },
             Self { library: Library::Defaults, ..all("defaults") },
             Self { library: Library::DefaultsUnguarded, ..all("defaults_unguarded") },
+            Self { library: Library::DefaultsOf16, ..all("defaults_of_16") },
+            Self { library: Library::DefaultsUnweighted, ..all("defaults_unweighted") },
             Self { mind: Mind::Symbolic, ..all("symbolic") },
             Self { mind: Mind::Symbolic, ..arm("symbolic_no_memory", Memory::Nothing) },
             tries(Self { mind: Mind::Symbolic, ..all("symbolic_parallel_3") }, parallel(3)),

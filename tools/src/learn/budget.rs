@@ -30,6 +30,8 @@ pub(super) struct Budget {
     best: Mean,
     first: Mean,
     single: Mean,
+    /// The same over whole streams: of the attempts that count, and of single tries.
+    whole: [Mean; 2],
     single_minus_best: Mean,
     single_minus_first: Mean,
 }
@@ -59,6 +61,10 @@ impl Budget {
             best: rates(&|scaled, _, _| best(scaled)),
             first: rates(&|scaled, _, _| first(scaled)),
             single: rates(&|_, single, n| alone(single, n)),
+            whole: [
+                rates(&|scaled, _, _| Part::Whole.of(&scaled.success)),
+                rates(&|_, single, n| Part::Whole.of(single.success.get(..n).unwrap_or_default())),
+            ],
             single_minus_best: rates(&|scaled, single, n| alone(single, n) - best(scaled)),
             single_minus_first: rates(&|scaled, single, n| alone(single, n) - first(scaled)),
         })
@@ -73,6 +79,8 @@ impl Budget {
             "best": mean(self.best),
             "first": mean(self.first),
             "single": mean(self.single),
+            "best_whole": mean(self.whole[0]),
+            "single_whole": mean(self.whole[1]),
             "single_minus_best": mean(self.single_minus_best),
             "single_minus_first": mean(self.single_minus_first),
         })

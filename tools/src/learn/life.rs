@@ -10,7 +10,7 @@ use super::environment::ToolEnvironment;
 use super::judge::Witness;
 use super::mind::Speaker;
 use super::recorder::{self, Kept, Recorder};
-use super::settings::{JudgedBy, Library, Logs, Memory, consolidation};
+use super::settings::{JudgedBy, Library, Logs, Memory, N_RECALLED, consolidation};
 use super::start;
 use super::stream::{Stream, StreamKey};
 use crate::failure::Failure;
@@ -23,9 +23,8 @@ use lagdb::agent::{
 };
 use lagdb::{Database, Error, Filter, Outcome, Query, Scope, Status, Strategy, Trajectory};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Items in a prompt, as in training.
-const N_RECALLED: usize = 16;
 /// KV logs before a prompt.
 const N_LOGS: usize = 4;
 /// Tokens of what is written, at most: items of four words and the end.
@@ -55,8 +54,8 @@ impl Life {
         let mut rng = Rng::new(seed);
         let world = ToolWorld::draw(&mut rng);
         let tasks = (0..n_tasks).map(|_| world.task(&mut rng)).collect();
-        // Arms share worlds and tasks, not the luck of choosing and of pages.
-        let mut rng = Rng::new(arm.name.bytes().fold(0xcbf2_9ce4_8422_2325 ^ seed, mix));
+        // Arms of a seed share worlds, tasks and dice (common random numbers): what differs between them is no luck of theirs.
+        let mut rng = Rng::new(seed ^ 0xd1ce);
         let dialect = Arc::new(ToolDialect { avoid_only: arm.memory == Memory::AvoidOnly });
         let noise = if arm.judge == JudgedBy::Noise30 { 0.3 } else { 0.0 };
         let recorder = Recorder::new(model.clone());
@@ -122,8 +121,21 @@ impl Life {
         let Living::Now(learned) = self.learner.live(&mut environment, Some(&key))? else {
             return Err(Error::invalid("task", format!("{} was lived before", environment.task().name)).into());
         };
+        self.check(&learned, tool_task)?;
+        let start = Instant::now();
         self.keep_logs(&learned)?;
-        self.note(&learned)
+        let keep_time = start.elapsed();
+        self.note(&learned, keep_time)
+    }
+
+    /// A control that recalls what it must not is no control.
+    fn check(&self, learned: &Learned, task: &ToolTask) -> Result<(), Failure> {
+        let is_about = |item: Item| item.site == task.site && task.subgoals.contains(&item.subgoal);
+        let mut given = learned.offers.iter().filter_map(|offer| item_of(&offer.lesson));
+        if self.arm.memory == Memory::Irrelevant && given.any(is_about) {
+            return Err(Error::invalid("recall", format!("an item about {} in the control", task.english())).into());
+        }
+        Ok(())
     }
 
     /// All that is near to the task, but in the control only what is not about it.
@@ -132,8 +144,8 @@ impl Life {
             let subgoals = tool_task.subgoals.iter().map(|subgoal| Filter::label(format!("for {subgoal}")));
             Filter::label(format!("at {}", tool_task.site)) & Filter::any_of(subgoals)
         };
-        if matches!(self.arm.library, Library::Defaults | Library::DefaultsUnguarded) {
-            return LessonRecall { seed: self.stream.key.seed, ..LessonRecall::default() };
+        if let Some(recall) = self.arm.library.recall(self.stream.key.seed) {
+            return recall;
         }
         LessonRecall {
             limit: if self.arm.memory == Memory::Nothing { 0 } else { N_RECALLED },
@@ -147,14 +159,17 @@ impl Life {
         }
     }
 
-    fn note(&mut self, learned: &Learned) -> Result<(), Failure> {
+    fn note(&mut self, learned: &Learned, keep_time: Duration) -> Result<(), Failure> {
         let truths = self.witness.truths();
         let done = |number: usize| u8::from(truths.get(number).copied().unwrap_or(false));
         self.stream.success.push(done(learned.best));
         self.stream.first_success.push(done(0));
         self.stream.attempts.push(learned.attempts.len() as u32);
         self.stream.steps.push(learned.attempts.iter().map(|judged| judged.attempt.n_actions() as u32).sum());
-        self.stream.overhead_ms.push((learned.recall_time + learned.record_time).as_secs_f32() * 1e3);
+        let overhead = learned.recall_time + learned.record_time + keep_time;
+        self.stream.overhead_ms.push(overhead.as_secs_f32() * 1e3);
+        self.stream.attached_tokens +=
+            learned.attempts.first().map_or(0, |judged| judged.attempt.attached_tokens as u64);
         for distilled in &learned.distilled {
             let items =
                 distilled.items.iter().filter_map(|lesson| Item::parse(&crate::tool_choice::words(&lesson.content)?));
@@ -202,9 +217,4 @@ fn agent(arm: &Arm, model: &Speaker, scope: &Scope, dialect: &Arc<ToolDialect>, 
 fn is_true(world: &ToolWorld, item: Item) -> bool {
     let right = world.right_tool(item.site, item.subgoal);
     right.is_some_and(|right| (right == item.tool) == item.works)
-}
-
-/// FNV-1a.
-fn mix(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
 }

@@ -58,9 +58,12 @@ pub struct Options {
     /// Arms to live, by name or short name; all if none is said. `--help` lists them.
     #[arg(long, value_delimiter = ',', long_help = arms_help())]
     pub arms: Vec<String>,
-    /// Streams of each arm, of the seeds 1, 2, 3, …
+    /// Streams of each arm, one a seed.
     #[arg(long, default_value_t = 5)]
     pub seeds: u64,
+    /// The first seed; the others follow it.
+    #[arg(long, default_value_t = 1)]
+    pub first_seed: u64,
     /// Tasks of a stream: a number given to `--tasks`.
     #[arg(skip = 60usize)]
     pub tasks: usize,
@@ -132,7 +135,7 @@ fn measure(options: &Options, output: Output) -> Result<Report, Failure> {
         Some(path) => Journal::open(path, options.resume, &Header::new(minds.fingerprint(), options.tasks))?,
         None => Journal::in_memory(),
     };
-    let seeds: Vec<u64> = (1..=options.seeds).collect();
+    let seeds: Vec<u64> = (0..options.seeds).map(|nth| options.first_seed.saturating_add(nth)).collect();
     // Seeds outside, arms inside: whoever stops early has whole rows of few streams.
     let mut open: Vec<(Arm, u64)> = Vec::new();
     for (seed, arm) in seeds.iter().flat_map(|seed| arms.iter().map(move |arm| (*seed, *arm))) {

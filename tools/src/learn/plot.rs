@@ -7,10 +7,12 @@ use super::report::Report;
 use std::fmt::Write;
 
 /// The arms that are drawn, with their colours.
-const DRAWN: [(&str, &str); 6] = [
+const DRAWN: [(&str, &str); 8] = [
     ("symbolic", "#777777"),
     ("successes_and_failures", "#1b7837"),
+    ("kv_logs_and_failures", "#762a83"),
     ("avoid_only_failures", "#5aae61"),
+    ("kv_logs", "#9970ab"),
     ("successes", "#2166ac"),
     ("irrelevant_items", "#b35806"),
     ("none", "#b2182b"),

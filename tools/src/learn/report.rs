@@ -1,12 +1,12 @@
 //! What a run found: one row an arm with its interval over streams, and the differences that the arms are there for.
 //!
-//! Streams are the unit: an interval is that of Student's t over the means of streams. Arms of one seed share world and
-//! tasks, so differences are taken seed by seed.
+//! Streams are the unit: an interval is that of Student's t over the means of streams. Arms of one seed share world,
+//! tasks and dice, so differences are taken seed by seed.
 
 use super::arm::Arm;
 use super::budget::{Budget, SCALED};
 use super::mean::{Mean, round};
-use super::settings::{Credit, Memory, Mind};
+use super::settings::{Credit, Logs, Memory, Mind, Tries};
 use super::stream::{Judged, Stream, StreamKey, Written};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ pub struct Report {
 }
 
 /// What is compared: the name of the difference, its two arms, and over which part of the stream.
-const DIFFERENCES: [(&str, &str, Part); 39] = [
+const DIFFERENCES: [(&str, &str, Part); 41] = [
     ("irrelevant_items", "none", Part::LastThird),
     ("successes", "none", Part::LastThird),
     ("avoid_only_failures", "successes", Part::LastThird),
@@ -46,9 +46,11 @@ const DIFFERENCES: [(&str, &str, Part); 39] = [
     ("playbook_with_credit", "playbook", Part::LastThird),
     ("wrong_playbook_with_credit", "wrong_playbook", Part::LastThird),
     ("wrong_playbook_and_failures_with_credit", "wrong_playbook_and_failures", Part::LastThird),
-    ("voting", "successes_and_failures", Part::LastThird),
+    ("contradictions_kept", "successes_and_failures", Part::LastThird),
     ("defaults", "successes_and_failures", Part::LastThird),
     ("defaults_unguarded", "successes_and_failures", Part::LastThird),
+    ("defaults_of_16", "defaults_unguarded", Part::LastThird),
+    ("defaults_unweighted", "defaults_of_16", Part::LastThird),
     ("matts_parallel_3", "matts_parallel_1", Part::Whole),
     ("matts_parallel_5", "matts_parallel_3", Part::Whole),
     ("matts_parallel_3_joint", "matts_parallel_3", Part::Whole),
@@ -140,8 +142,12 @@ impl Report {
             ),
         ];
         lines.extend(self.arms.iter().map(|(arm, streams)| row_text(arm, streams)));
-        lines.push("\ndifferences, seed by seed, in points".to_owned());
-        for (of, from, part, mean) in self.differences() {
+        let differences = self.differences();
+        lines.push(format!(
+            "\ndifferences, seed by seed, in points ({} of them: about one interval in twenty misses by luck)",
+            differences.len()
+        ));
+        for (of, from, part, mean) in differences {
             lines.push(format!("  {of} - {from} ({}): {}", part.name().replace('_', " "), mean.percent()));
         }
         let budgets = self.budgets();
@@ -195,9 +201,11 @@ impl Report {
         (if named { NAMED } else { "all arms" }, judged, written)
     }
 
-    /// Over the arms that remember.
+    /// Over the arms that remember and try once; it grows with a stream, so long ones are left out.
     fn overhead_ms_p50(&self) -> Option<f64> {
-        let remembering = self.arms.iter().filter(|(arm, _)| arm.memory != Memory::Nothing);
+        let remembers = |arm: &Arm| arm.memory != Memory::Nothing || arm.logs != Logs::None;
+        let is_counted = |arm: &Arm| remembers(arm) && arm.tries == Tries::Parallel(1) && arm.length == 1;
+        let remembering = self.arms.iter().filter(|(arm, _)| is_counted(arm));
         let mut all: Vec<f32> = remembering
             .flat_map(|(_, streams)| streams)
             .flat_map(|stream| stream.overhead_ms.iter().copied())
@@ -235,6 +243,7 @@ fn row_json(arm: &Arm, streams: &[Stream]) -> Value {
         "first_attempt_last_third": round(first_attempt_last.mean),
         "steps": round(over(streams, steps_a_task).mean),
         "tasks": streams.first().map_or(0, |stream| stream.success.len()),
+        "attached_tokens": round(over(streams, |stream| stream.attached_tokens as f64 / stream.steps.len().max(1) as f64).mean),
         "items_live": round(over(streams, |stream| stream.items_live as f64).mean),
         "judge": rate_json(streams, |stream| (stream.judge.n_right, stream.judge.n), "accuracy"),
         "writer": rate_json(streams, |stream| (stream.writer.n_true, stream.writer.n), "true"),

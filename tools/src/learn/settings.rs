@@ -1,6 +1,9 @@
 //! What arms can differ in.
 
-use lagdb::agent::{Allot, Consolidation, Disagreement, Scaling, Suppression, Way};
+use lagdb::agent::{Allot, Consolidation, Disagreement, LessonRecall, Scaling, Suppression, Way};
+
+/// Items in a prompt, as in training.
+pub(super) const N_RECALLED: usize = 16;
 
 /// Who acts, judges and writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,15 +93,33 @@ impl Credit {
 /// Which settings of the library an arm uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library {
-    /// All that is near is recalled, nothing is held back, contradicting items are all kept: nothing but memory differs.
+    /// All that is near is recalled and nothing is held back; of items that contradict each other the one with more behind it
+    /// is given. Nothing but memory differs.
     Plain,
-    /// The same, but of items that contradict each other the one with more trajectories behind it is given.
-    Voting,
+    /// The same, but items that contradict each other are all given.
+    Keeping,
     /// What the library comes with: recall by similarity and earned trust with a slot for exploration, withholding, guardrails
     /// before the action. Only the number of tokens and the temperature are the world's.
     Defaults,
     /// The same, but guardrails are given with the other items before the first step.
     DefaultsUnguarded,
+    /// Unguarded, with as many items as in the other arms.
+    DefaultsOf16,
+    /// Unguarded, with as many items, and trust does not count beside similarity.
+    DefaultsUnweighted,
+}
+
+impl Library {
+    /// Which items are recalled, where that is the library's.
+    pub(super) fn recall(self, seed: u64) -> Option<LessonRecall> {
+        let come = LessonRecall { seed, ..LessonRecall::default() };
+        match self {
+            Self::Plain | Self::Keeping => None,
+            Self::Defaults | Self::DefaultsUnguarded => Some(come),
+            Self::DefaultsOf16 => Some(LessonRecall { limit: N_RECALLED, ..come }),
+            Self::DefaultsUnweighted => Some(LessonRecall { limit: N_RECALLED, weight: 0.0, ..come }),
+        }
+    }
 }
 
 /// How often a task is tried, as in memory-aware test-time scaling.
@@ -126,8 +147,8 @@ impl Tries {
 pub(super) fn consolidation(library: Library, credit: Credit) -> Consolidation {
     let come = Consolidation { suppression: credit.suppression(), ..Consolidation::default() };
     match library {
-        Library::Plain => Consolidation { disagreement: Disagreement::Keep, ..come },
-        Library::Voting => Consolidation { disagreement: Disagreement::Vote, ..come },
-        Library::Defaults | Library::DefaultsUnguarded => come,
+        Library::Plain => Consolidation { disagreement: Disagreement::Vote, ..come },
+        Library::Keeping => Consolidation { disagreement: Disagreement::Keep, ..come },
+        Library::Defaults | Library::DefaultsUnguarded | Library::DefaultsOf16 | Library::DefaultsUnweighted => come,
     }
 }

@@ -31,6 +31,8 @@ pub struct Stream {
     pub n_trajectories: u64,
     /// Items given to the agent's recall at the end: active strategies.
     pub items_live: u64,
+    /// Tokens of KV logs that first attempts attended to, over all tasks.
+    pub attached_tokens: u64,
     /// The agent's own verdicts.
     pub judge: Judged,
     /// The items it wrote.
@@ -79,6 +81,7 @@ impl Stream {
             steps: Vec::new(),
             n_trajectories: 0,
             items_live: 0,
+            attached_tokens: 0,
             judge: Judged::default(),
             writer: Written::default(),
             suppressed: [0, 0],

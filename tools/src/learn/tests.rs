@@ -11,6 +11,7 @@ fn options(arms: &[&str]) -> Options {
     Options {
         arms: arms.iter().map(|arm| (*arm).to_owned()).collect(),
         seeds: 2,
+        first_seed: 1,
         tasks: 6,
         out: None,
         resume: false,
@@ -41,11 +42,19 @@ fn the_same_seed_gives_the_same_stream() {
 }
 
 #[test]
-fn a_symbolic_agent_with_a_right_playbook_of_its_own_words_rarely_fails() {
+fn a_symbolic_agent_with_memory_does_more_than_one_without() {
     let with = live("symbolic", 1, 60);
     let without = live("symbolic_no_memory", 1, 60);
     let last = |stream: &Stream| stream.success[40..].iter().map(|done| u32::from(*done)).sum::<u32>();
     assert!(last(&with) > last(&without) + 4, "{} and {} of 20", last(&with), last(&without));
+}
+
+/// With shared dice, arms that differ in name only are one arm.
+#[test]
+fn arms_of_one_setting_live_the_same_streams() {
+    for (one, other) in [("none", "matts_parallel_1_no_memory"), ("successes_and_failures", "matts_sequential_1")] {
+        assert_eq!(live(one, 4, 10).success, live(other, 4, 10).success, "{one} and {other}");
+    }
 }
 
 #[test]
@@ -59,10 +68,14 @@ fn every_attempt_is_a_trajectory_and_only_memory_has_items() {
 
 #[test]
 fn logs_are_kept_with_trajectories_and_never_make_items() {
-    let with = live("kv_logs", 2, 12);
-    assert_eq!((with.n_trajectories, with.items_live), (12, 0));
+    let with = live("kv_logs", 2, 40);
+    assert_eq!((with.n_trajectories, with.items_live), (40, 0));
+    assert!(with.attached_tokens > 0, "a success was attended to");
+    let without = live("none", 2, 40);
+    assert_eq!(without.attached_tokens, 0);
     let another = live("kv_logs_of_another_stream", 2, 12);
     assert_eq!(another.n_trajectories, 12 + 24, "the other stream's successes are remembered beside its own tasks");
+    assert!(another.attached_tokens > 12 * 4 * 6, "four logs of at least six tokens a task");
 }
 
 #[test]
