@@ -116,6 +116,19 @@ impl Generator {
         self.tokenizer()?.decode(ids, special)
     }
 
+    /// What the tokenizer puts before a text: a beginning-of-text token, or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the tokenizer fails.
+    pub(super) fn beginning_ids(&self) -> Result<Vec<u32>> {
+        if !self.has_tokenizer() {
+            return Ok(Vec::new());
+        }
+        let (whole, bare) = (self.encode("a", true)?, self.encode("a", false)?);
+        let n = (0..whole.len()).find(|&i| whole[i..].starts_with(&bare));
+        Ok(whole[..n.unwrap_or(0)].to_vec())
+    }
+
     /// Whether text can be given and asked for.
     pub fn has_tokenizer(&self) -> bool {
         self.0.tokenizer.is_some()

@@ -59,6 +59,7 @@ pub mod rope;
 pub mod sampling;
 pub mod session;
 mod simd;
+pub mod sources;
 mod tensor;
 mod tokenizer;
 mod vector;
@@ -71,4 +72,8 @@ pub use kv_cache::KvNumbers;
 pub use model_files::ModelFiles;
 pub use precision::{LoadOptions, WeightPrecision, WeightsInfo};
 pub use sampling::Sampling;
-pub use session::{Attachment, FinishReason, Layout, NewToken, Prompt, Response, Selection, Session, SessionOptions};
+pub use session::{
+    AttachPolicy, Attachment, CaptureBudget, CapturePolicy, Choice, FinishReason, Importance, Layout, LogOrder,
+    LogPositions, NewToken, Prompt, Recompute, Response, Selection, Session, SessionOptions,
+};
+pub use sources::Emphasis;

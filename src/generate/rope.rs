@@ -38,6 +38,16 @@ impl Rope {
         &self.frequencies
     }
 
+    /// Cosine and sine of each pair, as the mean over some positions.
+    pub(super) fn mean_turn(&self, positions: std::ops::Range<u32>) -> Vec<(f32, f32)> {
+        let n = positions.len().max(1) as f64;
+        let mean = |frequency: &f64, of: fn(f64) -> f64| {
+            positions.clone().map(|position| of(f64::from(position) * frequency)).sum::<f64>() / n
+        };
+        let of_pair = |frequency| (mean(frequency, f64::cos) as f32, mean(frequency, f64::sin) as f32);
+        self.frequencies.iter().map(of_pair).collect()
+    }
+
     /// The angles of tokens at `positions`, in any order.
     pub fn angles(&self, positions: &[u32]) -> Angles {
         let n = positions.len() * self.frequencies.len();
