@@ -76,6 +76,8 @@ mod generate_policies;
 #[cfg(feature = "generate")]
 mod generate_precision;
 #[cfg(feature = "generate")]
+mod generate_recall;
+#[cfg(feature = "generate")]
 mod generate_sampling;
 #[cfg(feature = "generate")]
 mod generate_sessions;

@@ -2,13 +2,13 @@
 //!
 //! Buffers are head-major, `[n_kv_heads, capacity, head_dim]`, with keys already turned by RoPE. f32 is the reference: rows
 //! are tensors that candle multiplies. f16 is half of the bytes, and attention over many rows is as slow as its bytes; rows
-//! of f16 are padded to whole vectors. Memory is zeroed when it is first touched, so room for rows to come costs little.
+//! of f16 are padded to whole vectors. Memory is mapped when it is first touched, so room for rows to come costs little.
 //!
 //! Rows are first written at every layer and then committed together: work that fails in between
 //! leaves the cache as it was, since rows beyond the committed ones are never read. Every number of a row is finite.
 
 use super::heads::{HeadShape, Numbers, Rows};
-use super::room::Room;
+use super::room::{Room, Rooms};
 use super::rope::Angles;
 use super::simd::{Halves, LANES, Target, narrow_heads};
 use super::sources::{Source, Sources};
@@ -48,6 +48,7 @@ pub(super) struct KvCache {
     limit: usize,
     positions: Vec<u32>,
     sources: Arc<Sources>,
+    rooms: Arc<Rooms>,
 }
 
 /// One half of some rows at one layer, token-major, `[n_tokens, n_kv_heads, head_dim]`.
@@ -94,8 +95,8 @@ pub(super) struct HalfRows<'a> {
 
 impl KvCache {
     /// An empty cache that never holds more than `limit` rows.
-    pub(super) fn new(geometry: KvGeometry, numbers: KvNumbers, limit: usize) -> Self {
-        Self { layers: Vec::new(), geometry, numbers, limit, positions: Vec::new(), sources: Arc::default() }
+    pub(super) fn new(geometry: KvGeometry, numbers: KvNumbers, limit: usize, rooms: Arc<Rooms>) -> Self {
+        Self { layers: Vec::new(), geometry, numbers, limit, positions: Vec::new(), sources: Arc::default(), rooms }
     }
 
     /// How rows are held.
@@ -246,6 +247,7 @@ impl KvCache {
             layers: self.layers.iter().map(copy).collect::<Result<_>>()?,
             positions: self.positions.clone(),
             sources: self.sources.clone(),
+            rooms: self.rooms.clone(),
             ..*self
         })
     }
@@ -262,7 +264,9 @@ impl KvCache {
                 let zeros = || Tensor::zeros((n_heads, capacity, head_dim), DType::F32, &Device::Cpu);
                 LayerCache::Float { keys: zeros()?, values: zeros()? }
             }
-            KvNumbers::F16 => LayerCache::Half { rows: Room::zeros(2 * n_heads * capacity * self.width()), capacity },
+            KvNumbers::F16 => {
+                LayerCache::Half { rows: self.rooms.take(2 * n_heads * capacity * self.width()), capacity }
+            }
         })
     }
 

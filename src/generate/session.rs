@@ -8,14 +8,18 @@
 //! Invariant: `ids` names every row of the cache in order, and beyond them at most the tokens that are still to be
 //! computed, such as the last one generated. They are computed when something needs them.
 
+mod admission;
 mod attach;
 mod capture;
 mod generation;
 mod raw_keys;
+mod recall;
 
+pub use admission::{Admission, Admitted};
 pub use attach::{AttachPolicy, Attachment, LogOrder, LogPositions, Recompute};
 pub use capture::{CaptureBudget, CapturePolicy, Choice, Importance, Selection};
 pub use generation::{FinishReason, NewToken, Prompt, Response};
+pub use recall::{Moment, RecallPolicy, Recalled};
 
 use super::generator::Generator;
 use super::kv_cache::{KvCache, KvNumbers};
@@ -74,7 +78,8 @@ pub struct Session {
     raw_keys: Option<RawKeys>,
     /// Hidden state of the last row if that was computed, `[1, hidden_size]`.
     hidden: Option<Tensor>,
-    responses: Vec<Range<usize>>,
+    /// The rows of each response; what was attached on its way stands between them.
+    responses: Vec<Vec<Range<usize>>>,
     begun: bool,
     first_position: u32,
     chunk: usize,
@@ -102,7 +107,7 @@ impl Session {
         let fitting = || if is_quantized { KvNumbers::of_quantized() } else { KvNumbers::F32 };
         let numbers = options.kv_numbers.unwrap_or_else(fitting);
         let mut session = Self {
-            cache: KvCache::new(config.geometry(), numbers, limit),
+            cache: KvCache::new(config.geometry(), numbers, limit, generator.rooms().clone()),
             ids: Vec::new(),
             attached: Vec::new(),
             raw_keys: options.capture.then(RawKeys::default),

@@ -82,9 +82,13 @@ impl Session {
         let ranges = match (selection, self.responses.last()) {
             (Selection::Tokens(rows), _) => vec![rows.clone()],
             (_, None) => return problem("nothing was generated yet".to_owned()),
-            (Selection::LastResponse, Some(last)) => vec![last.clone()],
-            (Selection::LastResponseWithPrompt(n), Some(last)) => vec![last.start.saturating_sub(*n)..last.end],
-            (Selection::EveryResponse, Some(_)) => self.responses.clone(),
+            (Selection::LastResponse, Some(last)) => last.clone(),
+            (Selection::LastResponseWithPrompt(n), Some(last)) => {
+                let mut ranges = last.clone();
+                ranges.first_mut().into_iter().for_each(|rows| rows.start = rows.start.saturating_sub(*n));
+                ranges
+            }
+            (Selection::EveryResponse, Some(_)) => self.responses.concat(),
         };
         for rows in &ranges {
             if rows.is_empty() || rows.end > self.ids.len() {

@@ -17,7 +17,9 @@ impl Session {
     pub(super) fn recompute(&mut self, recompute: Recompute, logs: &[Range<usize>]) -> Result<usize> {
         let mut logs = logs.to_vec();
         logs.sort_unstable_by_key(|rows| rows.start);
-        let first = |k: usize| logs.iter().flat_map(move |rows| rows.start..rows.end.min(rows.start + k)).collect();
+        let first = |k: usize| {
+            logs.iter().flat_map(move |rows| rows.start..rows.end.min(rows.start.saturating_add(k))).collect()
+        };
         let (rows, share): (Vec<usize>, _) = match recompute {
             Recompute::Nothing => return Ok(0),
             Recompute::FirstTokens(k) => (first(k), None),
