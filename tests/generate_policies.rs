@@ -54,9 +54,18 @@ fn emphasis_of_one_changes_nothing_and_any_other_something() {
     let log = log_of(&generator, &tokens(20, 0), ElementType::F32);
     for numbers in BOTH {
         let plain = answer(&generator, numbers, &[&log], &AttachPolicy::default(), &ids);
+        assert_eq!(answer(&generator, numbers, &[&log], &emphasis(1.0, 1.0, 0.0), &ids), plain);
         for policy in [emphasis(0.5, 1.0, 0.0), emphasis(1.0, 0.7, 0.0), emphasis(1.0, 1.0, 2.0)] {
             let changed = answer(&generator, numbers, &[&log], &policy, &ids);
             assert!(distance(&plain, &changed) > 1e-3, "{policy:?}, {numbers:?}");
+            let exact = answer(&generator, KvNumbers::F32, &[&log], &policy, &ids);
+            assert!(distance(&exact, &changed) < 0.02, "{policy:?}, {numbers:?}: {}", distance(&exact, &changed));
+            // One by one, few queries take another way than many.
+            let mut stepwise = holding(&generator, numbers, 0);
+            stepwise.attach_all(&[&log], &policy).unwrap();
+            let last = ids.iter().map(|id| stepwise.feed(&[*id]).unwrap()).next_back().unwrap();
+            let error = distance(&last, &changed[(ids.len() - 1) * N_VOCAB..]);
+            assert!(error < if numbers == KvNumbers::F32 { 1e-4 } else { 1e-2 }, "{policy:?}, {numbers:?}: {error}");
         }
         // Louder and louder, until the softest is as good as absent.
         let quiet = answer(&generator, numbers, &[&log], &emphasis(1.0, 1.0, -60.0), &ids);
@@ -123,6 +132,20 @@ fn what_is_computed_again_sees_what_stands_before_it() {
             assert!(with(all) < 1e-4, "{family}, {all:?}: {}", with(all));
         }
         assert_eq!(with(Recompute::MostDeviating(0.0)), none, "{family}");
+        // In f16 as well, and however loud the logs are then: they are computed as the model computes them.
+        for all in [Recompute::FirstTokens(30), Recompute::MostDeviating(1.0)] {
+            let quiet = Emphasis { temperature: 0.5, scale: 0.7, bias: -1.0 };
+            let again = |logs: &[&dyn KvRead], recompute, numbers| {
+                let policy = AttachPolicy { recompute, emphasis: quiet, ..AttachPolicy::default() };
+                answer(&generator, numbers, logs, &policy, &ids[50..])
+            };
+            let one = log_of(&generator, &ids[..50], ElementType::F32);
+            let expected = again(&[&one], Recompute::Nothing, KvNumbers::F32);
+            for (numbers, most) in [(KvNumbers::F32, 1e-4), (KvNumbers::F16, 0.03)] {
+                let error = distance(&again(&[&first, &second], all, numbers), &expected);
+                assert!(error < most, "{family}, {all:?}, {numbers:?}: {error}");
+            }
+        }
         for some in [Recompute::FirstTokens(10), Recompute::MostDeviating(0.4)] {
             assert!((1e-5..2.0 * none).contains(&with(some)), "{family}, {some:?}: {} of {none}", with(some));
         }
@@ -140,6 +163,11 @@ fn a_policy_out_of_range_is_refused_and_one_bad_log_spoils_none() {
         emphasis(1.0, f32::NAN, 0.0),
         emphasis(1.0, 1.0, f32::INFINITY),
         AttachPolicy { recompute: Recompute::MostDeviating(1.5), ..AttachPolicy::default() },
+        AttachPolicy {
+            recompute: Recompute::FirstTokens(2),
+            positions: LogPositions::Parallel,
+            ..AttachPolicy::default()
+        },
     ] {
         assert!(matches!(session.attach_all(&[&log], &policy), Err(lagdb::Error::Invalid { .. })), "{policy:?}");
     }
@@ -217,21 +245,68 @@ fn a_budget_keeps_what_its_policy_finds_important() {
     }
 }
 
-/// Heavy hitters are those whose attention, from the weights that attention itself has, is the most.
+/// Each head keeps the keys of the least norm, by the keys of the whole log.
 #[test]
-fn a_token_that_others_attend_to_is_kept() {
-    let generator = model("llama");
+fn key_norms_are_those_of_the_keys() {
+    let generator = model("qwen3");
     let mut session = session(&generator);
     session.feed(&tokens(40, 0)).unwrap();
+    let whole = session.capture(Selection::Tokens(0..40), ElementType::F32).unwrap();
     let policy = CapturePolicy {
         budget: CaptureBudget::Tokens(8),
-        importance: Importance::HeavyHitters,
-        choice: Choice::Together,
+        importance: Importance::KeyNorm,
+        choice: Choice::PerHead,
         span: Selection::Tokens(0..40),
     };
-    // Under a causal mask the first tokens are seen by all: of random weights they get the most.
-    let log = session.capture_with(&policy, ElementType::F32).unwrap();
-    assert!(log.positions()[..4].iter().all(|position| *position < 12), "{:?}", log.positions());
+    let kept = session.capture_with(&policy, ElementType::F32).unwrap();
+    let (geometry, heads) = (whole.geometry(), kept.heads().unwrap());
+    let (n_heads, d) = (geometry.n_kv_heads as usize, geometry.head_dim as usize);
+    for layer in 0..geometry.n_layers {
+        let mut keys = vec![0.0; whole.layer_numbers(layer).unwrap()];
+        whole.read_keys(layer, &mut keys).unwrap();
+        for head in 0..n_heads {
+            let norm = |token: usize| keys[(token * n_heads + head) * d..][..d].iter().map(|x| x * x).sum::<f32>();
+            let mut order: Vec<usize> = (0..40).collect();
+            order.sort_by(|&a, &b| norm(a).total_cmp(&norm(b)));
+            let mut expected: Vec<u32> = order[..8].iter().map(|token| *token as u32).collect();
+            expected.sort_unstable();
+            let found = heads.tokens_of(layer, head as u32).map(|token| kept.positions()[token as usize]);
+            assert_eq!(found.collect::<Vec<_>>(), expected, "layer {layer}, head {head}");
+        }
+    }
+}
+
+/// What heavy hitters get is what they are worth: a head that keeps them alone answers nearer to the whole log than one that
+/// keeps as many by chance.
+#[test]
+fn heavy_hitters_are_worth_more_than_chance() {
+    let (mut hitters, mut chance) = (0.0, 0.0);
+    for family in ["llama", "qwen3", "qwen2", "smollm3"] {
+        for seed in 0..4 {
+            let (generator, ids) = (model(family), tokens(60, seed));
+            let mut source = session(&generator);
+            source.feed(&ids[..50]).unwrap();
+            let whole = source.fork().unwrap().feed(&ids[50..]).unwrap();
+            let mut without = |importance| {
+                let policy = CapturePolicy {
+                    budget: CaptureBudget::Tokens(25),
+                    importance,
+                    choice: Choice::PerHead,
+                    span: Selection::Tokens(0..50),
+                };
+                let log = source.capture_with(&policy, ElementType::F32).unwrap();
+                // At its own position, so that nothing else differs than what was dropped.
+                let n_more = 50 - log.n_tokens();
+                let options = SessionOptions { first_position: n_more as u32, ..Default::default() };
+                let mut session = generator.session(options).unwrap();
+                session.attach(&log).unwrap();
+                f64::from(distance(&session.feed(&ids[50..]).unwrap(), &whole))
+            };
+            hitters += without(Importance::HeavyHitters);
+            chance += without(Importance::Random { seed: 1 + seed as u64 });
+        }
+    }
+    assert!(hitters < chance, "{hitters} by attention, {chance} by chance");
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! A session: one sequence of rows, some attached from KV logs, some computed here.
 //!
-//! A row is one token's keys and values at every layer; rows are numbered from 0 and never change. Row `r` has the
-//! position `first_position + r`, whether it was attached or computed, so attached logs close up without gaps as in
-//! [LAG](https://arxiv.org/abs/2505.14398). Logs do not see each other; every token computed after them sees them
-//! all (within the sliding window, where the model has one).
+//! A row is one token's keys and values at every layer; rows are numbered from 0. A computed row never changes, and neither does
+//! an attached one after the call that attached it. The position of a row is one more than the highest before it, so attached
+//! logs close up without gaps as in [LAG](https://arxiv.org/abs/2505.14398), unless a policy lets them share positions. Logs do
+//! not see each other; every token computed after them sees them all (within the sliding window, where the model has one).
 //!
 //! Invariant: `ids` names every row of the cache in order, and beyond them at most the tokens that are still to be
 //! computed, such as the last one generated. They are computed when something needs them.
@@ -42,7 +42,7 @@ pub struct SessionOptions {
     /// Keep keys before RoPE, as f32, so that own tokens can be captured: half of the memory of an f32 cache again, as much
     /// again as an f16 one has.
     pub capture: bool,
-    /// RoPE position of row 0.
+    /// RoPE position of row 0, which is the beginning-of-text token where the layout puts one there.
     pub first_position: u32,
     /// The most rows; `None` is all that the model has positions for.
     pub context_limit: Option<usize>,

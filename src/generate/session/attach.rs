@@ -39,6 +39,9 @@ struct Rows<'a> {
 impl Session {
     /// Makes `log` the next rows of the session.
     ///
+    /// A log that was captured from the first row of a session has the beginning-of-text token of that session: attaching it is
+    /// exact in a session that has none of its own ([`Layout::LogsFirst`](super::Layout::LogsFirst)).
+    ///
     /// # Errors
     /// [`Error::ModelMismatch`] naming the field in which the log's model differs; [`Error::ContextLimit`];
     /// [`Error::Corrupt`] when the log's bytes are damaged; [`Error::Invalid`] when one of its numbers is none, or none that
@@ -57,6 +60,10 @@ impl Session {
     /// was, whichever log it is.
     pub fn attach_all(&mut self, logs: &[&dyn KvRead], policy: &AttachPolicy) -> Result<Vec<Attachment>> {
         policy.check()?;
+        if matches!(policy.recompute, Recompute::MostDeviating(_)) && logs.iter().any(|log| log.heads().is_some()) {
+            let detail = "what deviates most is not told of logs whose heads keep tokens of their own";
+            return Err(Error::invalid("attach policy", detail));
+        }
         self.check_room(logs.iter().map(|log| log.n_tokens()).sum())?;
         logs.iter().try_for_each(|log| self.check_log(*log))?;
         self.or_as_it_was(|session| session.attach_checked(logs, policy))
@@ -84,9 +91,10 @@ impl Session {
         if rows.is_empty() {
             return Ok(attached);
         }
+        let of_logs: Vec<_> = attached.iter().map(|log| log.tokens.clone()).collect();
+        let n_recomputed = self.recompute(policy.recompute, &of_logs)?;
+        // After the logs' tokens were computed as the model computes them: it says how loud they are beside the text.
         self.cache.weigh_as(Source { rows, emphasis: policy.emphasis, heads: None });
-        let logs: Vec<_> = attached.iter().map(|log| log.tokens.clone()).collect();
-        let n_recomputed = self.recompute(policy.recompute, &logs)?;
         let is_plain = policy.emphasis == Emphasis::default() && n_recomputed == 0;
         if !is_plain || policy.positions != LogPositions::Consecutive {
             attached.iter_mut().for_each(|log| log.fidelity = Fidelity::Approximate);

@@ -90,8 +90,12 @@ impl Session {
             }
             (Selection::EveryResponse, Some(_)) => self.responses.concat(),
         };
+        let ranges: Vec<_> = ranges.into_iter().filter(|rows| !rows.is_empty()).collect();
+        if ranges.is_empty() {
+            return problem("no token is in it".to_owned());
+        }
         for rows in &ranges {
-            if rows.is_empty() || rows.end > self.ids.len() {
+            if rows.end > self.ids.len() {
                 return problem(format!("tokens {rows:?} of {}", self.ids.len()));
             }
             if let Some(log) = self.attached.iter().find(|log| log.start < rows.end && rows.start < log.end) {

@@ -42,7 +42,7 @@ pub enum LogPositions {
 }
 
 /// Which tokens of attached logs are computed again: a log was computed without its neighbours, and its first tokens were the
-/// first of a text.
+/// first of a text. Only at consecutive positions: at others a token would see tokens that stand behind it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Recompute {
     /// None.
@@ -57,7 +57,7 @@ pub enum Recompute {
 
 impl AttachPolicy {
     /// # Errors
-    /// [`Error::Invalid`] when a number of it is out of range.
+    /// [`Error::Invalid`] when a number of it is out of range, or two parts of it contradict each other.
     pub(super) fn check(&self) -> Result<()> {
         let share = match self.recompute {
             Recompute::MostDeviating(share) if !(0.0..=1.0).contains(&share) => {
@@ -65,7 +65,9 @@ impl AttachPolicy {
             }
             _ => None,
         };
-        let problem = self.emphasis.problem().or(share);
+        let is_told_apart = self.recompute == Recompute::Nothing || self.positions == LogPositions::Consecutive;
+        let positions = (!is_told_apart).then(|| "tokens are computed again at consecutive positions only".to_owned());
+        let problem = self.emphasis.problem().or(share).or(positions);
         problem.map_or(Ok(()), |problem| Err(Error::invalid("attach policy", problem)))
     }
 }

@@ -185,7 +185,7 @@ impl Spread {
 fn pool_neighbours(scores: &mut [f32], pool: usize) {
     let all = scores.to_vec();
     for (row, score) in scores.iter_mut().enumerate() {
-        let around = &all[row.saturating_sub(pool)..all.len().min(row + pool + 1)];
+        let around = &all[row.saturating_sub(pool)..all.len().min(row.saturating_add(pool).saturating_add(1))];
         *score = around.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     }
 }

@@ -1,7 +1,7 @@
 //! Capture policies: which rows of a session may be kept, how many, and what makes one worth more than another.
 //!
 //! A policy is a value: a span of rows, a budget, who shares a choice, and an importance. What is kept comes from the live
-//! cache, keys before RoPE.
+//! cache, keys before RoPE. What is kept closes up when it is attached: tokens that were dropped leave no gap in the positions.
 
 use super::Selection;
 
@@ -30,8 +30,8 @@ pub enum CaptureBudget {
     Bytes(usize),
 }
 
-/// Who chooses what is kept. Heads attend to different tokens, so a budget buys more where each chooses for itself
-/// ([Ada-KV](https://arxiv.org/abs/2407.11550)).
+/// Who chooses what is kept. Heads attend to different tokens, so a budget may buy more where each chooses for itself. All keep
+/// as many; dividing a budget among heads as [Ada-KV](https://arxiv.org/abs/2407.11550) does is not offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// All heads of all layers together: one list of tokens.
