@@ -63,7 +63,7 @@ fn emphasis_of_one_changes_nothing_and_any_other_something() {
             // One by one, few queries take another way than many.
             let mut stepwise = holding(&generator, numbers, 0);
             stepwise.attach_all(&[&log], &policy).unwrap();
-            let last = ids.iter().map(|id| stepwise.feed(&[*id]).unwrap()).next_back().unwrap();
+            let last = ids.iter().fold(Vec::new(), |_, id| stepwise.feed(&[*id]).unwrap());
             let error = distance(&last, &changed[(ids.len() - 1) * N_VOCAB..]);
             assert!(error < if numbers == KvNumbers::F32 { 1e-4 } else { 1e-2 }, "{policy:?}, {numbers:?}: {error}");
         }
@@ -274,39 +274,6 @@ fn key_norms_are_those_of_the_keys() {
             assert_eq!(found.collect::<Vec<_>>(), expected, "layer {layer}, head {head}");
         }
     }
-}
-
-/// What heavy hitters get is what they are worth: a head that keeps them alone answers nearer to the whole log than one that
-/// keeps as many by chance.
-#[test]
-fn heavy_hitters_are_worth_more_than_chance() {
-    let (mut hitters, mut chance) = (0.0, 0.0);
-    for family in ["llama", "qwen3", "qwen2", "smollm3"] {
-        for seed in 0..4 {
-            let (generator, ids) = (model(family), tokens(60, seed));
-            let mut source = session(&generator);
-            source.feed(&ids[..50]).unwrap();
-            let whole = source.fork().unwrap().feed(&ids[50..]).unwrap();
-            let mut without = |importance| {
-                let policy = CapturePolicy {
-                    budget: CaptureBudget::Tokens(25),
-                    importance,
-                    choice: Choice::PerHead,
-                    span: Selection::Tokens(0..50),
-                };
-                let log = source.capture_with(&policy, ElementType::F32).unwrap();
-                // At its own position, so that nothing else differs than what was dropped.
-                let n_more = 50 - log.n_tokens();
-                let options = SessionOptions { first_position: n_more as u32, ..Default::default() };
-                let mut session = generator.session(options).unwrap();
-                session.attach(&log).unwrap();
-                f64::from(distance(&session.feed(&ids[50..]).unwrap(), &whole))
-            };
-            hitters += without(Importance::HeavyHitters);
-            chance += without(Importance::Random { seed: 1 + seed as u64 });
-        }
-    }
-    assert!(hitters < chance, "{hitters} by attention, {chance} by chance");
 }
 
 #[test]
