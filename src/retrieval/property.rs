@@ -10,6 +10,9 @@ use crate::{Error, Id, Result, Snapshot};
 use roaring::RoaringBitmap;
 use std::fmt;
 
+/// Pieces of evidence that are looked at of one strategy.
+const N_ASKED: usize = 8;
+
 /// What a record can have.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Property {
@@ -135,15 +138,25 @@ impl Property {
             Self::Error(signature) => strategy.error_signatures.contains(signature),
             Self::Evidence(from) => strategy.provenance.evidence.iter().any(|evidence| evidence.trajectory == *from),
             Self::Task(_) | Self::Group(_) => return self.inherited(snapshot, strategy),
-            Self::Outcome(_) => self.inherited(snapshot, strategy)? == Some(true),
+            Self::Outcome(outcome) => {
+                for evidence in &strategy.provenance.evidence {
+                    let from = evidence.trajectory;
+                    if snapshot.contains(from)? && snapshot.outcome(from)? == *outcome {
+                        return Ok(Some(true));
+                    }
+                }
+                false
+            }
             _ => false,
         }))
     }
 
-    /// Whether a trajectory of its evidence has it.
+    /// Whether a trajectory of its evidence has it, of which the latest are asked: this is a second look at what the bitmaps
+    /// said, and must not read a lesson's whole history for every hit.
     fn inherited(&self, snapshot: &Snapshot, strategy: &Strategy) -> Result<Option<bool>> {
-        let mut answer = Some(false);
-        for evidence in &strategy.provenance.evidence {
+        let evidence = &strategy.provenance.evidence;
+        let mut answer = (evidence.len() <= N_ASKED).then_some(false);
+        for evidence in evidence.iter().rev().take(N_ASKED) {
             match snapshot.get(evidence.trajectory)? {
                 Some(trajectory) if self.holds_of_trajectory(snapshot, evidence.trajectory, &trajectory)? => {
                     return Ok(Some(true));

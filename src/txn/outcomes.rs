@@ -19,6 +19,12 @@ impl Transaction {
         }
     }
 
+    /// Files what came to the evidence of a strategy.
+    pub(super) fn file_more_outcomes(&self, scope: ScopeId, id: Id<Strategy>, added: &Strategy) -> Result<()> {
+        let outcomes = evidence_outcomes(self, added)?;
+        outcomes.into_iter().try_for_each(|one| bitmaps::insert(&self.rows, scope, Field::Outcome(one), id.as_u64()))
+    }
+
     /// Files a trajectory that was judged anew.
     pub(super) fn change_outcome(
         &self,

@@ -75,6 +75,7 @@ impl Transaction {
             purged.stale.push(id);
         }
         self.replace_strategy(scope, id, &before, &after)?;
+        self.file_outcomes(scope, id.as_u64(), &after)?;
         let inherited = still_inherited(self, &after)?;
         for field in trajectory.into_iter().flat_map(lineage).filter(|field| !inherited.contains(&field.key(scope))) {
             bitmaps::remove(&self.rows, scope, field, id.as_u64())?;
@@ -82,7 +83,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Writes a strategy over itself and files it anew.
+    /// Writes a strategy over itself and files what changed, but for what it has of the trajectories of its evidence.
     pub(super) fn replace_strategy(
         &self,
         scope: ScopeId,
@@ -91,17 +92,16 @@ impl Transaction {
         after: &Strategy,
     ) -> Result<()> {
         let (schema, bytes) = archived(after.encode())?;
-        let fields = own_fields(after);
-        for field in own_fields(before).into_iter().filter(|field| !fields.contains(field)) {
-            bitmaps::remove(&self.rows, scope, field, id.as_u64())?;
+        let (gone, fields) = (own_fields(before), own_fields(after));
+        for field in gone.iter().filter(|field| !fields.contains(field)) {
+            bitmaps::remove(&self.rows, scope, *field, id.as_u64())?;
         }
-        for field in fields {
+        for field in fields.into_iter().filter(|field| !gone.contains(field)) {
             bitmaps::insert(&self.rows, scope, field, id.as_u64())?;
         }
         self.forget_content(scope, id.as_u64(), before)?;
         self.file_content(scope, id.as_u64(), after)?;
-        self.rows.put(table_of(Strategy::KIND), &Key::record(scope, id.as_u64()), schema, &bytes)?;
-        self.file_outcomes(scope, id.as_u64(), after)
+        self.rows.put(table_of(Strategy::KIND), &Key::record(scope, id.as_u64()), schema, &bytes)
     }
 
     /// Takes what was offered out of the exposures of whoever it was offered to.

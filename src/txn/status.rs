@@ -54,10 +54,12 @@ impl Transaction {
         let mut added = Strategy { superseded_by: None, ..after.clone() };
         added.provenance.evidence.retain(|piece| !before.provenance.evidence.contains(piece));
         self.check_evidence(&added)?;
-        let after = self.believable(&after)?.unwrap_or(after);
+        // What it has was asked when it came: the cost of one more piece does not grow with their number.
+        after.trust = self.believable(&added)?.map_or(after.trust, |added| added.trust);
         self.whole(|tx| {
             tx.replace_strategy(scope, id, &before, &after)?;
-            tx.inherit_lineage(scope, &after, id.as_u64())
+            tx.file_more_outcomes(scope, id, &added)?;
+            tx.inherit_lineage(scope, &added, id.as_u64())
         })
     }
 
