@@ -165,7 +165,7 @@ fn the_guard_sees_what_the_agent_just_saw_and_names_actions_as_the_trajectory_do
     let (first, _) = lived("open the old door");
     assert_eq!(first.steps[1].action_signature.as_deref(), Some("please after 1"));
     let (second, seen) = lived("open the new door");
-    assert_eq!(seen, ["task: open the new door\n", "locked\n"]);
+    assert_eq!(seen, ["task: open the new door\n", "locked\n", "locked\n"], "and again for the second choice");
     let warned: Vec<u32> = second.warnings.iter().map(|exposure| exposure.step).collect();
     assert_eq!(warned, [1], "pleading is wrong the second time");
     assert_eq!(second.steps[1].action, "sesame");
@@ -194,4 +194,27 @@ fn the_second_choice_has_dice_of_its_own() {
     live(&learner(&model, &scope, 0.0), "open the new door");
     let seeds: Vec<u64> = model.decodings().iter().map(|decoding| decoding.seed).collect();
     assert_ne!(seeds[0], seeds[1]);
+}
+
+/// What the model said after a warning was done unchecked: of two known mistakes it made the second.
+#[test]
+fn the_second_choice_is_looked_at_too() {
+    let (_database, scope) = pleaded();
+    let begging = LESSON.replace("No pleading", "No begging").replace("Pleading", "Begging");
+    live(&learner(&Scripted::new(["beg", &begging]), &scope, 0.0), "open another door");
+    let model = Scripted::new(["please", "beg", "sesame", "NONE"]);
+    let learned = live(&learner(&model, &scope, 0.0), "open the new door");
+    assert_eq!(learned.attempts[0].attempt.warnings.len(), 2);
+    assert!(model.prompts()[2].contains("Begging never opens it.") && !model.prompts()[2].contains("Pleading"));
+    assert_eq!(learned.attempts[0].attempt.steps[0].action, "sesame");
+    // There is an end to it: no lesson twice before one action, and no more of them than the guard allows.
+    let model = Scripted::new(["please", "beg", "please", "NONE"]);
+    let learned = live(&learner(&model, &scope, 0.0), "open the newest door");
+    assert_eq!(learned.attempts[0].attempt.steps[0].action, "please");
+    let model = Scripted::new(["please", "beg", "NONE"]);
+    let mut one = learner(&model, &scope, 0.0);
+    let guard = Some(Guarding { limit: 1, withhold: 0.0, ..Guarding::default() });
+    one.agent = town::learner_with(&model, &scope, Policy { max_steps: 1, guard, ..Policy::default() }).agent;
+    let learned = live(&one, "open the last door");
+    assert_eq!((learned.attempts[0].attempt.warnings.len(), model.n_left()), (1, 0));
 }

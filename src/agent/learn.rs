@@ -92,7 +92,7 @@ pub struct Learned {
     /// What became of that.
     pub consolidated: Consolidated,
     /// What broke down after the task was tried, and cost no more than itself: a distiller that could not be asked, a text that
-    /// could not be embedded. A judge that could not be asked is an abstention, and says so in its rationale.
+    /// could not be embedded, a KV log that could not be captured. A judge that could not be asked is an abstention, and says so in its rationale.
     pub problems: Vec<String>,
     /// Time that recalling took.
     pub recall_time: Duration,
@@ -133,7 +133,7 @@ impl Learner {
         let recall_time = start.elapsed();
         let attempts = self.agent.attempts(environment, &recollection, self.scaling, &*self.judge)?;
         let task = environment.task();
-        let mut problems = Vec::new();
+        let mut problems: Vec<String> = attempts.iter().filter_map(|one| one.attempt.problem.clone()).collect();
         let written = self.written(task, &attempts, &mut problems);
         let start = Instant::now();
         let lived = Episode {

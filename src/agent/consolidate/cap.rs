@@ -6,7 +6,7 @@
 //! its own do not. Lessons without a domain are capped together.
 
 use super::{Consolidated, Consolidation, baseline, n_supporting};
-use crate::{Filter, Hit, Query, Result, Status, Strategy, Transaction};
+use crate::{Filter, Hit, Query, Result, Status, Strategy, StrategyKind, Tally, Transaction};
 
 /// Tasks that the rate of the domain counts for.
 const PRIOR_TASKS: f64 = 2.0;
@@ -50,9 +50,11 @@ impl Consolidation {
     }
 }
 
-/// Expected rate of success where that of the domain is `usual`, and evidence for it less evidence against it.
+/// Expected rate of success where that of the domain is `usual`, and evidence for it less evidence against it. A guardrail that
+/// names an action is given where a task goes wrong already; the rate of these tasks says nothing about it.
 fn utility(tx: &Transaction, hit: &Hit<Strategy>, usual: f64) -> Result<(f64, i64)> {
-    let given = tx.counters(hit.id.as_u64())?.injected;
+    let waits = hit.record.kind == StrategyKind::Guardrail && !hit.record.action_signatures.is_empty();
+    let given = if waits { Tally::default() } else { tx.counters(hit.id.as_u64())?.injected };
     let (n_success, n_failure) = given.known();
     let rate = (n_success + PRIOR_TASKS * usual) / (n_success + n_failure + PRIOR_TASKS);
     let (n_for, n_all) = (n_supporting(&hit.record) as i64, hit.record.provenance.evidence.len() as i64);

@@ -3,7 +3,7 @@
 //! They are linked by evidence: what supports the one is kept as evidence against the other. Which of them is given to agents
 //! from now on is the [`Disagreement`]'s to say.
 
-use super::{Consolidated, Consolidation, Disagreement, about, eligible, n_supporting, same_actions};
+use super::{Consolidated, Consolidation, Disagreement, about, eligible, n_votes, same_actions};
 use crate::{Evidence, Filter, Hit, Id, Polarity, Query, Result, Status, Strategy, StrategyKind, Transaction};
 
 /// Pieces of evidence that an older lesson lends against a newer one.
@@ -55,7 +55,7 @@ impl Consolidation {
         let seen_wins = match self.disagreement {
             Disagreement::Keep => return Ok(()),
             Disagreement::Latest => true,
-            Disagreement::Vote => n_supporting(&of_seen) >= n_supporting(&of_other),
+            Disagreement::Vote => n_votes(tx, &of_seen)? >= n_votes(tx, &of_other)?,
         };
         let ((winner, of_winner), (loser, of_loser)) =
             if seen_wins { ((seen, of_seen), (other, of_other)) } else { ((other, of_other), (seen, of_seen)) };

@@ -21,6 +21,7 @@ pub use suppress::Suppression;
 use crate::{
     Embedding, Evidence, Filter, Id, Outcome, Polarity, Query, Result, Status, Strategy, Trajectory, Transaction,
 };
+use std::collections::BTreeSet;
 
 /// How new lessons are taken in.
 #[derive(Clone, Debug)]
@@ -42,12 +43,13 @@ pub struct Consolidation {
 /// What happens to two lessons that contradict each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Disagreement {
-    /// Both stay active, and the agent reads both. Choosing was not found to help.
-    #[default]
+    /// Both stay active, and the agent reads both: one mistaken verdict then stands for ever beside all that was right, and the
+    /// more is lived the more of them there are.
     Keep,
     /// The one that was seen last supersedes the other.
     Latest,
-    /// The one with more supporting trajectories supersedes the other; of equals the one that was seen last.
+    /// The one with more supporting tasks supersedes the other; of equals the one that was seen last.
+    #[default]
     Vote,
 }
 
@@ -157,6 +159,26 @@ fn same_actions(a: &Strategy, b: &Strategy) -> bool {
         signatures
     };
     a.domain == b.domain && sorted(a) == sorted(b)
+}
+
+/// Tasks that speak for a lesson: attempts at one, remembered one after another, are one vote.
+fn n_votes(tx: &Transaction, lesson: &Strategy) -> Result<usize> {
+    let supporting = lesson.provenance.evidence.iter().filter(|piece| piece.polarity == Polarity::Support);
+    let supporting: BTreeSet<Id<Trajectory>> = supporting.map(|piece| piece.trajectory).collect();
+    let group_of = |id: Id<Trajectory>| -> Result<Option<String>> {
+        Ok(tx.get(id)?.and_then(|lived| lived.rollout).map(|rollout| rollout.group))
+    };
+    let mut n = supporting.len();
+    for (one, next) in supporting.iter().zip(supporting.iter().skip(1)) {
+        let is_next = one.as_u64() + 1 == next.as_u64();
+        if is_next
+            && let Some(group) = group_of(*one)?
+            && group_of(*next)? == Some(group)
+        {
+            n -= 1;
+        }
+    }
+    Ok(n)
 }
 
 /// Trajectories whose steps speak for a lesson.

@@ -20,7 +20,7 @@ const N_TASKS: usize = 64;
 /// When a lesson is suspended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Suppression {
-    /// The upper bound of its rate of success must lie below this share of the baseline.
+    /// The upper bound of its rate of success must lie below this share of the rate of its domain.
     pub margin: f64,
     /// How sure the upper bound is, 0 to 1.
     pub confidence: f64,
@@ -69,7 +69,6 @@ impl Consolidation {
         done: &mut Consolidated,
     ) -> Result<()> {
         let Some(rule) = self.suppression else { return Ok(()) };
-        let least = rule.margin * baseline(tx, None)?;
         for id in given {
             let Some(lesson) = tx.get(id)? else { continue };
             let is_own = lesson.has_evidence(Polarity::Support);
@@ -78,6 +77,7 @@ impl Consolidation {
             {
                 continue;
             }
+            let least = rule.margin * baseline(tx, lesson.domain.as_deref())?;
             // Even if all of its failures counted, and none of its successes: most lessons need no closer look.
             let (_, n_failures) = tx.counters(id.as_u64())?.injected.known();
             let at_worst = Rate { success: 0.0, failure: n_failures };

@@ -88,7 +88,10 @@ impl LanguageModel for Scripted {
         IDENTITY.to_owned()
     }
 
-    fn open(&self, _: &ConversationOptions) -> Result<Box<dyn Conversation>> {
+    fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>> {
+        if options.capture {
+            return Err(unsupported(IDENTITY));
+        }
         Ok(Box::new(Spoken { model: self.clone(), all: String::new(), said: String::new() }))
     }
 }

@@ -192,7 +192,8 @@ fn withhold(exposure: &mut Exposure, probability: f64, occasion: &Dice) {
 fn candidate(snapshot: &Snapshot, hit: Hit<Strategy>, how: &LessonRecall) -> Result<Candidate> {
     let counters = snapshot.counters(hit.id.as_u64())?;
     let n_given = counters.injected.n();
-    let bound = if n_given == counters.injected.unknown { BOUND_OF_NOTHING } else { counters.success_lower() };
+    let is_unknown = how.weight == 0.0 || n_given == counters.injected.unknown;
+    let bound = if is_unknown { BOUND_OF_NOTHING } else { counters.success_lower() };
     let similarity = hit.signals.similarity.unwrap_or(0.0).max(0.0);
     Ok(Candidate { score: similarity * (1.0 - how.weight + how.weight * bound as f32), n_given, hit })
 }

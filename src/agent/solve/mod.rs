@@ -29,6 +29,8 @@ pub struct Attempt {
     pub time_to_first_token: Duration,
     /// Keys and values of the last reply and its lead-in, if the policy captures them.
     pub kv_log: Option<KvLog>,
+    /// Why there is no KV log although the policy captures one.
+    pub problem: Option<String>,
     /// The lessons that spoke about an action, given before it was taken or withheld.
     pub warnings: Vec<Exposure>,
 }
@@ -57,6 +59,7 @@ impl Attempt {
             fidelity: Vec::new(),
             time_to_first_token: Duration::ZERO,
             kv_log: None,
+            problem: None,
             warnings: Vec::new(),
         }
     }

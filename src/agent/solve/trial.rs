@@ -1,7 +1,7 @@
 //! One conversation in which a task is tried: once, or again and again with what was tried before in sight.
 //!
-//! Before an action is carried out, lessons of failures that speak about it are given, and the model chooses once more; what
-//! it says then is done.
+//! Before an action is carried out, lessons of failures that speak about it are given, and the model chooses once more; of what
+//! it says then lessons may speak again. An action about which nothing more is to be said is done.
 //!
 //! A trajectory keeps what the world said and what was done, never what was recalled: a judge must not be told by advice, and
 //! a lesson must not be distilled from itself. What was recalled is in the exposures.
@@ -12,6 +12,9 @@ use crate::record::limits;
 use crate::{Delivery, Error, Exposure, Id, Judgment, Result, Step, Strategy};
 use lagdb_format::Fidelity;
 use std::time::{Duration, Instant};
+
+/// A number that no attempt has: choices after a warning share their dice with no other.
+const NO_ATTEMPT: u64 = u32::MAX as u64;
 
 /// What came of asking the model, which may break down where the rest goes on.
 type Replied<T> = std::result::Result<T, Error>;
@@ -95,17 +98,24 @@ impl<'a> Trial<'a> {
         let can_capture = !run.steps.is_empty() && !matches!(ending, Ending::ModelFailed(_));
         let capture = self.agent.policy.capture.filter(|_| can_capture);
         let kv_log = capture.map(|capture| self.conversation.capture(capture.lead_in_tokens, capture.element));
+        let (kv_log, problem) = match kv_log.transpose() {
+            Ok(kv_log) => (kv_log, None),
+            Err(error) => (None, Some(format!("no KV log: {error}"))),
+        };
         let attempt = Attempt {
             ending,
             prefill_tokens: run.prefill_tokens,
             attached_tokens: self.conversation.n_attached(),
             fidelity: self.fidelity.clone(),
-            kv_log: kv_log.transpose()?,
+            kv_log,
+            problem,
             time_to_first_token: run.first_token.unwrap_or_else(|| self.start.elapsed()),
             steps: run.steps,
             warnings: run.warnings,
         };
-        (self.has_tried, self.start) = (true, Instant::now());
+        // Where the world did not start, nothing was said yet.
+        self.has_tried |= !attempt.steps.is_empty();
+        self.start = Instant::now();
         Ok(attempt)
     }
 
@@ -174,25 +184,43 @@ impl<'a> Trial<'a> {
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Replied<String>> {
         let decoding = self.agent.policy.decoding.turn(run.number as u64, run.at());
-        let proposed = match self.say(said, &decoding, run, on_text) {
+        let mut proposed = match self.say(said, &decoding, run, on_text) {
             Ok(proposed) => proposed,
             Err(error) => return Ok(Err(error)),
         };
-        let given = self.warned(environment, &proposed, run)?;
-        if given.is_empty() {
-            return Ok(Ok(proposed));
+        // No lesson is given twice before one action: whoever insists on it may take it.
+        let mut told = self.given.clone();
+        for n_warnings in 1.. {
+            let warnings = self.warned(environment, &proposed, &mut told, run)?;
+            if warnings.is_empty() {
+                break;
+            }
+            // With dice of its own: with the same the first choice would come again more often than it should.
+            let again = decoding.turn(NO_ATTEMPT, n_warnings);
+            proposed = match self.say(&self.agent.dialect.warn(&warnings), &again, run, on_text) {
+                Ok(proposed) => proposed,
+                Err(error) => return Ok(Err(error)),
+            };
         }
-        // With dice of its own: with the same the first choice would come again more often than it should.
-        Ok(self.say(&self.agent.dialect.warn(&given), &decoding.turn(0, 1), run, on_text))
+        Ok(Ok(proposed))
     }
 
-    /// The lessons that speak about a proposed action and are given before it.
-    fn warned(&self, environment: &dyn Environment, proposed: &str, run: &mut Run) -> Result<Vec<Strategy>> {
+    /// The lessons that speak about a proposed action, were not `told` yet, and are given before it.
+    fn warned(
+        &self,
+        environment: &dyn Environment,
+        proposed: &str,
+        told: &mut Vec<Id<Strategy>>,
+        run: &mut Run,
+    ) -> Result<Vec<Strategy>> {
         let mut signatures = environment.guarded_by(proposed, &run.steps);
         signatures.retain(|signature| is_usable(signature));
         let at = u32::try_from(run.at()).unwrap_or(u32::MAX);
-        let offers = self.agent.warnings(environment.task(), &signatures, at, &self.given)?;
+        let n_more = self.agent.policy.guard.map_or(0, |guard| guard.limit) + self.given.len();
+        let mut offers = self.agent.warnings(environment.task(), &signatures, at, told)?;
+        offers.truncate(n_more.saturating_sub(told.len()));
         run.warnings.extend(offers.iter().map(|offer| offer.exposure));
+        told.extend(offers.iter().map(|offer| offer.id));
         let given = offers.into_iter().filter(|offer| offer.exposure.delivery == Delivery::Injected);
         Ok(given.map(|offer| offer.lesson).collect())
     }
