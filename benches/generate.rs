@@ -1,15 +1,15 @@
 //! What a KV log saves: attaching it against computing its source context again.
 //!
-//! Both ways end with the first token of an answer to the same prompt. The log comes from a database on disk, closed
-//! and opened again, in the default encoding; both encodings stand beside it. CPU time of the whole process,
-//! so that a busy machine does not decide.
+//! The log comes from a database on disk, closed and opened again, in the default encoding; others stand beside it, and so does
+//! the floor: reading the bytes of f16 and copying them once. CPU time of the whole process, so that a busy machine does not
+//! decide. `-- demo` or `-- qwen3` runs one part.
 
 mod report;
 
 use lagdb::format::{ElementType, Encoding, KvLog};
-use lagdb::generate::{Generator, ModelConfig, Sampling, Selection, SessionOptions, WeightPrecision};
+use lagdb::generate::{Generator, ModelConfig, Sampling, Selection, Session, SessionOptions, WeightPrecision};
 use lagdb::{Database, Id, KvStorage, Scope, Trajectory};
-use report::{Row, cpu, median};
+use report::{Row, cpu, median, wall};
 use std::ops::ControlFlow;
 
 type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
@@ -23,14 +23,21 @@ const QWEN3_06B: &str = r#"{
 }"#;
 
 fn main() -> BenchResult<()> {
-    let demo = Generator::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/demo-model/kv"))?;
-    let mut rows = compare("demo model", &demo, Sizes { context: 60, log: 7, prompt: 36, rounds: 51 })?;
-    let qwen = Generator::random(
-        ModelConfig::from_json(QWEN3_06B.as_bytes(), "config.json".as_ref())?,
-        1,
-        WeightPrecision::F32,
-    )?;
-    rows.extend(compare("Qwen3-0.6B geometry", &qwen, Sizes { context: 2048, log: 2048, prompt: 16, rounds: 3 })?);
+    let mut rows = Vec::new();
+    if report::is_wanted("demo") {
+        let demo = Generator::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tools/demo-model/kv"))?;
+        rows.extend(compare(
+            "demo model",
+            &demo,
+            &Sizes { context: 60, log: 7, prompt: 36, rounds: 51, prefills: 51 },
+        )?);
+    }
+    if report::is_wanted("qwen3") {
+        let config = ModelConfig::from_json(QWEN3_06B.as_bytes(), "config.json".as_ref())?;
+        let qwen = Generator::random(config, 1, WeightPrecision::Q8_0)?;
+        let sizes = Sizes { context: 2048, log: 2048, prompt: 16, rounds: 7, prefills: 2 };
+        rows.extend(compare("Qwen3-0.6B geometry, Q8_0", &qwen, &sizes)?);
+    }
     rows.push(report::memory());
     report::print(&rows);
     Ok(())
@@ -76,65 +83,107 @@ struct Sizes {
     log: usize,
     prompt: usize,
     rounds: usize,
+    /// How often the context is computed.
+    prefills: usize,
 }
 
-fn compare(name: &str, generator: &Generator, sizes: Sizes) -> BenchResult<Vec<Row>> {
-    let Sizes { context: n_context, log: n_log, prompt: n_prompt, rounds } = sizes;
-    let vocab = generator.config().vocab_size;
-    let (context, prompt) = (tokens(n_context, vocab), tokens(n_prompt, vocab));
-    let directory = tempfile::tempdir()?;
-    let log = captured(generator, &context, n_log)?;
-    let stored_log = stored(&log, None, directory.path())?;
-    let plain = stored(&log, Some(Encoding::Plain), directory.path())?;
-    let lossless = stored(&log, Some(Encoding::ExponentHuffman), directory.path())?;
-    drop(log);
-    let mut times: [Vec<f64>; 6] = Default::default();
-    for _ in 0..rounds {
-        times[0].push(cpu(|| prefill(generator, &context, &[])).0 * 1e3);
-        for (times, (_, scope, id)) in times[1..4].iter_mut().zip([&stored_log, &plain, &lossless]) {
-            times.push(cpu(|| attach(generator, scope, *id, &[])).0 * 1e3);
-        }
-        let (seconds, token) = cpu(|| prefill(generator, &context, &prompt));
-        times[4].push(seconds * 1e3);
-        let (seconds, same) = cpu(|| attach(generator, &stored_log.1, stored_log.2, &prompt));
-        times[5].push(seconds * 1e3);
-        assert_eq!(token?.is_some(), same?.is_some(), "both answer");
+/// How logs are stored, each in a database of its own; the first is the default.
+const STORED: [(&str, Option<Encoding>); 4] = [
+    ("default", None),
+    ("plain", Some(Encoding::Plain)),
+    ("int8", Some(Encoding::Int8)),
+    ("exponent_huffman", Some(Encoding::ExponentHuffman)),
+];
+
+/// CPU and wall milliseconds of each round.
+#[derive(Default)]
+struct Times {
+    cpu: Vec<f64>,
+    wall: Vec<f64>,
+}
+
+impl Times {
+    fn add<T>(&mut self, work: impl FnOnce() -> lagdb::Result<T>) -> lagdb::Result<T> {
+        let (wall, (cpu, done)) = wall(|| cpu(work));
+        self.cpu.push(cpu * 1e3);
+        self.wall.push(wall * 1e3);
+        done
     }
-    let [prefill, attach, plain, lossless, prefill_ttft, ttft] = times.map(median);
-    let row = |what: String, unit, better: bool, lagdb, peers, goal| Row {
+
+    fn medians(self) -> (f64, f64) {
+        (median(self.cpu), median(self.wall))
+    }
+}
+
+fn compare(name: &str, generator: &Generator, sizes: &Sizes) -> BenchResult<Vec<Row>> {
+    let vocab = generator.config().vocab_size;
+    let (context, prompt) = (tokens(sizes.context, vocab), tokens(sizes.prompt, vocab));
+    let directory = tempfile::tempdir()?;
+    let log = captured(generator, &context, sizes.log)?;
+    let n_bytes = log.layers().iter().map(|layer| layer.keys.len() + layer.values.len()).sum();
+    let databases = STORED.map(|(_, encoding)| stored(&log, encoding, directory.path()));
+    let databases = databases.into_iter().collect::<BenchResult<Vec<_>>>()?;
+    drop(log);
+    let file = directory.path().join("bytes");
+    std::fs::write(&file, vec![1u8; n_bytes])?;
+    let mut attaches: [Times; STORED.len()] = Default::default();
+    let mut beside = Times::default();
+    let (mut floor, mut first, mut prefills, mut prefills_first) =
+        (Times::default(), Times::default(), Times::default(), Times::default());
+    for round in 0..sizes.rounds {
+        for (times, (_, scope, id)) in attaches.iter_mut().zip(&databases) {
+            times.add(|| attach(generator, scope, *id, &[]))?;
+        }
+        let held = attached(generator, &databases[1].1, databases[1].2)?;
+        beside.add(|| attach(generator, &databases[1].1, databases[1].2, &[]))?;
+        drop(held);
+        floor.add(|| read_and_copy(&file).map_err(|error| lagdb::Error::io("read", &file, error)))?;
+        let answer = first.add(|| attach(generator, &databases[0].1, databases[0].2, &prompt))?;
+        if round < sizes.prefills {
+            prefills.add(|| prefill(generator, &context, &[]))?;
+            let same = prefills_first.add(|| prefill(generator, &context, &prompt))?;
+            assert_eq!(answer.is_some(), same.is_some(), "both answer");
+        }
+    }
+    let attaches = attaches.map(Times::medians);
+    let [floor, beside, first, prefill, prefill_first] =
+        [floor, beside, first, prefills, prefills_first].map(Times::medians);
+    let row = |what: String, unit, higher_is_better, lagdb, peers, goal| Row {
         name: format!("{name}: {what}"),
         unit,
-        higher_is_better: better,
+        higher_is_better,
         lagdb,
         peers,
         goal,
     };
-    Ok(vec![
-        row(
-            format!("attach {n_log} of {n_context} tokens, f16"),
-            "CPU ms",
-            false,
-            attach,
-            vec![("prefill", prefill), ("attach plain", plain), ("attach exponent_huffman", lossless)],
-            None,
-        ),
-        row(
-            format!("prefill {n_context} / attach {n_log} tokens"),
-            "x",
-            true,
-            prefill / attach,
-            Vec::new(),
-            Some(50.0),
-        ),
-        row(
-            format!("first token, {n_context} context + {n_prompt} prompt"),
-            "CPU ms",
-            false,
-            ttft,
-            vec![("prefill", prefill_ttft)],
-            None,
-        ),
-    ])
+    let others = |of: fn(&(f64, f64)) -> f64| {
+        let stored = STORED.iter().zip(&attaches).skip(1).map(|((name, _), times)| (*name, of(times)));
+        let others = [
+            ("prefill", of(&prefill)),
+            ("plain, room never used before", of(&beside)),
+            ("read and copy f16", of(&floor)),
+        ];
+        others.into_iter().chain(stored).collect::<Vec<_>>()
+    };
+    let what = format!("attach {} of {} tokens", sizes.log, sizes.context);
+    let mut rows = vec![
+        row(what.clone(), "CPU ms", false, attaches[0].0, others(|times| times.0), None),
+        row(what, "wall ms", false, attaches[0].1, others(|times| times.1), None),
+    ];
+    for ((stored, _), times) in STORED.iter().zip(&attaches) {
+        let what = format!("prefill {} / attach {} tokens, {stored}", sizes.context, sizes.log);
+        rows.push(row(what, "x CPU", true, prefill.0 / times.0, Vec::new(), Some(150.0)));
+    }
+    let what = format!("first token, {} context + {} prompt", sizes.context, sizes.prompt);
+    rows.push(row(what, "CPU ms", false, first.0, vec![("prefill", prefill_first.0)], None));
+    Ok(rows)
+}
+
+/// What no attach can do without: its bytes, once from the file and once to where they are used.
+fn read_and_copy(file: &std::path::Path) -> std::io::Result<u8> {
+    let bytes = std::fs::read(file)?;
+    let copy = bytes.clone();
+    Ok(std::hint::black_box(copy).iter().step_by(4096).fold(0, |all, byte| all ^ byte))
 }
 
 /// Computes context and prompt; the first token if there is a prompt.
@@ -146,14 +195,19 @@ fn prefill(generator: &Generator, context: &[u32], prompt: &[u32]) -> lagdb::Res
 
 /// Reads the log from the database and attaches it, then computes the prompt; the first token if there is a prompt.
 fn attach(generator: &Generator, scope: &Scope, id: Id<Trajectory>, prompt: &[u32]) -> lagdb::Result<Option<u32>> {
+    first_token(&mut attached(generator, scope, id)?, prompt)
+}
+
+/// A session with the log from the database.
+fn attached(generator: &Generator, scope: &Scope, id: Id<Trajectory>) -> lagdb::Result<Session> {
     let log = scope.snapshot()?.kv_log(id, generator.fingerprint())?;
     let log = log.ok_or_else(|| lagdb::Error::invalid("KV log", "it was not stored"))?;
     let mut session = generator.session(SessionOptions { capture: false, ..SessionOptions::default() })?;
     session.attach(&log)?;
-    first_token(&mut session, prompt)
+    Ok(session)
 }
 
-fn first_token(session: &mut lagdb::generate::Session, prompt: &[u32]) -> lagdb::Result<Option<u32>> {
+fn first_token(session: &mut Session, prompt: &[u32]) -> lagdb::Result<Option<u32>> {
     if prompt.is_empty() {
         return Ok(None);
     }

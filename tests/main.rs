@@ -72,7 +72,11 @@ mod generate_matches_transformers;
 #[cfg(feature = "generate")]
 mod generate_model_mismatch;
 #[cfg(feature = "generate")]
+mod generate_policies;
+#[cfg(feature = "generate")]
 mod generate_precision;
+#[cfg(feature = "generate")]
+mod generate_recall;
 #[cfg(feature = "generate")]
 mod generate_sampling;
 #[cfg(feature = "generate")]

@@ -7,12 +7,13 @@
 //! Ainslie et al., *GQA*, 2023, <https://arxiv.org/abs/2305.13245>.
 
 use super::decoder::Step;
-use super::half_attention;
+use super::half_attention::{self, Seeing};
 use super::heads::{HeadShape, Numbers};
-use super::kv_cache::{KvCache, LayerRows, Part};
+use super::kv_cache::{KvCache, LayerRows, Part, Place};
 use super::linear::Linear;
 use super::product;
 use super::rms_norm::RmsNorm;
+use super::sources::HeadPlace;
 use super::tensor;
 use candle_core::{Result, Tensor};
 
@@ -51,16 +52,42 @@ impl Attention {
     pub(super) fn forward(&self, x: &Tensor, layer: usize, step: &Step, cache: &mut KvCache) -> Result<Attended> {
         let [query, raw_keys, value] = self.project(x)?;
         let angles = self.rope.then_some(&step.angles);
-        let (new, asked) = (self.shape(x, self.n_kv_heads)?, self.shape(x, self.n_heads)?);
-        tensor::read(&raw_keys, |keys| cache.write(layer, 0, new, Part::Keys(Numbers::Single(keys), angles)))??;
-        tensor::read(&value, |values| cache.write(layer, 0, new, Part::Values(Numbers::Single(values))))??;
-        let query = tensor::read(&query, |q| asked.to_head_major(q, angles))?;
-        let mixed = match cache.rows(layer, new.n_tokens)? {
-            LayerRows::Float(keys, values) => self.mix(query, asked, (&keys, &values), step)?,
-            LayerRows::Half(rows) => half_attention::attend(&query, asked, rows, step.seen(self.windowed)),
+        let asked = self.shape(x, self.n_heads)?;
+        if step.writes {
+            tensor::read(&raw_keys, |keys| self.write(layer, keys, |x| Part::Keys(x, angles), step, cache))??;
+            tensor::read(&value, |values| self.write(layer, values, Part::Values, step, cache))??;
+        }
+        if let Some(queries) = &step.queries {
+            tensor::read(&query, |query| queries.borrow_mut()[layer].extend_from_slice(query))?;
+        }
+        let turned = tensor::read(&query, |q| asked.to_head_major(q, angles))?;
+        let seeing = Seeing { layer, seen: step.seen(self.windowed), watch: step.watch.as_ref() };
+        let mixed = match cache.rows(layer, step.n_rows)? {
+            LayerRows::Float(keys, values) => self.mix(turned, asked, (&keys, &values), seeing)?,
+            LayerRows::Half(rows) => half_attention::attend(&turned, asked, rows, seeing),
         };
-        let mixed = tensor::own(mixed, (new.n_tokens, self.n_heads * self.head_dim))?;
+        let mixed = tensor::own(mixed, (asked.n_tokens, self.n_heads * self.head_dim))?;
         Ok(Attended { hidden: self.output.forward(&mixed)?, raw_keys })
+    }
+
+    /// Writes the keys or the values of the step's tokens to their rows, neighbours at once.
+    fn write<'a>(
+        &self,
+        layer: usize,
+        numbers: &'a [f32],
+        part: impl Fn(Numbers<'a>) -> Part<'a>,
+        step: &Step,
+        cache: &mut KvCache,
+    ) -> Result<()> {
+        let width = self.n_kv_heads * self.head_dim;
+        let mut first = 0;
+        for rows in step.rows.chunk_by(|a, b| a + 1 == *b) {
+            let shape = HeadShape { n_tokens: rows.len(), n_heads: self.n_kv_heads, head_dim: self.head_dim };
+            let of_rows = Numbers::Single(&numbers[first * width..(first + rows.len()) * width]);
+            cache.write(layer, Place { row: rows[0], token: first }, shape, part(of_rows))?;
+            first += rows.len();
+        }
+        Ok(())
     }
 
     /// Queries, keys (both after their norm) and values, token-major.
@@ -73,13 +100,21 @@ impl Attention {
     }
 
     /// Softmax(query · keysᵀ) · values, back as `[n_tokens, n_heads * head_dim]`.
-    fn mix(&self, query: Vec<f32>, asked: HeadShape, rows: (&Tensor, &Tensor), step: &Step) -> Result<Vec<f32>> {
+    fn mix(&self, query: Vec<f32>, asked: HeadShape, rows: (&Tensor, &Tensor), seeing: Seeing<'_>) -> Result<Vec<f32>> {
         let (keys, values) = rows;
         let (n_rows, stacked) = (keys.dim(1)?, self.n_heads / self.n_kv_heads * asked.n_tokens);
         let query = tensor::own(query, (self.n_kv_heads, stacked, self.head_dim))?;
         let scores = product::with_rows(&query, keys)?;
         let scale = 1.0 / (self.head_dim as f32).sqrt();
-        let weights = tensor::read(&scores, |scores| step.seen(self.windowed).softmax(scores, n_rows, scale))?;
+        let weights = tensor::read(&scores, |scores| {
+            let mut weights = scores.to_vec();
+            for (i, weights) in weights.chunks_exact_mut(n_rows).enumerate() {
+                let head = HeadPlace { layer: seeing.layer, kv_head: i / stacked };
+                seeing.seen.weigh(weights, 0, i % asked.n_tokens, head, scale);
+                seeing.watch.inspect(|watch| watch.add(weights, 0, head));
+            }
+            weights
+        })?;
         let mixed = product::with_columns(&tensor::own(weights, scores.shape())?, values)?;
         tensor::read(&mixed, |mixed| asked.to_token_major(mixed))
     }

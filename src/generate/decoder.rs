@@ -14,8 +14,10 @@ use super::mlp::Mlp;
 use super::precision::WeightsInfo;
 use super::rms_norm::RmsNorm;
 use super::rope::{Angles, Rope};
-use super::visibility::Visibility;
+use super::visibility::{Visibility, WeightSums};
 use candle_core::{Result, Tensor};
+use std::cell::RefCell;
+use std::ops::Range;
 
 /// A loaded model.
 #[derive(Debug)]
@@ -39,11 +41,21 @@ struct Layer {
     mlp: Mlp,
 }
 
-/// What all layers share in one forward pass.
+/// What all layers share in one pass over some tokens.
 #[derive(Debug)]
 pub(super) struct Step {
-    /// Of the new tokens.
+    /// Of the tokens.
     pub(super) angles: Angles,
+    /// The rows of the cache that the tokens are, going up.
+    pub(super) rows: Vec<usize>,
+    /// Rows that there are once the tokens are written.
+    pub(super) n_rows: usize,
+    /// Whether their keys and values are written to their rows, or those that are there are left.
+    pub(super) writes: bool,
+    /// Who wants to know all weights.
+    pub(super) watch: Option<WeightSums>,
+    /// Where the queries before RoPE go, for each layer `[n_tokens, n_heads * head_dim]`, if anyone wants them.
+    pub(super) queries: Option<RefCell<Vec<Vec<f32>>>>,
     full: Visibility,
     windowed: Option<Visibility>,
 }
@@ -57,15 +69,6 @@ pub(super) struct Forward {
 }
 
 impl Step {
-    /// The last `n_new` of `positions` are the new tokens.
-    fn new(rope: &Rope, positions: &[u32], n_new: usize, window: Option<u32>) -> Self {
-        Self {
-            angles: rope.angles(&positions[positions.len() - n_new..]),
-            full: Visibility::new(positions, n_new, None),
-            windowed: window.map(|window| Visibility::new(positions, n_new, Some(window))),
-        }
-    }
-
     /// The mask of a layer.
     pub(super) fn seen(&self, windowed: bool) -> &Visibility {
         self.windowed.as_ref().filter(|_| windowed).unwrap_or(&self.full)
@@ -97,22 +100,57 @@ impl Decoder {
         &self.rope
     }
 
-    /// Computes `ids` at `positions` (one each, above those in the cache) and commits their keys and values.
+    /// Computes `ids` at `positions` (one each) and commits their keys and values as the next rows.
     ///
     /// The caller has checked ids and limits. On an error the cache is as before.
     pub(super) fn forward(&self, ids: &[u32], positions: &[u32], cache: &mut KvCache) -> Result<Forward> {
         cache.reserve(ids.len())?;
+        let n_before = cache.n_rows();
         let all = [cache.positions(), positions].concat();
-        let step = Step::new(&self.rope, &all, ids.len(), self.config.window());
-        let mut hidden = self.embedding.rows(ids)?;
+        let step = self.step(&all, (n_before..all.len()).collect(), cache);
         let mut raw_keys = Vec::with_capacity(self.layers.len());
-        for (i, layer) in self.layers.iter().enumerate() {
-            let (next, keys) = layer.forward(&hidden, i, &step, cache)?;
-            hidden = next;
-            raw_keys.push(keys);
-        }
+        let hidden = self.embedding.rows(ids)?;
+        let hidden = self.advance(hidden, &step, 0..self.layers.len(), cache, |keys| raw_keys.push(keys))?;
         cache.commit(positions);
         Ok(Forward { hidden: self.norm.forward(&hidden)?, raw_keys })
+    }
+
+    /// A pass over the tokens of `rows`, where every row has one of `positions`.
+    pub(super) fn step(&self, positions: &[u32], rows: Vec<usize>, cache: &KvCache) -> Step {
+        let of_rows: Vec<u32> = rows.iter().map(|&row| positions[row]).collect();
+        let seen = |window| Visibility::new(positions, &rows, window, cache.sources().clone());
+        Step {
+            angles: self.rope.angles(&of_rows),
+            n_rows: positions.len(),
+            writes: true,
+            watch: None,
+            queries: None,
+            full: seen(None),
+            windowed: self.config.window().map(|window| seen(Some(window))),
+            rows,
+        }
+    }
+
+    /// The rows of the embedding for `ids`.
+    pub(super) fn embedded(&self, ids: &[u32]) -> Result<Tensor> {
+        self.embedding.rows(ids)
+    }
+
+    /// Takes the hidden states of the step's tokens through `layers`; `each` gets the keys before RoPE.
+    pub(super) fn advance(
+        &self,
+        mut hidden: Tensor,
+        step: &Step,
+        layers: Range<usize>,
+        cache: &mut KvCache,
+        mut each: impl FnMut(Tensor),
+    ) -> Result<Tensor> {
+        for layer in layers {
+            let (next, keys) = self.layers[layer].forward(&hidden, layer, step, cache)?;
+            hidden = next;
+            each(keys);
+        }
+        Ok(hidden)
     }
 
     /// The logits of each row of `hidden`.

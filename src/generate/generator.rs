@@ -5,6 +5,7 @@ use super::decoder::Decoder;
 use super::fingerprint::fingerprint;
 use super::model_files::{ModelFiles, Parts, read_gguf, read_path};
 use super::precision::{LoadOptions, WeightsInfo};
+use super::room::Rooms;
 use super::session::{Session, SessionOptions};
 use super::tokenizer::Tokenizer;
 use crate::error::{Error, Result};
@@ -21,6 +22,7 @@ struct Model {
     decoder: Decoder,
     tokenizer: Option<Tokenizer>,
     fingerprint: ModelFingerprint,
+    rooms: Arc<Rooms>,
 }
 
 impl Generator {
@@ -74,7 +76,7 @@ impl Generator {
         let Parts { config, mut weights, tokenizer } = parts;
         let (decoder, digest) = Decoder::new(config, weights.as_mut(), precision)?;
         let fingerprint = fingerprint(decoder.config(), digest, tokenizer.as_ref());
-        Ok(Self(Arc::new(Model { decoder, tokenizer, fingerprint })))
+        Ok(Self(Arc::new(Model { decoder, tokenizer, fingerprint, rooms: Arc::default() })))
     }
 
     /// A new session; `options` says what comes first and what is kept for capture.
@@ -116,6 +118,19 @@ impl Generator {
         self.tokenizer()?.decode(ids, special)
     }
 
+    /// What the tokenizer puts before a text: a beginning-of-text token, or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the tokenizer fails.
+    pub(super) fn beginning_ids(&self) -> Result<Vec<u32>> {
+        if !self.has_tokenizer() {
+            return Ok(Vec::new());
+        }
+        let (whole, bare) = (self.encode("a", true)?, self.encode("a", false)?);
+        let n = (0..whole.len()).find(|&i| whole[i..].starts_with(&bare));
+        Ok(whole[..n.unwrap_or(0)].to_vec())
+    }
+
     /// Whether text can be given and asked for.
     pub fn has_tokenizer(&self) -> bool {
         self.0.tokenizer.is_some()
@@ -123,6 +138,11 @@ impl Generator {
 
     pub(super) fn decoder(&self) -> &Decoder {
         &self.0.decoder
+    }
+
+    /// What sessions that ended left.
+    pub(super) fn rooms(&self) -> &Arc<Rooms> {
+        &self.0.rooms
     }
 
     pub(super) fn tokenizer(&self) -> Result<&Tokenizer> {

@@ -9,8 +9,9 @@
 
 use super::heads::HeadShape;
 use super::kv_cache::HalfRows;
-use super::simd::{Columns, Halves, LANES, Target, add_products, dots, softmax};
-use super::visibility::Visibility;
+use super::simd::{Columns, Halves, LANES, Target, add_products, dots};
+use super::sources::HeadPlace;
+use super::visibility::{Visibility, WeightSums};
 use std::ops::Range;
 
 /// Queries up to which keys are read as they lie.
@@ -20,8 +21,17 @@ const BLOCK: usize = 48;
 /// Rows of values that pass while sums stay in registers.
 const TILE: usize = 256;
 
+/// What one layer's queries attend with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seeing<'a> {
+    pub(super) layer: usize,
+    pub(super) seen: &'a Visibility,
+    /// Who wants to know all weights.
+    pub(super) watch: Option<&'a WeightSums>,
+}
+
 /// The mix of values for each query, token-major, `[n_new, n_heads * head_dim]`.
-pub(super) fn attend(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seen: &Visibility) -> Vec<f32> {
+pub(super) fn attend(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing: Seeing<'_>) -> Vec<f32> {
     let HeadShape { n_tokens: n_new, n_heads, head_dim } = asked;
     let padded = rows.width * LANES;
     let query = padded_rows(query, head_dim, padded);
@@ -35,11 +45,14 @@ pub(super) fn attend(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seen: 
             keys: &rows.keys[kv_head * per_head..][..per_head],
             values: &rows.values[kv_head * per_head..][..per_head],
             width: rows.width,
+            place: HeadPlace { layer: seeing.layer, kv_head },
+            seeing,
+            n_new,
             scale: 1.0 / (head_dim as f32).sqrt(),
             target: Target::best(),
         };
         let queries = &query[kv_head * group * n_new * padded..][..group * n_new * padded];
-        let mixed = head.attend(queries, n_new, rows.n_rows, seen, &mut scratch);
+        let mixed = head.attend(queries, rows.n_rows, &mut scratch);
         for (i, mixed) in mixed.chunks_exact(padded).enumerate() {
             let (query_head, token) = (kv_head * group + i / n_new, i % n_new);
             out[(token * n_heads + query_head) * head_dim..][..head_dim].copy_from_slice(&mixed[..head_dim]);
@@ -74,58 +87,49 @@ struct Head<'a> {
     keys: &'a [Halves],
     values: &'a [Halves],
     width: usize,
+    place: HeadPlace,
+    seeing: Seeing<'a>,
+    /// Of the queries every so many are one query head's.
+    n_new: usize,
     scale: f32,
     target: Target,
 }
 
 impl Head<'_> {
-    /// The mix for `queries`, `[n_queries, padded]`, of which every `n_new` are one query head's.
-    fn attend<'s>(
-        &self,
-        queries: &[f32],
-        n_new: usize,
-        n_rows: usize,
-        seen: &Visibility,
-        scratch: &'s mut Scratch,
-    ) -> &'s [f32] {
+    /// The mix for `queries`, `[n_queries, padded]`.
+    fn attend<'s>(&self, queries: &[f32], n_rows: usize, scratch: &'s mut Scratch) -> &'s [f32] {
         let padded = self.width * LANES;
         let n_queries = queries.len() / padded;
         scratch.mixed.clear();
         scratch.mixed.resize(queries.len(), 0.0);
         if n_queries <= FEW {
-            self.few(queries, (0..n_queries).map(|i| seen.range(i % n_new)), scratch);
+            self.few(queries, 0..n_queries, scratch);
             return &scratch.mixed;
         }
         self.lay_panels(n_rows, &mut scratch.panels);
         for first in (0..n_queries).step_by(BLOCK) {
             let block = first..n_queries.min(first + BLOCK);
-            let ranges = block.clone().map(|i| seen.range(i % n_new));
-            self.many(&queries[block.start * padded..block.end * padded], ranges, first, scratch);
+            self.many(&queries[block.start * padded..block.end * padded], block, scratch);
         }
         &scratch.mixed
     }
 
-    fn few(&self, queries: &[f32], ranges: impl Iterator<Item = Range<usize>> + Clone, scratch: &mut Scratch) {
-        let (padded, n_queries) = (self.width * LANES, queries.len() / (self.width * LANES));
-        let all = union(ranges.clone());
+    /// The queries with these numbers.
+    fn few(&self, queries: &[f32], numbers: Range<usize>, scratch: &mut Scratch) {
+        let (padded, n_queries) = (self.width * LANES, numbers.len());
+        let all = self.union(numbers.clone());
         scratch.scores.clear();
         scratch.scores.resize(n_queries * all.len(), 0.0);
         let keys = &self.keys[all.start * self.width..all.end * self.width];
         dots(self.target, queries.as_chunks().0, keys, self.width, &mut scratch.scores);
-        self.weigh(&mut scratch.scores, ranges, &all);
+        self.weigh(&mut scratch.scores, numbers, &all);
         self.mix(&scratch.scores, all.len(), all.clone(), &mut scratch.mixed[..n_queries * padded]);
     }
 
-    /// One block of queries, the first of which is number `first`.
-    fn many(
-        &self,
-        queries: &[f32],
-        ranges: impl Iterator<Item = Range<usize>> + Clone,
-        first: usize,
-        scratch: &mut Scratch,
-    ) {
+    /// One block of queries, those with these numbers.
+    fn many(&self, queries: &[f32], numbers: Range<usize>, scratch: &mut Scratch) {
         let padded = self.width * LANES;
-        let seen = union(ranges.clone());
+        let seen = self.union(numbers.clone());
         let panels = seen.start / LANES..seen.end.div_ceil(LANES);
         let all = panels.start * LANES..panels.end * LANES;
         let columns = Columns {
@@ -136,22 +140,29 @@ impl Head<'_> {
             n_vectors: panels.len(),
         };
         scratch.scores.clear();
-        scratch.scores.resize(queries.len() / padded * all.len(), 0.0);
+        scratch.scores.resize(numbers.len() * all.len(), 0.0);
         add_products(self.target, queries, padded, columns, &mut scratch.scores, all.len());
-        self.weigh(&mut scratch.scores, ranges, &all);
+        let first = numbers.start;
+        self.weigh(&mut scratch.scores, numbers, &all);
         let mixed = &mut scratch.mixed[first * padded..][..queries.len()];
         // Panels are whole, rows are not: those behind the last one may hold anything, and zero times infinity is no number.
         self.mix(&scratch.scores[seen.start - all.start..], all.len(), seen, mixed);
     }
 
     /// Turns scores of the rows `all` into weights: zero where a query does not see.
-    fn weigh(&self, scores: &mut [f32], ranges: impl Iterator<Item = Range<usize>>, all: &Range<usize>) {
-        for (scores, seen) in scores.chunks_exact_mut(all.len().max(1)).zip(ranges) {
-            let seen = seen.start - all.start..seen.end - all.start;
-            softmax(self.target, &mut scores[seen.clone()], self.scale);
-            scores[..seen.start].fill(0.0);
-            scores[seen.end..].fill(0.0);
+    fn weigh(&self, scores: &mut [f32], numbers: Range<usize>, all: &Range<usize>) {
+        for (scores, number) in scores.chunks_exact_mut(all.len().max(1)).zip(numbers) {
+            self.seeing.seen.weigh(scores, all.start, number % self.n_new, self.place, self.scale);
+            if let Some(watch) = self.seeing.watch {
+                watch.add(scores, all.start, self.place);
+            }
         }
+    }
+
+    /// The rows from the first to the last that any of these queries sees.
+    fn union(&self, numbers: Range<usize>) -> Range<usize> {
+        let ranges = numbers.map(|number| self.seeing.seen.range(number % self.n_new));
+        ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
     }
 
     /// Adds the values of `rows`, each times its weight; the weights of one query begin `stride` after those of the one before.
@@ -182,9 +193,4 @@ impl Head<'_> {
             }
         }
     }
-}
-
-/// The rows from the first to the last that any query sees.
-fn union(ranges: impl Iterator<Item = Range<usize>>) -> Range<usize> {
-    ranges.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(0..0)
 }

@@ -2,21 +2,23 @@
 //!
 //! Buffers are head-major, `[n_kv_heads, capacity, head_dim]`, with keys already turned by RoPE. f32 is the reference: rows
 //! are tensors that candle multiplies. f16 is half of the bytes, and attention over many rows is as slow as its bytes; rows
-//! of f16 are padded to whole vectors. Memory is zeroed when it is first touched, so room for rows to come costs little.
+//! of f16 are padded to whole vectors. Memory is mapped when it is first touched, so room for rows to come costs little.
 //!
 //! Rows are first written at every layer and then committed together: work that fails in between
 //! leaves the cache as it was, since rows beyond the committed ones are never read. Every number of a row is finite.
 
 use super::heads::{HeadShape, Numbers, Rows};
-use super::room::Room;
+use super::room::{Room, Rooms};
 use super::rope::Angles;
 use super::simd::{Halves, LANES, Target, narrow_heads};
+use super::sources::{Source, Sources};
 use super::{tensor, vector};
 use candle_core::{DType, Device, Error, Result, Tensor};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use lagdb_format::{ElementType, KvGeometry};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The least room for rows to come.
 const HEADROOM: usize = 512;
@@ -45,15 +47,24 @@ pub(super) struct KvCache {
     numbers: KvNumbers,
     limit: usize,
     positions: Vec<u32>,
+    sources: Arc<Sources>,
+    rooms: Arc<Rooms>,
 }
 
 /// One half of some rows at one layer, token-major, `[n_tokens, n_kv_heads, head_dim]`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Part<'a> {
-    /// Keys before RoPE, and the angles to turn the keys of the rows to come by (none at a layer without RoPE).
+    /// Keys before RoPE, and the angles of all that are written in one go (none at a layer without RoPE).
     Keys(Numbers<'a>, Option<&'a Angles>),
     /// Values.
     Values(Numbers<'a>),
+}
+
+/// Where tokens are written: to rows from `row` on; the first of them has number `token` among those of the angles.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) row: usize,
+    pub(super) token: usize,
 }
 
 /// Keys and values, `[n_kv_heads, capacity, head_dim]`; those of f16 lie in one room, keys first.
@@ -84,8 +95,8 @@ pub(super) struct HalfRows<'a> {
 
 impl KvCache {
     /// An empty cache that never holds more than `limit` rows.
-    pub(super) fn new(geometry: KvGeometry, numbers: KvNumbers, limit: usize) -> Self {
-        Self { layers: Vec::new(), geometry, numbers, limit, positions: Vec::new() }
+    pub(super) fn new(geometry: KvGeometry, numbers: KvNumbers, limit: usize, rooms: Arc<Rooms>) -> Self {
+        Self { layers: Vec::new(), geometry, numbers, limit, positions: Vec::new(), sources: Arc::default(), rooms }
     }
 
     /// How rows are held.
@@ -125,15 +136,14 @@ impl KvCache {
         Ok(())
     }
 
-    /// Writes `part` of rows to come at `layer`, of which the first is `at` rows behind the committed ones, straight to its
-    /// place: a log can be hundreds of megabytes.
+    /// Writes `part` straight to its place at `layer`, for which there is room: a log can be hundreds of megabytes.
     ///
     /// # Errors
     /// Naming layer and token, when a number is not finite, or no finite f16 where the cache holds those.
-    pub(super) fn write(&mut self, layer: usize, at: usize, shape: HeadShape, part: Part<'_>) -> Result<()> {
-        let first = self.n_rows() + at;
+    pub(super) fn write(&mut self, layer: usize, place: Place, shape: HeadShape, part: Part<'_>) -> Result<()> {
+        let first = place.row;
         let (numbers, angles) = match part {
-            Part::Keys(keys, angles) => (keys, angles.map(|angles| (angles, at))),
+            Part::Keys(keys, angles) => (keys, angles.map(|angles| (angles, place.token))),
             Part::Values(values) => (values, None),
         };
         let fits = match &mut self.layers[layer] {
@@ -154,15 +164,15 @@ impl KvCache {
                 fits
             }
         };
-        if fits { Ok(()) } else { widened(numbers, |x| Err(self.unfit(layer, at, shape, part, x))) }
+        if fits { Ok(()) } else { widened(numbers, |x| Err(self.unfit(layer, place.token, shape, part, x))) }
     }
 
     /// Which number of `part` cannot be held.
-    fn unfit(&self, layer: usize, at: usize, shape: HeadShape, part: Part<'_>, numbers: &[f32]) -> Error {
+    fn unfit(&self, layer: usize, first: usize, shape: HeadShape, part: Part<'_>, numbers: &[f32]) -> Error {
         let part = if matches!(part, Part::Keys(..)) { "key" } else { "value" };
         let largest = if self.numbers == KvNumbers::F16 { f16::MAX.to_f32() } else { f32::MAX };
         let found = numbers.iter().position(|x| x.is_nan() || x.abs() > largest);
-        let what = match found.map(|i| (at + i / (shape.n_heads * shape.head_dim), numbers[i])) {
+        let what = match found.map(|i| (first + i / (shape.n_heads * shape.head_dim), numbers[i])) {
             Some((token, x)) if !x.is_finite() => format!("the {part} of token {token} is {x}"),
             Some((token, x)) => {
                 format!("the {part} of token {token} is {x}, which is no finite f16; KvNumbers::F32 holds it")
@@ -172,9 +182,8 @@ impl KvCache {
         Error::Msg(format!("layer {layer}: {what}"))
     }
 
-    /// The rows of `layer`, the committed ones and `n_new` that were written after them.
-    pub(super) fn rows(&self, layer: usize, n_new: usize) -> Result<LayerRows<'_>> {
-        let n_rows = self.n_rows() + n_new;
+    /// The first `n_rows` rows of `layer`, all of which were written.
+    pub(super) fn rows(&self, layer: usize, n_rows: usize) -> Result<LayerRows<'_>> {
         Ok(match &self.layers[layer] {
             LayerCache::Float { keys, values } => {
                 LayerRows::Float(keys.narrow(1, 0, n_rows)?, values.narrow(1, 0, n_rows)?)
@@ -191,9 +200,20 @@ impl KvCache {
         self.positions.extend_from_slice(positions);
     }
 
+    /// How rows that were attached are weighed.
+    pub(super) fn sources(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+
+    /// Says how rows that were attached are weighed, from now on.
+    pub(super) fn weigh_as(&mut self, source: Source) {
+        Arc::make_mut(&mut self.sources).push(source);
+    }
+
     /// Forgets the rows from `n_rows` on.
     pub(super) fn truncate(&mut self, n_rows: usize) {
         self.positions.truncate(n_rows);
+        Arc::make_mut(&mut self.sources).truncate(n_rows);
     }
 
     /// The values of some rows at one layer for each KV head, `[n_kv_heads, n_tokens, head_dim]`.
@@ -226,6 +246,8 @@ impl KvCache {
         Ok(Self {
             layers: self.layers.iter().map(copy).collect::<Result<_>>()?,
             positions: self.positions.clone(),
+            sources: self.sources.clone(),
+            rooms: self.rooms.clone(),
             ..*self
         })
     }
@@ -242,7 +264,9 @@ impl KvCache {
                 let zeros = || Tensor::zeros((n_heads, capacity, head_dim), DType::F32, &Device::Cpu);
                 LayerCache::Float { keys: zeros()?, values: zeros()? }
             }
-            KvNumbers::F16 => LayerCache::Half { rows: Room::zeros(2 * n_heads * capacity * self.width()), capacity },
+            KvNumbers::F16 => {
+                LayerCache::Half { rows: self.rooms.take(2 * n_heads * capacity * self.width()), capacity }
+            }
         })
     }
 

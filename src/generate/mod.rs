@@ -23,10 +23,10 @@
 //! | where do its weights come from? | `model_files`, `weights`, `gguf`, `decoder/load.rs` |
 //! | as what are they held? | [`precision`], `matrix` |
 //! | which KV logs fit it? | `fingerprint` |
-//! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask) |
+//! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask), [`sources`] (what is attached, and how loud) |
 //! | where do keys and values lie? | [`kv_cache`], `heads`, `room` |
 //! | what decides how fast? | `half_attention`, `simd` |
-//! | what does a user hold? | [`generator`], [`session`] with attach, capture and generation, [`sampling`] |
+//! | what does a user hold? | [`generator`], [`session`] with attach, capture, generation, recall and admission, [`sampling`] |
 //!
 //! Nothing here knows of the store: both sides speak [`KvLog`](lagdb_format::KvLog),
 //! [`KvRead`](lagdb_format::KvRead) and [`ModelFingerprint`](lagdb_format::ModelFingerprint).
@@ -59,6 +59,7 @@ pub mod rope;
 pub mod sampling;
 pub mod session;
 mod simd;
+pub mod sources;
 mod tensor;
 mod tokenizer;
 mod vector;
@@ -71,4 +72,9 @@ pub use kv_cache::KvNumbers;
 pub use model_files::ModelFiles;
 pub use precision::{LoadOptions, WeightPrecision, WeightsInfo};
 pub use sampling::Sampling;
-pub use session::{Attachment, FinishReason, Layout, NewToken, Prompt, Response, Selection, Session, SessionOptions};
+pub use session::{
+    Admission, Admitted, AttachPolicy, Attachment, CaptureBudget, CapturePolicy, Choice, FinishReason, Importance,
+    Layout, LogOrder, LogPositions, Moment, NewToken, Prompt, RecallPolicy, Recalled, Recompute, Response, Selection,
+    Session, SessionOptions,
+};
+pub use sources::Emphasis;

@@ -12,6 +12,9 @@
 use super::config::{RopeConfig, RopeScaling};
 use std::f64::consts::TAU;
 
+/// Neighbouring positions of which one is computed by sine and cosine, and the others from it.
+const ANGLES_A_BASE: usize = 64;
+
 /// The frequencies of one model.
 #[derive(Clone, Debug)]
 pub struct Rope {
@@ -38,16 +41,34 @@ impl Rope {
         &self.frequencies
     }
 
+    /// Cosine and sine of each pair, as the mean over some positions.
+    pub(super) fn mean_turn(&self, positions: std::ops::Range<u32>) -> Vec<(f32, f32)> {
+        let n = positions.len().max(1) as f64;
+        let mean = |frequency: &f64, of: fn(f64) -> f64| {
+            positions.clone().map(|position| of(f64::from(position) * frequency)).sum::<f64>() / n
+        };
+        let of_pair = |frequency| (mean(frequency, f64::cos) as f32, mean(frequency, f64::sin) as f32);
+        self.frequencies.iter().map(of_pair).collect()
+    }
+
     /// The angles of tokens at `positions`, in any order.
     pub fn angles(&self, positions: &[u32]) -> Angles {
         let n = positions.len() * self.frequencies.len();
         let mut angles = Angles { cos: Vec::with_capacity(n), sin: Vec::with_capacity(n) };
-        for &position in positions {
-            for frequency in &self.frequencies {
-                let (sin, cos) = (f64::from(position) * frequency).sin_cos();
-                angles.cos.push(cos as f32);
-                angles.sin.push(sin as f32);
+        let steps: Vec<(f64, f64)> = self.frequencies.iter().map(|frequency| frequency.sin_cos()).collect();
+        let mut turns = vec![(0.0, 0.0); steps.len()];
+        for (i, &position) in positions.iter().enumerate() {
+            // One position further is one turn more. It errs by 1e-16 each time, so that now and then it is computed anew.
+            let is_next = i % ANGLES_A_BASE != 0 && position.checked_sub(1) == Some(positions[i - 1]);
+            for ((turn, step), frequency) in turns.iter_mut().zip(&steps).zip(&self.frequencies) {
+                let (sin, cos) = *turn;
+                *turn = match is_next {
+                    true => (sin * step.1 + cos * step.0, cos * step.1 - sin * step.0),
+                    false => (f64::from(position) * frequency).sin_cos(),
+                };
             }
+            angles.cos.extend(turns.iter().map(|turn| turn.1 as f32));
+            angles.sin.extend(turns.iter().map(|turn| turn.0 as f32));
         }
         angles
     }

@@ -1,21 +1,25 @@
 //! A session: one sequence of rows, some attached from KV logs, some computed here.
 //!
-//! A row is one token's keys and values at every layer; rows are numbered from 0 and never change. Row `r` has the
-//! position `first_position + r`, whether it was attached or computed, so attached logs close up without gaps as in
-//! [LAG](https://arxiv.org/abs/2505.14398). Logs do not see each other; every token computed after them sees them
-//! all (within the sliding window, where the model has one).
+//! A row is one token's keys and values at every layer; rows are numbered from 0. A computed row never changes, and neither does
+//! an attached one after the call that attached it. The position of a row is one more than the highest before it, so attached
+//! logs close up without gaps as in [LAG](https://arxiv.org/abs/2505.14398), unless a policy lets them share positions. Logs do
+//! not see each other; every token computed after them sees them all (within the sliding window, where the model has one).
 //!
 //! Invariant: `ids` names every row of the cache in order, and beyond them at most the tokens that are still to be
 //! computed, such as the last one generated. They are computed when something needs them.
 
+mod admission;
 mod attach;
 mod capture;
 mod generation;
 mod raw_keys;
+mod recall;
 
-pub use attach::Attachment;
-pub use capture::Selection;
+pub use admission::{Admission, Admitted};
+pub use attach::{AttachPolicy, Attachment, LogOrder, LogPositions, Recompute};
+pub use capture::{CaptureBudget, CapturePolicy, Choice, Importance, Selection};
 pub use generation::{FinishReason, NewToken, Prompt, Response};
+pub use recall::{Moment, RecallPolicy, Recalled};
 
 use super::generator::Generator;
 use super::kv_cache::{KvCache, KvNumbers};
@@ -38,7 +42,7 @@ pub struct SessionOptions {
     /// Keep keys before RoPE, as f32, so that own tokens can be captured: half of the memory of an f32 cache again, as much
     /// again as an f16 one has.
     pub capture: bool,
-    /// RoPE position of row 0.
+    /// RoPE position of row 0, which is the beginning-of-text token where the layout puts one there.
     pub first_position: u32,
     /// The most rows; `None` is all that the model has positions for.
     pub context_limit: Option<usize>,
@@ -52,8 +56,12 @@ pub struct SessionOptions {
 /// Where attached logs stand relative to the beginning of the text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Layout {
-    /// `[logs | prompt]`: the order of LAG. The first prompt brings its own beginning-of-text token.
+    /// `[beginning of text | logs | prompt]`: the tokens that the tokenizer puts before a text, if any, are computed first,
+    /// since models attend much to the first row whatever it is
+    /// ([attention sinks](https://arxiv.org/abs/2309.17453)); prompts get none of their own.
     #[default]
+    SinkFirst,
+    /// `[logs | prompt]`: the order of LAG. The first prompt brings its own beginning-of-text token.
     LogsFirst,
     /// `[preamble | logs | prompt]`: these tokens are computed first, such as a beginning-of-text token and a system
     /// prompt; prompts get no beginning-of-text token of their own.
@@ -70,7 +78,8 @@ pub struct Session {
     raw_keys: Option<RawKeys>,
     /// Hidden state of the last row if that was computed, `[1, hidden_size]`.
     hidden: Option<Tensor>,
-    last_response: Option<Range<usize>>,
+    /// The rows of each response; what was attached on its way stands between them.
+    responses: Vec<Vec<Range<usize>>>,
     begun: bool,
     first_position: u32,
     chunk: usize,
@@ -79,7 +88,7 @@ pub struct Session {
 impl Default for SessionOptions {
     fn default() -> Self {
         Self {
-            layout: Layout::LogsFirst,
+            layout: Layout::SinkFirst,
             capture: true,
             first_position: 0,
             context_limit: None,
@@ -98,20 +107,24 @@ impl Session {
         let fitting = || if is_quantized { KvNumbers::of_quantized() } else { KvNumbers::F32 };
         let numbers = options.kv_numbers.unwrap_or_else(fitting);
         let mut session = Self {
-            cache: KvCache::new(config.geometry(), numbers, limit),
+            cache: KvCache::new(config.geometry(), numbers, limit, generator.rooms().clone()),
             ids: Vec::new(),
             attached: Vec::new(),
             raw_keys: options.capture.then(RawKeys::default),
             hidden: None,
-            last_response: None,
+            responses: Vec::new(),
             begun: false,
             first_position: options.first_position,
             chunk: options.chunk.clamp(1, MAX_CHUNK),
             generator,
         };
-        if let Layout::PreambleFirst(preamble) = options.layout {
-            session.begun = true;
-            session.push(&preamble)?;
+        match options.layout {
+            Layout::SinkFirst => session.push(&session.generator.beginning_ids()?)?,
+            Layout::LogsFirst => {}
+            Layout::PreambleFirst(preamble) => {
+                session.begun = true;
+                session.push(&preamble)?;
+            }
         }
         Ok(session)
     }
@@ -161,7 +174,7 @@ impl Session {
             attached: self.attached.clone(),
             raw_keys: self.raw_keys.clone(),
             hidden: self.hidden.clone(),
-            last_response: self.last_response.clone(),
+            responses: self.responses.clone(),
             ..*self
         })
     }
@@ -194,14 +207,15 @@ impl Session {
     /// What `call` returns; when that is an error, the session is again as it was before.
     fn or_as_it_was<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let (n_ids, n_rows, n_logs, begun) = (self.ids.len(), self.cache.n_rows(), self.attached.len(), self.begun);
-        let (hidden, last_response) = (self.hidden.clone(), self.last_response.clone());
+        let (hidden, n_responses) = (self.hidden.clone(), self.responses.len());
         let done = call(self);
         if done.is_err() {
             self.ids.truncate(n_ids);
             self.attached.truncate(n_logs);
             self.cache.truncate(n_rows);
             self.raw_keys.iter_mut().for_each(|keys| keys.truncate(n_rows));
-            (self.hidden, self.last_response, self.begun) = (hidden, last_response, begun);
+            self.responses.truncate(n_responses);
+            (self.hidden, self.begun) = (hidden, begun);
         }
         done
     }
@@ -233,7 +247,7 @@ impl Session {
         while self.cache.n_rows() < self.ids.len() {
             let start = self.cache.n_rows();
             let chunk = start..self.ids.len().min(start + self.chunk_size());
-            let positions = self.positions(chunk.clone());
+            let positions: Vec<u32> = (self.next_position()..).take(chunk.len()).collect();
             let forward = self.generator.decoder().forward(&self.ids[chunk.clone()], &positions, &mut self.cache)?;
             if let Some(raw_keys) = &mut self.raw_keys {
                 raw_keys.push(chunk.clone(), forward.raw_keys);
@@ -260,9 +274,9 @@ impl Session {
         self.chunk.min(MAX_SCORES / scores_per_token).max(1)
     }
 
-    /// The positions of `rows`; below the limit, so they fit.
-    fn positions(&self, rows: Range<usize>) -> Vec<u32> {
-        rows.map(|row| self.first_position + row as u32).collect()
+    /// The position of the next row. Attached rows may share some, so there are never more positions than rows.
+    fn next_position(&self) -> u32 {
+        self.cache.positions().iter().max().map_or(self.first_position, |last| last + 1)
     }
 }
 

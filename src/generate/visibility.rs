@@ -1,60 +1,87 @@
-//! The one mask: which rows of the KV cache a new token sees.
+//! The one mask, and the one softmax: which rows of the KV cache a token sees, and how much of each.
 //!
-//! Rows lie in the order in which they were attached or computed, with strictly increasing positions, so what a
-//! query sees is one range of rows: it ends with the query itself, and starts at row 0 or, under a sliding window,
-//! at the first row with `position(query) - position(key) < window`. A range per query replaces a mask tensor, and
-//! attached KV logs need no case of their own: a log was computed before its neighbours existed, so logs do not see
-//! each other, and everything after them sees them all.
+//! A token sees its own row and those before it; under a sliding window only those with `position(query) - position(key) <
+//! window`. Rows lie in the order in which they were attached or computed, so where positions go up with them, what a query
+//! sees is one range of rows. Attached KV logs need no case of their own: a log was computed before its neighbours existed, so
+//! logs do not see each other, and everything after them sees them all. How loud they are is told by their [`Sources`].
 
-use super::vector;
+use super::simd::{Target, softmax};
+use super::sources::{HeadPlace, Sources};
+use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
-/// For each of the new tokens, the rows it sees.
+/// For each of some tokens, the rows it sees.
 #[derive(Clone, Debug)]
 pub(super) struct Visibility {
     ranges: Vec<Range<usize>>,
+    /// Where positions do not go up: that of each row, of each token, and the window.
+    strays: Option<Strays>,
+    sources: Arc<Sources>,
+}
+
+#[derive(Clone, Debug)]
+struct Strays {
+    rows: Vec<u32>,
+    tokens: Vec<u32>,
+    window: u32,
+}
+
+/// Weights summed over queries, for each layer, KV head and row: `[n_layers, n_kv_heads, n_rows]`.
+#[derive(Debug)]
+pub(super) struct WeightSums {
+    pub(super) n_kv_heads: usize,
+    pub(super) n_rows: usize,
+    pub(super) sums: RefCell<Vec<f32>>,
 }
 
 impl Visibility {
-    /// The last `n_new` of `positions` (one per row) are the queries.
-    pub(super) fn new(positions: &[u32], n_new: usize, window: Option<u32>) -> Self {
-        let first = positions.len() - n_new;
-        let range = |row: usize| {
-            let start = match window {
-                None => 0,
-                Some(window) => positions[..row].partition_point(|&key| positions[row] - key >= window),
-            };
-            start..row + 1
+    /// The tokens are `tokens`, rows of which `positions` has every one.
+    pub(super) fn new(positions: &[u32], tokens: &[usize], window: Option<u32>, sources: Arc<Sources>) -> Self {
+        let Some(window) = window else {
+            return Self { ranges: tokens.iter().map(|&row| 0..row + 1).collect(), strays: None, sources };
         };
-        Self { ranges: (first..positions.len()).map(range).collect() }
+        if positions.is_sorted() {
+            let first = |row: usize| positions[..row].partition_point(|&key| positions[row] - key >= window);
+            return Self { ranges: tokens.iter().map(|&row| first(row)..row + 1).collect(), strays: None, sources };
+        }
+        let strays =
+            Strays { rows: positions.to_vec(), tokens: tokens.iter().map(|&row| positions[row]).collect(), window };
+        Self { ranges: tokens.iter().map(|&row| 0..row + 1).collect(), strays: Some(strays), sources }
     }
 
-    /// The rows that new token `i` sees.
+    /// The rows from the first to the last that token `i` sees.
     pub(super) fn range(&self, i: usize) -> Range<usize> {
         self.ranges.get(i).cloned().unwrap_or(0..0)
     }
 
-    /// Softmax of `scores / sqrt(head_dim)` over the rows each query sees, zero elsewhere.
-    ///
-    /// `scores` is `[n_heads, n_new, n_rows]`.
-    pub(super) fn softmax(&self, scores: &[f32], n_rows: usize, scale: f32) -> Vec<f32> {
-        let mut weights = vec![0.0; scores.len()];
-        let rows = scores.chunks_exact(n_rows).zip(weights.chunks_exact_mut(n_rows));
-        for ((scores, weights), seen) in rows.zip(self.ranges.iter().cycle()) {
-            softmax(&scores[seen.clone()], scale, &mut weights[seen.clone()]);
+    /// Turns the scores that token `i` has of the rows from `first` on into weights, which are zero where it does not see:
+    /// softmax of `scale * score`, as the sources adjust it.
+    pub(super) fn weigh(&self, scores: &mut [f32], first: usize, i: usize, head: HeadPlace, scale: f32) {
+        let seen = self.range(i);
+        let seen = seen.start - first..seen.end - first;
+        let (of_seen, first_seen) = (&mut scores[seen.clone()], first + seen.start);
+        if let Some(strays) = &self.strays {
+            let is_far = |row: usize| strays.tokens[i].saturating_sub(strays.rows[row]) >= strays.window;
+            let far = (first_seen..).zip(&mut *of_seen).filter(|(row, _)| is_far(*row));
+            far.for_each(|(_, score)| *score = f32::NEG_INFINITY);
         }
-        weights
+        self.sources.adjust(of_seen, first_seen, head, scale);
+        softmax(Target::best(), of_seen, scale);
+        scores[..seen.start].fill(0.0);
+        scores[seen.end..].fill(0.0);
     }
 }
 
-/// Softmax of `scale * scores` into `weights`.
-fn softmax(scores: &[f32], scale: f32, weights: &mut [f32]) {
-    let max = vector::max(scores);
-    for (weight, score) in weights.iter_mut().zip(scores) {
-        *weight = vector::exp((score - max) * scale);
+impl WeightSums {
+    pub(super) fn new(n_layers: usize, n_kv_heads: usize, n_rows: usize) -> Self {
+        Self { n_kv_heads, n_rows, sums: RefCell::new(vec![0.0; n_layers * n_kv_heads * n_rows]) }
     }
-    let factor = 1.0 / vector::sum(weights);
-    for weight in weights {
-        *weight *= factor;
+
+    /// Adds one query's weights of the rows from `first` on.
+    pub(super) fn add(&self, weights: &[f32], first: usize, head: HeadPlace) {
+        let start = (head.layer * self.n_kv_heads + head.kv_head) * self.n_rows + first;
+        let mut sums = self.sums.borrow_mut();
+        sums[start..].iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight);
     }
 }

@@ -6,6 +6,8 @@
 use super::{FileBytes, LOCK, Lock, LockError, Medium, MediumFile};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+#[cfg(unix)]
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +15,10 @@ use std::time::{Duration, Instant};
 /// How long a lock may take to be let go. A process that another thread is about to start holds copies of all that is open
 /// until it runs its program, locks that were just let go among them.
 const LOCK_PATIENCE: Duration = Duration::from_millis(100);
+
+/// Fewer bytes are read: a map costs some calls to the system, and interrupts of its own.
+#[cfg(unix)]
+const LEAST_MAPPED_BYTES: u64 = 1 << 20;
 
 /// Longest owner text that is read from a lock file.
 const OWNER_BYTES: u64 = 512;
@@ -171,6 +177,26 @@ impl Lock for FileLock {}
 #[derive(Debug)]
 struct OsFile(File);
 
+#[cfg(unix)]
+impl OsFile {
+    /// These bytes where the system keeps them.
+    fn map(&self, range: Range<u64>) -> io::Result<FileBytes> {
+        // What is mapped beyond the end could not be read.
+        if range.end > self.len()? {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let n_bytes = usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
+        let mut options = memmap2::MmapOptions::new();
+        options.offset(range.start).len(n_bytes);
+        // SAFETY: bytes that are borrowed must not change. Those who call this have files that get their name only when
+        // they are whole, or that no commit names before they are, are unlinked or replaced by name, never written to again;
+        // and only who has the lock of the directory does any of that. What cannot be ruled out is a stranger who cuts the
+        // file off: the system ends a process that reads beyond, as it does for every database that maps its files.
+        #[allow(unsafe_code)]
+        unsafe { options.map(&self.0) }.map(FileBytes::Mapped)
+    }
+}
+
 impl MediumFile for OsFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
@@ -183,12 +209,17 @@ impl MediumFile for OsFile {
 
     #[cfg(unix)]
     fn bytes(&self) -> io::Result<FileBytes> {
-        // SAFETY: bytes that are borrowed must not change. Those who call this have files that get their name only when
-        // they are whole, are unlinked or replaced by name, never written to again; and only who has the lock of the
-        // directory does any of that. What cannot be ruled out is a stranger who cuts the file off: the system ends a
-        // process that reads beyond, as it does for every database that maps its files.
-        #[allow(unsafe_code)]
-        unsafe { memmap2::Mmap::map(&self.0) }.map(FileBytes::Mapped)
+        self.map(0..self.len()?)
+    }
+
+    #[cfg(unix)]
+    fn bytes_at(&self, range: Range<u64>) -> io::Result<FileBytes> {
+        if range.end.saturating_sub(range.start) >= LEAST_MAPPED_BYTES {
+            return self.map(range);
+        }
+        let mut bytes = vec![0; range.end.saturating_sub(range.start) as usize];
+        self.read_at(range.start, &mut bytes)?;
+        Ok(FileBytes::Read(bytes))
     }
 
     #[cfg(unix)]

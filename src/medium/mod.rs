@@ -18,7 +18,7 @@ pub use memory::MemoryMedium;
 
 use std::fmt::Debug;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -123,11 +123,20 @@ pub trait MediumFile: Debug + Send + Sync + 'static {
     /// # Errors
     /// As [`read_at`](Self::read_at).
     fn bytes(&self) -> io::Result<FileBytes> {
-        let len = usize::try_from(self.len()?).map_err(io::Error::other)?;
+        self.bytes_at(0..self.len()?)
+    }
+
+    /// These of its bytes; mapped, where this medium can and they are many, so that they are neither copied nor held. Only for a
+    /// file that nobody writes to any more.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at).
+    fn bytes_at(&self, range: Range<u64>) -> io::Result<FileBytes> {
+        let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(io::Error::other)?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
         bytes.resize(len, 0);
-        self.read_at(0, &mut bytes)?;
+        self.read_at(range.start, &mut bytes)?;
         Ok(FileBytes::Read(bytes))
     }
 
@@ -168,6 +177,12 @@ impl Deref for FileBytes {
             Self::Read(bytes) => bytes,
             Self::Mapped(map) => map,
         }
+    }
+}
+
+impl AsRef<[u8]> for FileBytes {
+    fn as_ref(&self) -> &[u8] {
+        self
     }
 }
 

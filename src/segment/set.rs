@@ -6,9 +6,9 @@
 
 use super::{SEGMENTS, file_name, id_of};
 use crate::catalog::row::SegmentRow;
-use crate::medium::{Medium, MediumFile};
+use crate::medium::{FileBytes, Medium, MediumFile};
 use crate::{Error, Result, SegmentId};
-use lagdb_format::{Footer, KvLogView, ModelFingerprint, Precision, RowGroup, RowGroupIndex};
+use lagdb_format::{Bytes, Footer, KvLogView, ModelFingerprint, Precision, RowGroup, RowGroupIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -126,7 +126,8 @@ impl SegmentSet {
         let read = |range: Range<u64>| read_range(&*segment.file, &name, range.start, range.end - range.start);
         let in_file = |error| Error::from_format(error, &name);
         let view = if precision == Precision::Exact || row_group.n_levels() == 1 {
-            KvLogView::new(row_group, read(row_group.range())?).map_err(in_file)?
+            let bytes = located_bytes(&*segment.file, &name, row_group.range())?;
+            KvLogView::new(row_group, Bytes::Shared(Arc::new(bytes))).map_err(in_file)?
         } else {
             let view = KvLogView::of_directory(row_group, read(row_group.directory_range())?).map_err(in_file)?;
             let front = read(view.front_range(precision))?;
@@ -242,6 +243,14 @@ pub(super) fn read_range(file: &dyn MediumFile, name: &str, offset: u64, n_bytes
         }
         Err(source) => Err(Error::io("read", name, source)),
     }
+}
+
+/// A row group, which may be large: mapped where the medium can. A segment is never written to once a commit names it.
+fn located_bytes(file: &dyn MediumFile, name: &str, range: Range<u64>) -> Result<FileBytes> {
+    file.bytes_at(range.clone()).map_err(|source| match source.kind() {
+        std::io::ErrorKind::UnexpectedEof => corrupt(name, Some(range.start), "the file ends before".to_owned()),
+        _ => Error::io("read", name, source),
+    })
 }
 
 fn corrupt(name: &str, offset: Option<u64>, what: String) -> Error {

@@ -35,7 +35,9 @@ impl LanguageModel for Generator {
     fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>> {
         let options = SessionOptions { capture: options.capture, ..SessionOptions::default() };
         let session = self.session(options)?;
-        Ok(Box::new(Spoken { session, said: Vec::new(), lead_in: 0, begun: false }))
+        // A session that begins with the beginning of a text needs no other.
+        let begun = session.n_tokens() > 0;
+        Ok(Box::new(Spoken { session, said: Vec::new(), lead_in: 0, begun }))
     }
 }
 

@@ -1,16 +1,23 @@
-//! Attaching a KV log: its keys, turned to the next positions, and its values become rows of the session.
+//! Attaching KV logs: their keys, turned to the next positions, and their values become rows of the session.
 //!
-//! The log is read page by page, and each page is written to its rows while it is in the processor's caches. Nothing is
-//! committed before every layer was read: a log that turns out corrupt leaves the session as it was.
+//! A log is read page by page, and each page is written to its rows while it is in the processor's caches. A log that turns
+//! out corrupt leaves the session as it was.
 //!
-//! Tokens become rows in the order of their positions: a log ordered by importance is put back into the order of its text.
+//! Tokens become rows in the order of their positions: a log ordered by importance is put back into the order of its text. Of a
+//! log whose KV heads keep tokens of their own each head has a row for all of them, and those that it does not keep weigh
+//! nothing.
+
+mod policy;
+mod recompute;
 
 use super::Session;
 use crate::error::{Error, Result};
 use crate::generate::heads::{HeadShape, Numbers};
-use crate::generate::kv_cache::{KvNumbers, Part};
+use crate::generate::kv_cache::{KvNumbers, Part, Place};
 use crate::generate::rope::Angles;
-use lagdb_format::{self as format, Fidelity, FormatError, KvRead, KvRun, RunNumbers};
+use crate::generate::sources::{Emphasis, Source};
+use lagdb_format::{self as format, Fidelity, FormatError, HeadTokens, KvRead, KvRun, RunNumbers};
+pub use policy::{AttachPolicy, LogOrder, LogPositions, Recompute};
 use std::ops::{ControlFlow, Range};
 
 /// An attached KV log.
@@ -22,40 +29,107 @@ pub struct Attachment {
     pub fidelity: Fidelity,
 }
 
+/// Where the rows of a log go.
+struct Rows<'a> {
+    first: usize,
+    angles: &'a Angles,
+    order: Option<&'a [usize]>,
+}
+
 impl Session {
     /// Makes `log` the next rows of the session.
+    ///
+    /// A log that was captured from the first row of a session has the beginning-of-text token of that session: attaching it is
+    /// exact in a session that has none of its own ([`Layout::LogsFirst`](super::Layout::LogsFirst)).
     ///
     /// # Errors
     /// [`Error::ModelMismatch`] naming the field in which the log's model differs; [`Error::ContextLimit`];
     /// [`Error::Corrupt`] when the log's bytes are damaged; [`Error::Invalid`] when one of its numbers is none, or none that
-    /// the KV cache holds, or when its heads keep tokens of their own, which this attention cannot attend to. The session
-    /// stays as it was.
+    /// the KV cache holds. The session stays as it was.
     pub fn attach(&mut self, log: &dyn KvRead) -> Result<Attachment> {
-        self.check_log(log)?;
-        self.or_as_it_was(|session| session.attach_checked(log))
+        let mut attached = self.attach_all(&[log], &AttachPolicy::default())?;
+        attached.pop().ok_or_else(|| Error::invalid("KV log", "there is none"))
     }
 
-    fn attach_checked(&mut self, log: &dyn KvRead) -> Result<Attachment> {
+    /// Makes `logs`, of which the first is the best, the next rows of the session, as `policy` has it; what became of each, in
+    /// their order. Logs attached by one call are one source: its temperature, scale and bias are those of all of them
+    /// together.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach); [`Error::Invalid`] when a number of the policy is out of range. The session stays as it
+    /// was, whichever log it is.
+    pub fn attach_all(&mut self, logs: &[&dyn KvRead], policy: &AttachPolicy) -> Result<Vec<Attachment>> {
+        policy.check()?;
+        if matches!(policy.recompute, Recompute::MostDeviating(_)) && logs.iter().any(|log| log.heads().is_some()) {
+            let detail = "what deviates most is not told of logs whose heads keep tokens of their own";
+            return Err(Error::invalid("attach policy", detail));
+        }
+        self.check_room(logs.iter().map(|log| log.n_tokens()).sum())?;
+        logs.iter().try_for_each(|log| self.check_log(*log))?;
+        self.or_as_it_was(|session| session.attach_checked(logs, policy))
+    }
+
+    fn attach_checked(&mut self, logs: &[&dyn KvRead], policy: &AttachPolicy) -> Result<Vec<Attachment>> {
         self.compute(|_| Ok(()))?;
-        let tokens = self.ids.len()..self.ids.len() + log.n_tokens();
-        if tokens.is_empty() {
-            return Ok(Attachment { tokens, fidelity: self.fidelity(log, 0) });
+        let (first_row, begin) = (self.ids.len(), self.next_position());
+        self.cache.reserve(logs.iter().map(|log| log.n_tokens()).sum())?;
+        let mut attached = Vec::with_capacity(logs.len());
+        for i in 0..logs.len() {
+            let log = match policy.order {
+                LogOrder::BestFirst => logs[i],
+                LogOrder::BestLast => logs[logs.len() - 1 - i],
+            };
+            let n = log.n_tokens() as u32;
+            let positions: Vec<u32> = match policy.positions {
+                LogPositions::Consecutive => (self.next_position()..).take(n as usize).collect(),
+                LogPositions::Parallel => (begin..begin + n).collect(),
+                LogPositions::One => vec![begin; n as usize],
+            };
+            attached.push(self.attach_one(log, &positions)?);
         }
-        let positions = self.positions(tokens.clone());
-        let fidelity = self.fidelity(log, positions[0]);
-        let angles = self.generator.decoder().rope().angles(&positions);
-        self.cache.reserve(tokens.len())?;
-        let order = text_order(log.positions());
+        let rows = first_row..self.ids.len();
+        if rows.is_empty() {
+            return Ok(attached);
+        }
+        let of_logs: Vec<_> = attached.iter().map(|log| log.tokens.clone()).collect();
+        let n_recomputed = self.recompute(policy.recompute, &of_logs)?;
+        // After the logs' tokens were computed as the model computes them: it says how loud they are beside the text.
+        self.cache.weigh_as(Source { rows, emphasis: policy.emphasis, heads: None });
+        let is_plain = policy.emphasis == Emphasis::default() && n_recomputed == 0;
+        if !is_plain || policy.positions != LogPositions::Consecutive {
+            attached.iter_mut().for_each(|log| log.fidelity = Fidelity::Approximate);
+        }
+        if policy.order == LogOrder::BestLast {
+            attached.reverse();
+        }
+        self.hidden = None;
+        Ok(attached)
+    }
+
+    fn attach_one(&mut self, log: &dyn KvRead, positions: &[u32]) -> Result<Attachment> {
+        let first = self.ids.len();
+        let fidelity = self.fidelity(log, positions.first().copied().unwrap_or(0));
+        let angles = self.generator.decoder().rope().angles(positions);
+        let order = text_order(log);
+        let rows = Rows { first, angles: &angles, order: order.as_deref() };
         for layer in 0..self.generator.config().layers.len() {
-            self.attach_layer(log, layer, &angles, order.as_deref())?;
+            self.attach_layer(log, layer, &rows)?;
         }
-        self.cache.commit(&positions);
+        self.cache.commit(positions);
         match &order {
             None => self.ids.extend_from_slice(log.token_ids()),
             Some(order) => self.ids.extend(order.iter().map(|&token| log.token_ids()[token])),
         }
-        self.attached.push(tokens.clone());
-        self.hidden = None;
+        let tokens = first..self.ids.len();
+        if let (Some(heads), Some(order)) = (log.heads(), &order) {
+            let keeps = |layer, head, row: u32| heads.keeps(layer, head, order[row as usize] as u32);
+            let heads = HeadTokens::new(log.geometry(), order.len() as u32, keeps);
+            let emphasis = Emphasis::default();
+            self.cache.weigh_as(Source { rows: tokens.clone(), emphasis, heads: Some(heads) });
+        }
+        if !tokens.is_empty() {
+            self.attached.push(tokens.clone());
+        }
         Ok(Attachment { tokens, fidelity })
     }
 
@@ -74,23 +148,17 @@ impl Session {
             let (found, expected) = (found.id().to_string(), own.id().to_string());
             return Err(Error::ModelMismatch { field, found, expected });
         }
-        if log.heads().is_some() {
-            let detail = "its KV heads keep tokens of their own; only logs whose heads all keep the same are attached";
-            return Err(Error::invalid("KV log", detail));
-        }
-        self.check_room(log.n_tokens())?;
         self.check_vocabulary(log.token_ids())
     }
 
-    fn attach_layer(&mut self, log: &dyn KvRead, layer: usize, angles: &Angles, order: Option<&[usize]>) -> Result<()> {
-        let angles = self.generator.config().layers[layer].rope.then_some(angles);
+    fn attach_layer(&mut self, log: &dyn KvRead, layer: usize, rows: &Rows<'_>) -> Result<()> {
         for part in [format::Part::Keys, format::Part::Values] {
             let mut written = Ok(());
             let mut write = |run: KvRun<'_>| {
-                written = self.write_run(layer, part, run, angles);
+                written = self.write_run(layer, part, run, rows);
                 if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             };
-            match order {
+            match rows.order {
                 None => log.each_run(layer as u32, part, &mut write).map_err(corrupt)?,
                 Some(order) => {
                     let numbers = in_order(log, layer as u32, part, order).map_err(corrupt)?;
@@ -102,7 +170,7 @@ impl Session {
         Ok(())
     }
 
-    fn write_run(&mut self, layer: usize, part: format::Part, run: KvRun<'_>, angles: Option<&Angles>) -> Result<()> {
+    fn write_run(&mut self, layer: usize, part: format::Part, run: KvRun<'_>, rows: &Rows<'_>) -> Result<()> {
         let config = self.generator.config();
         let (n_heads, head_dim) = (config.n_kv_heads, config.head_dim);
         let (numbers, n_numbers) = match run.numbers {
@@ -111,10 +179,11 @@ impl Session {
         };
         let shape = HeadShape { n_tokens: n_numbers / (n_heads * head_dim), n_heads, head_dim };
         let part = match part {
-            format::Part::Keys => Part::Keys(numbers, angles),
+            format::Part::Keys => Part::Keys(numbers, config.layers[layer].rope.then_some(rows.angles)),
             format::Part::Values => Part::Values(numbers),
         };
-        self.cache.write(layer, run.first_row, shape, part).map_err(|error| Error::invalid("KV log", error))
+        let place = Place { row: rows.first + run.first_row, token: run.first_row };
+        self.cache.write(layer, place, shape, part).map_err(|error| Error::invalid("KV log", error))
     }
 
     /// What comes of the log in a session that holds rows as this one does.
@@ -126,9 +195,10 @@ impl Session {
     }
 }
 
-/// Which token of the log comes first, second, … in its text; `None` when they already stand like that.
-fn text_order(positions: &[u32]) -> Option<Vec<usize>> {
-    if positions.is_sorted() {
+/// Which token of the log comes first, second, … in its text; `None` when they already stand like that, all heads alike.
+fn text_order(log: &dyn KvRead) -> Option<Vec<usize>> {
+    let positions = log.positions();
+    if positions.is_sorted() && log.heads().is_none() {
         return None;
     }
     let mut order: Vec<usize> = (0..positions.len()).collect();
@@ -136,15 +206,28 @@ fn text_order(positions: &[u32]) -> Option<Vec<usize>> {
     Some(order)
 }
 
-/// The keys or values of a layer, the token `order[i]` as the row `i`.
+/// The keys or values of a layer, `[n_tokens, n_kv_heads, head_dim]`, the token `order[i]` as the row `i`; zeros where a head
+/// does not keep the token.
 fn in_order(log: &dyn KvRead, layer: u32, part: format::Part, order: &[usize]) -> format::Result<Vec<f32>> {
     let mut read = vec![0.0; log.layer_numbers(layer)?];
     match part {
         format::Part::Keys => log.read_keys(layer, &mut read)?,
         format::Part::Values => log.read_values(layer, &mut read)?,
     }
-    let row = read.len() / order.len();
-    Ok(order.iter().flat_map(|&token| &read[token * row..(token + 1) * row]).copied().collect())
+    let row = log.geometry().row_width();
+    let Some(heads) = log.heads() else {
+        return Ok(order.iter().flat_map(|&token| &read[token * row..(token + 1) * row]).copied().collect());
+    };
+    let (head_dim, mut row_of) = (log.geometry().head_dim as usize, vec![0; order.len()]);
+    order.iter().enumerate().for_each(|(row, &token)| row_of[token] = row);
+    let mut out = vec![0.0; order.len() * row];
+    let kept =
+        (0..log.geometry().n_kv_heads).flat_map(|head| heads.tokens_of(layer, head).map(move |token| (head, token)));
+    for ((head, token), numbers) in kept.zip(read.chunks_exact(head_dim)) {
+        let at = row_of[token as usize] * row + head as usize * head_dim;
+        out[at..at + head_dim].copy_from_slice(numbers);
+    }
+    Ok(out)
 }
 
 /// A log does not know which file it lies in.

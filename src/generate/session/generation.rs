@@ -119,7 +119,7 @@ impl Session {
             on_token(token)
         })?;
         let tokens = first..self.ids.len();
-        self.last_response = Some(tokens.clone());
+        self.responses.push(vec![tokens.clone()]);
         let token_ids = self.ids[tokens.clone()].to_vec();
         Ok(Response {
             text: if self.generator.has_tokenizer() {

@@ -1,0 +1,123 @@
+//! Asking the store again while generating: every so many tokens, with the model's own hidden state.
+//!
+//! What is found stands behind the tokens so far and before the last one chosen, which has no row yet: that token and all after
+//! it see it. A response is then several ranges of rows, with logs between them.
+
+use super::{AttachPolicy, Attachment, FinishReason, NewToken, Prompt, Response, Session};
+use crate::error::{Error, Result};
+use crate::generate::sampling::Sampling;
+use crate::generate::tensor;
+use lagdb_format::KvRead;
+use std::ops::ControlFlow;
+
+/// When the store is asked, and how what it gives is attached.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RecallPolicy {
+    /// After so many new tokens each time.
+    pub every: usize,
+    /// How logs become attention sources.
+    pub attach: AttachPolicy,
+}
+
+/// What there is to ask with.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    /// The response so far.
+    pub token_ids: &'a [u32],
+    /// Its text without special tokens; empty when the model has no tokenizer.
+    pub text: &'a str,
+    /// The last row's hidden state after the last norm, `[hidden_size]`: what the last token was chosen from.
+    pub hidden: &'a [f32],
+}
+
+/// What was generated, with what was attached on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recalled {
+    /// The text of all tokens without special ones; empty when the model has no tokenizer.
+    pub text: String,
+    /// All tokens.
+    pub token_ids: Vec<u32>,
+    /// The tokens between one asking and the next.
+    pub strides: Vec<Response>,
+    /// What was attached, and after how many tokens.
+    pub attached: Vec<(usize, Attachment)>,
+}
+
+impl Session {
+    /// The hidden state of the last row after the last norm, `[hidden_size]`; `None` when that row was attached or there is
+    /// none.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] when it cannot be read.
+    pub fn hidden_state(&self) -> Result<Option<Vec<f32>>> {
+        Ok(self.hidden.as_ref().map(|hidden| tensor::read(hidden, <[f32]>::to_vec)).transpose()?)
+    }
+
+    /// As [`generate`](Self::generate), and every so many tokens `recall` may give logs, the best first, that the tokens to
+    /// come attend to.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate) and [`attach_all`](Self::attach_all), and what `recall` says; tokens that were chosen
+    /// before stay. [`Error::Invalid`] when `every` is 0.
+    pub fn generate_recalling<'p, L: KvRead>(
+        &mut self,
+        prompt: impl Into<Prompt<'p>>,
+        sampling: &Sampling,
+        policy: &RecallPolicy,
+        mut recall: impl FnMut(Moment<'_>) -> Result<Vec<L>>,
+        mut on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
+    ) -> Result<Recalled> {
+        if policy.every == 0 {
+            return Err(Error::invalid("recall policy", "the store is asked every 1 or more tokens"));
+        }
+        let n_before = self.responses.len();
+        let mut recalled =
+            Recalled { text: String::new(), token_ids: Vec::new(), strides: Vec::new(), attached: Vec::new() };
+        let mut prompt = prompt.into();
+        loop {
+            let left = sampling.max_new_tokens - recalled.token_ids.len();
+            let stride = Sampling {
+                max_new_tokens: left.min(policy.every),
+                seed: sampling.seed.wrapping_add(recalled.strides.len() as u64),
+                ..sampling.clone()
+            };
+            let response = self.generate(prompt, &stride, &mut on_token)?;
+            prompt = Prompt::Tokens(&[]);
+            recalled.token_ids.extend(&response.token_ids);
+            let is_over = response.finish != FinishReason::MaxTokens || left <= policy.every;
+            recalled.strides.push(response);
+            if self.generator.has_tokenizer() {
+                recalled.text = self.generator.decode(&recalled.token_ids, false)?;
+            }
+            if is_over {
+                break;
+            }
+            let hidden = self.hidden_state()?.unwrap_or_default();
+            let logs = recall(Moment { token_ids: &recalled.token_ids, text: &recalled.text, hidden: &hidden })?;
+            let logs: Vec<&dyn KvRead> = logs.iter().map(|log| log as &dyn KvRead).collect();
+            let attached = self.attach_before_last(&logs, &policy.attach)?;
+            recalled.attached.extend(attached.into_iter().map(|log| (recalled.token_ids.len(), log)));
+        }
+        // However often it was asked on the way, it is one response.
+        let rows = self.responses.split_off(n_before).concat();
+        self.responses.push(rows);
+        Ok(recalled)
+    }
+
+    /// Attaches before the last token chosen, whose row moves behind the logs.
+    fn attach_before_last(&mut self, logs: &[&dyn KvRead], policy: &AttachPolicy) -> Result<Vec<Attachment>> {
+        let n_rows = self.cache.n_rows();
+        let pending = self.ids.split_off(n_rows);
+        let attached = self.attach_all(logs, policy);
+        let now = self.ids.len();
+        self.ids.extend(&pending);
+        if now > n_rows
+            && let Some(last) = self.responses.last_mut()
+        {
+            last.iter_mut().for_each(|rows| rows.end = rows.end.min(n_rows));
+            last.retain(|rows| !rows.is_empty());
+            last.push(now..self.ids.len());
+        }
+        attached
+    }
+}
