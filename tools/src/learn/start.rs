@@ -80,6 +80,7 @@ pub(super) fn import_logs(agent: &Agent, model: &Speaker, world: &ToolWorld, rng
             fidelity: Vec::new(),
             time_to_first_token: Duration::ZERO,
             kv_log: take(&recorder.kept()).pop(),
+            problem: None,
             warnings: Vec::new(),
         };
         let mut task = task(&tool_task, number);
