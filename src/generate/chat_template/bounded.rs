@@ -1,0 +1,194 @@
+//! A Jinja template rendered within bounds of time and memory: a chat template is bytes out of a file, and a few of them can
+//! ask for more steps or longer strings than any machine has.
+//!
+//! minijinja counts instructions ([`Bounds::steps`]). It does not count what they take: one doubles a string, one compares two
+//! lists that share their parts many times over. So every instruction that makes a string or a list, or looks into one,
+//! becomes a call of a function that pays for it first, and what is written is paid for when it is written. Constants are folded while a template is compiled, before anything is
+//! counted: a product with anything but names and numbers beside it is refused. Expressions, and the thread that
+//! renders, have room for all the nesting that is left. Macros and other files are not read.
+
+use super::functions;
+use minijinja::machinery::{self, CodeGenerator, Instruction, Instructions, Token};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// The longest template; real ones have up to some ten thousand bytes.
+const MAX_TEMPLATE: usize = 1 << 16;
+/// The most words and signs between one pair of braces.
+const MAX_EXPRESSION: usize = 1024;
+/// Bytes of template text that may be written, loops included.
+const MAX_RAW: usize = 1 << 28;
+/// Lists and maps that a template may make beyond those of constants; each can be nested in the next.
+const MAX_CONTAINERS: usize = 10_000;
+/// What the deepest nesting needs, with much to spare.
+const STACK_BYTES: usize = 64 << 20;
+
+/// What one rendering may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Instructions.
+    pub(super) steps: u64,
+    /// Bytes of all strings and lists that are made, and of what is written.
+    pub(super) n_bytes: usize,
+}
+
+/// Why nothing was rendered.
+#[derive(Debug, PartialEq)]
+pub(super) enum Refusal {
+    /// The template says so itself, of the messages.
+    Raised(String),
+    /// The template is not understood, or takes too much.
+    Template(String),
+}
+
+/// What is left of the bounds.
+#[derive(Clone)]
+pub(super) struct Budget(Arc<Left>);
+
+struct Left {
+    bytes: AtomicUsize,
+    containers: AtomicUsize,
+    raised: Mutex<Option<String>>,
+}
+
+impl Budget {
+    /// Pays for `n` bytes.
+    pub(super) fn pay(&self, n: usize) -> Result<(), Error> {
+        take(&self.0.bytes, n).ok_or_else(|| failed("the template makes too much text"))
+    }
+
+    /// Pays for a list or map of `n` values.
+    pub(super) fn pay_container(&self, n: usize) -> Result<(), Error> {
+        self.pay(n.saturating_mul(size_of::<Value>()))?;
+        take(&self.0.containers, 1).ok_or_else(|| failed("the template makes too many lists"))
+    }
+
+    /// Notes that the template refuses the messages.
+    pub(super) fn raise(&self, message: String) -> Error {
+        let error = failed(&message);
+        *self.0.raised.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+        error
+    }
+}
+
+fn take(left: &AtomicUsize, n: usize) -> Option<()> {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n)).ok().map(drop)
+}
+
+/// An operation that a template asked for and does not get.
+pub(super) fn failed(detail: &str) -> Error {
+    Error::new(ErrorKind::InvalidOperation, detail.to_owned())
+}
+
+/// Renders `source` with `variables`.
+///
+/// # Errors
+/// A [`Refusal`] that names the line.
+pub(super) fn render(source: &str, variables: &Value, bounds: Bounds) -> Result<String, Refusal> {
+    let left = Left {
+        bytes: AtomicUsize::new(bounds.n_bytes),
+        containers: AtomicUsize::new(MAX_CONTAINERS),
+        raised: Mutex::new(None),
+    };
+    let budget = Budget(Arc::new(left));
+    let rendered = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let thread = thread.spawn_scoped(scope, || render_here(source, variables, bounds, &budget));
+        thread.map_err(|e| e.to_string())?.join().map_err(|_| "the template engine failed".to_owned())?
+    });
+    let raised = budget.0.raised.lock().unwrap_or_else(PoisonError::into_inner).take();
+    rendered.map_err(|problem| raised.map_or(Refusal::Template(problem), Refusal::Raised))
+}
+
+fn render_here(source: &str, variables: &Value, bounds: Bounds, budget: &Budget) -> Result<String, String> {
+    let shown = |error: Error| match error.line() {
+        Some(line) => format!("line {line}: {error}"),
+        None => error.to_string(),
+    };
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(shown)?;
+    check(source, &syntax)?;
+    let ast = machinery::parse(source, NAME, syntax).map_err(shown)?;
+    let mut generator = CodeGenerator::new(NAME, source);
+    generator.compile_stmt(&ast);
+    let (mut instructions, blocks) = generator.finish();
+    let longest = pay_for_what_is_done(&mut instructions)?;
+    let mut environment = Environment::empty();
+    functions::add_to(&mut environment, budget);
+    environment.set_recursion_limit(50);
+    environment.set_fuel(Some(bounds.steps.min((MAX_RAW / longest.max(1)) as u64)));
+    let mut text = String::new();
+    let mut output = machinery::make_string_output(&mut text);
+    let variables = variables.clone();
+    let done = machinery::eval(&environment, &instructions, variables, &blocks, &mut output, AutoEscape::None);
+    done.map(drop).map_err(shown)?;
+    Ok(text)
+}
+
+/// The name of a template in the messages of the engine.
+const NAME: &str = "chat template";
+
+/// Refuses what would take much before anything is counted.
+fn check(source: &str, syntax: &SyntaxConfig) -> Result<(), String> {
+    if source.len() > MAX_TEMPLATE {
+        return Err(format!("{} bytes; at most {MAX_TEMPLATE} are read", source.len()));
+    }
+    let (mut length, mut factor, mut product) = (0, true, false);
+    for token in machinery::tokenize(source, false, syntax.clone()) {
+        let (token, span) = token.map_err(|e| e.to_string())?;
+        let is_factor = matches!(token, Token::Ident(_) | Token::Int(_) | Token::Float(_));
+        let is_product = matches!(token, Token::Mul | Token::Pow);
+        if product && !is_factor || is_product && !factor {
+            return Err(format!("line {}: a product of anything but names and numbers", span.start_line));
+        }
+        (factor, product) = (is_factor, is_product);
+        length = if matches!(token, Token::TemplateData(_)) { 0 } else { length + 1 };
+        if length > MAX_EXPRESSION {
+            return Err(format!("line {}: more than {MAX_EXPRESSION} words in one expression", span.start_line));
+        }
+    }
+    Ok(())
+}
+
+/// Lets everything whose cost depends on its values go through a function that pays for it; returns the length of the longest
+/// text between braces, which instructions write for nothing.
+fn pay_for_what_is_done(instructions: &mut Instructions<'_>) -> Result<usize, String> {
+    let (mut at, mut longest) = (0, 0);
+    while let Some(instruction) = instructions.get_mut(at) {
+        let n_arguments = |n: usize| u16::try_from(n).map_err(|_| format!("{n} values in one list"));
+        let (name, n) = match instruction {
+            Instruction::Add => (functions::ADD, 2),
+            Instruction::Mul => (functions::MULTIPLY, 2),
+            Instruction::StringConcat => (functions::CONCATENATE, 2),
+            Instruction::Slice => (functions::SLICE, 4),
+            Instruction::GetItem => (functions::ITEM, 2),
+            Instruction::Eq => (functions::EQUAL, 2),
+            Instruction::Ne => (functions::UNEQUAL, 2),
+            Instruction::Lt => (functions::LESS, 2),
+            Instruction::Lte => (functions::AT_MOST, 2),
+            Instruction::Gt => (functions::MORE, 2),
+            Instruction::Gte => (functions::AT_LEAST, 2),
+            Instruction::In => (functions::IN, 2),
+            Instruction::BuildList(Some(n)) | Instruction::BuildTuple(Some(n)) => (functions::LIST, n_arguments(*n)?),
+            Instruction::BuildMap(n) => (functions::MAP, n_arguments(2 * *n)?),
+            Instruction::BuildList(None) | Instruction::BuildTuple(None) | Instruction::UnpackLists(_) => {
+                return Err("a list that is unpacked into another".to_owned());
+            }
+            Instruction::CompareAndPreserve(_) => return Err("a chain of comparisons".to_owned()),
+            Instruction::EmitRaw(text) => {
+                longest = longest.max(text.len());
+                at += 1;
+                continue;
+            }
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        *instruction = Instruction::CallFunction(name, Some(n));
+        at += 1;
+    }
+    Ok(longest)
+}
