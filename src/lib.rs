@@ -49,7 +49,7 @@
 //! | `store` | the open files, the order of a commit, who may write, which commits are pinned |
 //! | `catalog`, `segment`, `index` | rows in redb, each with its checksum; immutable KV files; bitmaps and vectors |
 //! | [`medium`] | what is needed of a disk: files, memory, or a disk that fails on cue |
-//! | [`embed`], [`options`] | the built-in embedder; what can be chosen at the open |
+//! | [`embed`], [`options`] | the embedders; what can be chosen at the open |
 //! | [`record`] | plain data and its frozen codec |
 //! | [`id`], [`error`] | numbers that cannot be confused; what can go wrong and what to do about it |
 //!
@@ -77,6 +77,8 @@ mod store;
 pub mod txn;
 
 pub use db::{Admin, Database, Scope};
+#[cfg(feature = "generate")]
+pub use embed::BertEmbedder;
 pub use embed::{Embedder, LexicalEmbedder};
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CommitId, Id, SegmentId};
