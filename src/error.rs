@@ -110,6 +110,9 @@ pub enum Error {
         /// The row of the session.
         row: usize,
     },
+    /// Someone asked that what was being computed be computed no further.
+    #[error("cancelled before the first token")]
+    Cancelled,
     /// More tokens than the model can attend to.
     #[error("{n_tokens} tokens exceed the context limit of {limit}")]
     ContextLimit {
@@ -154,7 +157,7 @@ impl Error {
             Self::Io { .. } | Self::Poisoned { .. } | Self::Reply { .. } => ErrorKind::Environment,
             #[cfg(feature = "generate")]
             Self::Tensor(_) => ErrorKind::Environment,
-            Self::Locked { .. } | Self::Outdated { .. } => ErrorKind::Retry,
+            Self::Locked { .. } | Self::Outdated { .. } | Self::Cancelled => ErrorKind::Retry,
             _ => ErrorKind::Invalid,
         }
     }

@@ -21,6 +21,7 @@ pub(crate) struct Files {
     pub(crate) config: String,
     pub(crate) weights: Vec<u8>,
     pub(crate) tokenizer: Option<String>,
+    pub(crate) tokenizer_config: Option<String>,
 }
 
 impl Files {
@@ -30,7 +31,16 @@ impl Files {
             config: std::fs::read_to_string(dir(family).join("config.json")).unwrap(),
             weights: std::fs::read(dir(family).join("model.safetensors")).unwrap(),
             tokenizer: None,
+            tokenizer_config: None,
         }
+    }
+
+    /// With a chat template.
+    pub(crate) fn with_template(self, template: &str) -> Self {
+        let config = serde_json::json!({
+            "bos_token": {"content": "<s>", "special": true}, "eos_token": "</s>", "chat_template": template,
+        });
+        Self { tokenizer_config: Some(config.to_string()), ..self }
     }
 
     /// With the words `w0` to `w95` as vocabulary; `w2` is special.
@@ -54,6 +64,7 @@ impl Files {
             weights: &[&self.weights],
             tokenizer: self.tokenizer.as_ref().map(String::as_bytes),
             generation_config: None,
+            tokenizer_config: self.tokenizer_config.as_ref().map(String::as_bytes),
         })
     }
 }

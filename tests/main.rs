@@ -52,7 +52,13 @@ mod what_is_over_is_not_found;
 #[cfg(feature = "openai")]
 mod agent_speaks_with_a_server;
 #[cfg(feature = "generate")]
+mod embed_bert;
+#[cfg(feature = "generate")]
+mod embed_hidden;
+#[cfg(feature = "generate")]
 mod generate_attach;
+#[cfg(feature = "generate")]
+mod generate_chat;
 #[cfg(feature = "generate")]
 mod generate_config;
 #[cfg(feature = "generate")]
@@ -85,5 +91,7 @@ mod generate_sessions;
 mod generate_sliding_window;
 #[cfg(feature = "generate")]
 mod generate_speaks;
+#[cfg(feature = "generate")]
+mod generate_stops;
 #[cfg(feature = "generate")]
 mod generate_support;

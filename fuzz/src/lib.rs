@@ -15,7 +15,7 @@ mod store;
 pub use agent::agent_items;
 pub use encoding::{encoding_byte_split, encoding_exponent_huffman, encoding_quantized};
 #[cfg(feature = "generate")]
-pub use model::{model_config, model_gguf, model_tokenizer};
+pub use model::{model_chat_template, model_config, model_gguf, model_tokenizer};
 pub use power::store_power_cuts;
 pub use segment::{footer, segment_read, segment_round_trip};
 pub use store::{catalog_value, index_generation, record_decode, store_ops};
@@ -43,4 +43,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("model_config", model_config),
     #[cfg(feature = "generate")]
     ("model_tokenizer", model_tokenizer),
+    #[cfg(feature = "generate")]
+    ("model_chat_template", model_chat_template),
 ];

@@ -9,10 +9,9 @@ use std::path::Path;
 /// When a parser does.
 pub fn model_gguf(data: &[u8]) {
     let Ok(generator) = Generator::from_gguf(data, LoadOptions::default()) else { return };
-    if generator.has_tokenizer() {
-        if let Ok(ids) = generator.encode("Hello, I'LL pay 12345\n\n for <|im_end|> é", true) {
-            drop(generator.decode(&ids, false));
-        }
+    // Without a tokenizer it has no text.
+    if let Ok(ids) = generator.encode("Hello, I'LL pay 12345\n\n for <|im_end|> é", true) {
+        drop(generator.decode(&ids, false));
     }
 }
 
@@ -33,4 +32,12 @@ pub fn model_config(data: &[u8]) {
 /// When the library does.
 pub fn model_tokenizer(data: &[u8]) {
     lagdb::generate::fuzzing::tokenizer(data);
+}
+
+/// Renders bytes as a chat template.
+///
+/// # Panics
+/// When the engine does; libFuzzer's own limits catch one that takes time or memory without bound.
+pub fn model_chat_template(data: &[u8]) {
+    lagdb::generate::fuzzing::chat_template(data);
 }

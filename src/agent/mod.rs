@@ -75,6 +75,8 @@ mod dialect;
 mod dice;
 mod distill;
 mod environment;
+#[cfg(feature = "generate")]
+mod hidden;
 mod judge;
 mod learn;
 mod model;
@@ -88,8 +90,12 @@ pub use dialect::{Dialect, English, Item, Learning, Lived, Material, Rejected, R
 pub(crate) use distill::fuzz;
 pub use distill::{Distilled, Distiller, ItemLimits};
 pub use environment::{Answer, Environment, EnvironmentError, Task};
+#[cfg(feature = "generate")]
+pub use hidden::{HiddenEmbedder, HiddenPooling};
 pub use judge::{Caution, Ensemble, Judge, ModelJudge, Verdict, Verifier};
 pub use learn::{Learned, Learner, Lessons, Living, TaskKey};
+#[cfg(feature = "generate")]
+pub use model::ChatModel;
 #[cfg(feature = "openai")]
 pub use model::OpenAi;
 pub use model::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply, Scripted};

@@ -18,3 +18,11 @@ pub fn tokenizer(bytes: &[u8]) {
         }
     }
 }
+
+/// Renders bytes as a chat template.
+///
+/// # Panics
+/// When the engine does, or takes time or memory without bound.
+pub fn chat_template(bytes: &[u8]) {
+    super::chat_template::fuzz(&String::from_utf8_lossy(bytes));
+}

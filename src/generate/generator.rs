@@ -1,5 +1,6 @@
 //! The generator: a loaded model, its tokenizer and its fingerprint, shared by any number of sessions.
 
+use super::chat_template::{self, Chat, ChatTemplate};
 use super::config::ModelConfig;
 use super::decoder::Decoder;
 use super::fingerprint::fingerprint;
@@ -21,14 +22,16 @@ pub struct Generator(Arc<Model>);
 struct Model {
     decoder: Decoder,
     tokenizer: Option<Tokenizer>,
+    chat_template: Option<ChatTemplate>,
     fingerprint: ModelFingerprint,
     rooms: Arc<Rooms>,
 }
 
 impl Generator {
     /// Loads a model directory as published for transformers: `config.json`, `model.safetensors` or the shards of
-    /// `model.safetensors.index.json`, and where they exist `tokenizer.json` and `generation_config.json`. Or one file
-    /// that ends in `.gguf`, with the tokenizer in its metadata.
+    /// `model.safetensors.index.json`, and where they exist `tokenizer.json`, `generation_config.json`, and the chat template
+    /// of `chat_template.jinja` or `tokenizer_config.json`. Or one file that ends in `.gguf`, with tokenizer and chat template
+    /// in its metadata.
     ///
     /// Weights stored as f32, f16 or bf16 are computed in f32 on the CPU; [`load_with`](Self::load_with) quantizes them.
     /// A GGUF's quantized tensors are computed as they are.
@@ -73,10 +76,10 @@ impl Generator {
     }
 
     pub(super) fn build(parts: Parts<'_>, LoadOptions { precision }: LoadOptions) -> Result<Self> {
-        let Parts { config, mut weights, tokenizer } = parts;
+        let Parts { config, mut weights, tokenizer, chat_template } = parts;
         let (decoder, digest) = Decoder::new(config, weights.as_mut(), precision)?;
         let fingerprint = fingerprint(decoder.config(), digest, tokenizer.as_ref());
-        Ok(Self(Arc::new(Model { decoder, tokenizer, fingerprint, rooms: Arc::default() })))
+        Ok(Self(Arc::new(Model { decoder, tokenizer, chat_template, fingerprint, rooms: Arc::default() })))
     }
 
     /// A new session; `options` says what comes first and what is kept for capture.
@@ -129,6 +132,27 @@ impl Generator {
         let (whole, bare) = (self.encode("a", true)?, self.encode("a", false)?);
         let n = (0..whole.len()).find(|&i| whole[i..].starts_with(&bare));
         Ok(whole[..n.unwrap_or(0)].to_vec())
+    }
+
+    /// A conversation as this model wants it written, special tokens spelled out: encode it without what the tokenizer puts
+    /// around a text, `encode(text, false)`.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the model has no chat template, or one that is not understood or takes too much time or
+    /// memory; [`Error::Invalid`] in the template's words when it refuses the messages.
+    pub fn chat(&self, chat: &Chat<'_>) -> Result<String> {
+        match &self.0.chat_template {
+            Some(template) => template.render(chat),
+            None => Err(Error::Model {
+                path: PathBuf::from(chat_template::CONFIG_FILE),
+                problem: "the model came without a chat template".to_owned(),
+            }),
+        }
+    }
+
+    /// Whether the model says how a conversation is written.
+    pub fn has_chat_template(&self) -> bool {
+        self.0.chat_template.is_some()
     }
 
     /// Whether text can be given and asked for.

@@ -23,6 +23,7 @@
 //! | where do its weights come from? | `model_files`, `weights`, `gguf`, `decoder/load.rs` |
 //! | as what are they held? | [`precision`], `matrix` |
 //! | which KV logs fit it? | `fingerprint` |
+//! | how does it want to be spoken to? | [`chat_template`], `tokenizer` |
 //! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask), [`sources`] (what is attached, and how loud) |
 //! | where do keys and values lie? | [`kv_cache`], `heads`, `room` |
 //! | what decides how fast? | `half_attention`, `simd` |
@@ -36,6 +37,7 @@
 //! processors anew for every product.
 
 mod attention;
+pub mod chat_template;
 pub mod config;
 mod decoder;
 mod fingerprint;
@@ -66,6 +68,7 @@ mod vector;
 mod visibility;
 mod weights;
 
+pub use chat_template::{Chat, Message};
 pub use config::ModelConfig;
 pub use generator::Generator;
 pub use kv_cache::KvNumbers;
@@ -73,8 +76,8 @@ pub use model_files::ModelFiles;
 pub use precision::{LoadOptions, WeightPrecision, WeightsInfo};
 pub use sampling::Sampling;
 pub use session::{
-    Admission, Admitted, AttachPolicy, Attachment, CaptureBudget, CapturePolicy, Choice, FinishReason, Importance,
-    Layout, LogOrder, LogPositions, Moment, NewToken, Prompt, RecallPolicy, Recalled, Recompute, Response, Selection,
-    Session, SessionOptions,
+    Admission, Admitted, AttachPolicy, Attachment, Cancellation, CaptureBudget, CapturePolicy, Choice, FinishReason,
+    Importance, Layout, LogOrder, LogPositions, Moment, NewToken, Prompt, RecallPolicy, Recalled, Recompute, Response,
+    Selection, Session, SessionOptions,
 };
 pub use sources::Emphasis;

@@ -1,5 +1,6 @@
 //! The files of a model, on disk as published or in memory.
 
+use super::chat_template::{self, ChatTemplate};
 use super::config::ModelConfig;
 use super::gguf;
 use super::tokenizer::{Tokenizer, TokenizerJson};
@@ -24,6 +25,8 @@ pub struct ModelFiles<'a> {
     pub tokenizer: Option<&'a [u8]>,
     /// `generation_config.json`.
     pub generation_config: Option<&'a [u8]>,
+    /// `tokenizer_config.json`, for its chat template.
+    pub tokenizer_config: Option<&'a [u8]>,
 }
 
 /// Reads the bytes of a GGUF file.
@@ -36,6 +39,7 @@ pub(super) struct Parts<'a> {
     pub(super) config: ModelConfig,
     pub(super) weights: Box<dyn TensorSource + 'a>,
     pub(super) tokenizer: Option<Tokenizer>,
+    pub(super) chat_template: Option<ChatTemplate>,
 }
 
 impl<'a> ModelFiles<'a> {
@@ -49,7 +53,8 @@ impl<'a> ModelFiles<'a> {
         }
         let tokenizer = self.tokenizer.map(|json| TokenizerJson::parse(json, PathBuf::from("tokenizer.json")));
         let tokenizer = tokenizer.transpose()?.map(|json| json.load(config.vocab_size)).transpose()?;
-        Ok(Parts { config, weights: Box::new(weights), tokenizer })
+        let chat_template = ChatTemplate::read(None, self.tokenizer_config, Path::new("."))?;
+        Ok(Parts { config, weights: Box::new(weights), tokenizer, chat_template })
     }
 }
 
@@ -69,7 +74,10 @@ fn read_dir(dir: &Path) -> Result<Parts<'static>> {
     let config = config(dir, &read_json(&dir.join("config.json"))?, generation_config.as_deref())?;
     let tokenizer = read_tokenizer(dir.join("tokenizer.json"))?;
     let tokenizer = tokenizer.map(|json| json.load(config.vocab_size)).transpose()?;
-    Ok(Parts { config, weights: Box::new(read_weights(dir)?), tokenizer })
+    let own = read_if_there(&dir.join(chat_template::OWN_FILE))?;
+    let tokenizer_config = read_if_there(&dir.join(chat_template::CONFIG_FILE))?;
+    let chat_template = ChatTemplate::read(own.as_deref(), tokenizer_config.as_deref(), dir)?;
+    Ok(Parts { config, weights: Box::new(read_weights(dir)?), tokenizer, chat_template })
 }
 
 fn config(dir: &Path, json: &[u8], generation_config: Option<&[u8]>) -> Result<ModelConfig> {

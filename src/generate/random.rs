@@ -21,7 +21,7 @@ impl Generator {
     pub fn random(config: ModelConfig, seed: u64, precision: WeightPrecision) -> Result<Self> {
         config.check().map_err(|problem| Error::invalid("config", problem))?;
         Self::build(
-            Parts { config, weights: Box::new(RandomWeights { seed }), tokenizer: None },
+            Parts { config, weights: Box::new(RandomWeights { seed }), tokenizer: None, chat_template: None },
             LoadOptions { precision },
         )
     }

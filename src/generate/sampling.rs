@@ -30,6 +30,9 @@ pub struct Sampling {
     pub max_new_tokens: usize,
     /// Ids that end generation beside the model's end-of-text ids.
     pub stop_ids: Vec<u32>,
+    /// Texts that end generation wherever tokens begin and end; of one nothing is said. Special tokens have no text: they are
+    /// stopped at by their ids.
+    pub stop: Vec<String>,
 }
 
 impl Sampling {
@@ -45,6 +48,7 @@ impl Sampling {
             seed: 0,
             max_new_tokens,
             stop_ids: Vec::new(),
+            stop: Vec::new(),
         }
     }
 
@@ -76,6 +80,9 @@ impl Sampling {
         }
         if !(self.repeat_penalty > 0.0 && self.repeat_penalty.is_finite()) {
             return problem("repeat_penalty", &self.repeat_penalty, "more than 0");
+        }
+        if self.stop.iter().any(String::is_empty) {
+            return problem("a stop", &"empty", "a text");
         }
         Ok(())
     }

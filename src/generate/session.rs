@@ -12,13 +12,15 @@ mod admission;
 mod attach;
 mod capture;
 mod generation;
+mod hidden;
 mod raw_keys;
 mod recall;
+mod stops;
 
 pub use admission::{Admission, Admitted};
 pub use attach::{AttachPolicy, Attachment, LogOrder, LogPositions, Recompute};
 pub use capture::{CaptureBudget, CapturePolicy, Choice, Importance, Selection};
-pub use generation::{FinishReason, NewToken, Prompt, Response};
+pub use generation::{Cancellation, FinishReason, NewToken, Prompt, Response};
 pub use recall::{Moment, RecallPolicy, Recalled};
 
 use super::generator::Generator;
@@ -83,6 +85,7 @@ pub struct Session {
     begun: bool,
     first_position: u32,
     chunk: usize,
+    cancellation: Cancellation,
 }
 
 impl Default for SessionOptions {
@@ -116,6 +119,7 @@ impl Session {
             begun: false,
             first_position: options.first_position,
             chunk: options.chunk.clamp(1, MAX_CHUNK),
+            cancellation: Cancellation::default(),
             generator,
         };
         match options.layout {
@@ -175,6 +179,7 @@ impl Session {
             raw_keys: self.raw_keys.clone(),
             hidden: self.hidden.clone(),
             responses: self.responses.clone(),
+            cancellation: Cancellation::default(),
             ..*self
         })
     }
@@ -245,6 +250,9 @@ impl Session {
     /// Computes the tokens that have no row yet, chunk by chunk; `each` gets the hidden states of every chunk.
     fn compute(&mut self, mut each: impl FnMut(&Tensor) -> Result<()>) -> Result<()> {
         while self.cache.n_rows() < self.ids.len() {
+            if self.cancellation.obeyed() {
+                return Err(Error::Cancelled);
+            }
             let start = self.cache.n_rows();
             let chunk = start..self.ids.len().min(start + self.chunk_size());
             let positions: Vec<u32> = (self.next_position()..).take(chunk.len()).collect();

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 const ID_LEN: usize = 16;
 
 /// A session, and what was said in it since the last reply.
-struct Spoken {
+pub(super) struct Spoken {
     session: Session,
     said: Vec<u32>,
     /// Tokens that were said before the last reply.
@@ -33,15 +33,39 @@ impl LanguageModel for Generator {
     }
 
     fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>> {
-        let options = SessionOptions { capture: options.capture, ..SessionOptions::default() };
-        let session = self.session(options)?;
-        // A session that begins with the beginning of a text needs no other.
-        let begun = session.n_tokens() > 0;
-        Ok(Box::new(Spoken { session, said: Vec::new(), lead_in: 0, begun }))
+        Ok(Box::new(Spoken::new(self, options)?))
     }
 }
 
 impl Spoken {
+    pub(super) fn new(generator: &Generator, options: &ConversationOptions) -> Result<Self> {
+        let options = SessionOptions { capture: options.capture, ..SessionOptions::default() };
+        let session = generator.session(options)?;
+        // A session that begins with the beginning of a text needs no other.
+        let begun = session.n_tokens() > 0;
+        Ok(Self { session, said: Vec::new(), lead_in: 0, begun })
+    }
+
+    /// Says these tokens next, and nothing around them. What a session begins with is not said again.
+    pub(super) fn say_ids(&mut self, ids: &[u32]) {
+        let begun = if self.said.is_empty() { self.session.token_ids() } else { &[] };
+        let ids = if begun.is_empty() { ids } else { ids.strip_prefix(begun).unwrap_or(ids) };
+        self.said.extend_from_slice(ids);
+        self.begun = true;
+    }
+
+    /// `text` without the token that ends a text, if it begins with it and the last row is that token.
+    pub(super) fn without_end<'a>(&self, text: &'a str) -> Result<&'a str> {
+        let generator = self.session.generator();
+        match self.session.token_ids().last() {
+            Some(id) if generator.config().eos_ids.contains(id) => {
+                let end = generator.decode(&[*id], true)?;
+                Ok(text.strip_prefix(end.as_str()).unwrap_or(text))
+            }
+            _ => Ok(text),
+        }
+    }
+
     /// A stop of one token ends the reply by its id; others are looked for in the text.
     fn sampling(&self, decoding: &Decoding) -> Result<(Sampling, Vec<String>)> {
         let (mut stop_ids, mut stop_texts) = (Vec::new(), Vec::new());

@@ -3,18 +3,23 @@
 //!
 //! | model | KV logs | where |
 //! |---|---|---|
-//! | [`Generator`](crate::generate::Generator) (feature `generate`) | attaches and captures | in this process |
+//! | [`Generator`](crate::generate::Generator) (feature `generate`): continues text | attaches and captures | in this process |
+//! | `ChatModel` (feature `generate`): the same, spoken to in the words of its chat template | attaches and captures | in this process |
 //! | `OpenAi` (feature `openai`) | refuses them | in a server on this machine |
 //! | [`Scripted`] | refuses them | nowhere: a queue of replies, for tests |
 //!
 //! A model that takes no KV logs refuses them with [`Error::KvLogsUnsupported`]; nothing is dropped silently.
 
 #[cfg(feature = "generate")]
+mod chat;
+#[cfg(feature = "generate")]
 mod generator;
 #[cfg(feature = "openai")]
 mod openai;
 mod scripted;
 
+#[cfg(feature = "generate")]
+pub use chat::ChatModel;
 #[cfg(feature = "openai")]
 pub use openai::OpenAi;
 pub use scripted::Scripted;

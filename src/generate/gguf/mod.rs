@@ -8,6 +8,7 @@
 mod bounds;
 mod tokenizer;
 
+use super::chat_template::ChatTemplate;
 use super::config::{GgufFacts, ModelConfig, RopeScaling};
 use super::config::{shown, whole};
 use super::matrix::Matrix;
@@ -55,6 +56,7 @@ pub(super) fn read<'a>(mut reader: impl Source + 'a, file: Option<&Path>) -> Res
     };
     let mut config = ModelConfig::from_gguf(&content.metadata, &facts, path)?;
     let tokenizer = tokenizer(&content, config.vocab_size, file)?;
+    let chat_template = chat_template(&content, path).map_err(problem)?;
     let marks = END_MARKS.iter().filter_map(|mark| tokenizer.as_ref()?.special_id(mark));
     let marks: Vec<u32> = marks.filter(|id| !config.eos_ids.contains(id)).collect();
     config.eos_ids.extend(marks);
@@ -66,7 +68,7 @@ pub(super) fn read<'a>(mut reader: impl Source + 'a, file: Option<&Path>) -> Res
         config.rope.scaling = RopeScaling::of_divisors(divisors, config.rope.theta);
         config.check().map_err(problem)?;
     }
-    Ok(Parts { config, weights: Box::new(tensors), tokenizer })
+    Ok(Parts { config, weights: Box::new(tensors), tokenizer, chat_template })
 }
 
 fn architecture(content: &Content) -> &str {
@@ -102,6 +104,22 @@ fn tokenizer(content: &Content, vocab_size: usize, file: Option<&Path>) -> Resul
             Err(Error::Model { path: json, problem })
         }
     }
+}
+
+/// The chat template in the metadata, with the texts of the tokens that begin and end a text.
+fn chat_template(content: &Content, path: &Path) -> std::result::Result<Option<ChatTemplate>, String> {
+    let source = match content.metadata.get("tokenizer.chat_template") {
+        None => return Ok(None),
+        Some(Value::String(source)) => source.clone(),
+        Some(other) => return Err(format!("tokenizer.chat_template is {}, no text", shown(other))),
+    };
+    let tokens = tokenizer::tokens(&content.metadata)?;
+    let text = |name: &str| {
+        let id = content.metadata.get(&format!("tokenizer.ggml.{name}_token_id")).and_then(whole);
+        let token = id.and_then(|id| tokens.get(usize::try_from(id).ok()?));
+        token.map(|token| (*token).to_owned()).unwrap_or_default()
+    };
+    Ok(Some(ChatTemplate::new(source, path.to_path_buf(), ["bos", "eos"].map(text))))
 }
 
 /// The tensors of a file.

@@ -2,11 +2,17 @@
 //!
 //! The last token chosen has no row yet when generation ends; it is computed when the session goes on or when it is
 //! captured. So a session can be fed more, for instance what a tool found, and generate again.
+//!
+//! A response ends at an end-of-text token, at a stop string, when it is long enough, or when it is cancelled: by the caller who
+//! sees a token, or by anyone with a [`Cancellation`], also while the prompt is still read.
 
 use super::Session;
-use crate::error::Result;
+use super::stops::{Said, Stops};
+use crate::error::{Error, Result};
 use crate::generate::sampling::{Sampler, Sampling};
 use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What to generate from.
@@ -23,7 +29,8 @@ pub enum Prompt<'a> {
 pub struct NewToken<'a> {
     /// Its id.
     pub id: u32,
-    /// The text that it completes; empty for special tokens and within a character.
+    /// The text that it completes; empty for special tokens, within a character, and while what is there could become one of
+    /// [`Sampling::stop`].
     pub text: &'a str,
 }
 
@@ -34,18 +41,36 @@ pub enum FinishReason {
     EndOfText,
     /// One of [`Sampling::stop_ids`] was chosen; it is the last of the response.
     StopToken,
+    /// One of [`Sampling::stop`] was written; its tokens are the last of the response, its text is not in it.
+    StopText,
     /// [`Sampling::max_new_tokens`] were generated.
     MaxTokens,
     /// The session has no room for another token.
     ContextLimit,
-    /// The caller broke off.
+    /// The caller broke off, or someone with a [`Cancellation`].
     Cancelled,
+}
+
+/// Stops what a session computes, from any thread: the next chunk of a prompt and the next token are not computed.
+#[derive(Clone, Debug, Default)]
+pub struct Cancellation(Arc<AtomicBool>);
+
+impl Cancellation {
+    /// Stops what is being computed, or what is computed next.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was said since the last time that it was obeyed.
+    pub(super) fn obeyed(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// What was generated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {
-    /// Its text without special tokens; empty when the model has no tokenizer.
+    /// Its text without special tokens and up to a stop string; empty when the model has no tokenizer.
     pub text: String,
     /// Its tokens.
     pub token_ids: Vec<u32>,
@@ -85,11 +110,10 @@ impl Session {
     /// Computes `prompt` and generates after it; `on_token` sees every token as it is chosen and may break off.
     ///
     /// # Errors
-    /// [`Error::ContextLimit`](crate::Error::ContextLimit) before anything is computed when prompt and one new token
-    /// do not fit; [`Error::Invalid`](crate::Error::Invalid) when there is no token to continue from, or `sampling` holds
-    /// a number that says nothing; [`Error::Model`](crate::Error::Model) when text is given to a model without a
-    /// tokenizer; [`Error::NotFinite`](crate::Error::NotFinite) when the model computes no numbers. The session stays as it
-    /// was.
+    /// [`Error::ContextLimit`] before anything is computed when prompt and one new token do not fit; [`Error::Invalid`] when
+    /// there is no token to continue from, or `sampling` holds a number that says nothing; [`Error::Model`] when text is
+    /// given to a model without a tokenizer, or stop strings are; [`Error::NotFinite`] and [`Error::Tensor`] when the model
+    /// computes no numbers; [`Error::Cancelled`] when that was asked for before the first token. The session stays as it was.
     pub fn generate<'p>(
         &mut self,
         prompt: impl Into<Prompt<'p>>,
@@ -97,10 +121,15 @@ impl Session {
         on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
     ) -> Result<Response> {
         let prompt = prompt.into();
-        self.or_as_it_was(|session| session.generate_or_fail(prompt, sampling, on_token))
+        self.or_as_it_was(|session| session.respond(prompt, sampling, on_token))
     }
 
-    fn generate_or_fail(
+    /// What stops this session while it computes. A fork has another one.
+    pub fn cancellation(&self) -> Cancellation {
+        self.cancellation.clone()
+    }
+
+    fn respond(
         &mut self,
         prompt: Prompt<'_>,
         sampling: &Sampling,
@@ -114,19 +143,20 @@ impl Session {
         let prefill_tokens = self.ids.len() - self.cache.n_rows();
         let first = self.ids.len();
         let mut time_to_first_token = None;
-        let finish = self.choose_tokens(sampling, |token| {
+        let (finish, said) = self.choose_tokens(sampling, |token| {
             time_to_first_token.get_or_insert_with(|| start.elapsed());
             on_token(token)
         })?;
         let tokens = first..self.ids.len();
         self.responses.push(vec![tokens.clone()]);
         let token_ids = self.ids[tokens.clone()].to_vec();
+        let text = match (finish, self.generator.has_tokenizer()) {
+            (_, false) => String::new(),
+            (FinishReason::StopText, true) => said,
+            (_, true) => self.generator.decode(&token_ids, false)?,
+        };
         Ok(Response {
-            text: if self.generator.has_tokenizer() {
-                self.generator.decode(&token_ids, false)?
-            } else {
-                String::new()
-            },
+            text,
             token_ids,
             tokens,
             finish,
@@ -144,34 +174,59 @@ impl Session {
         }
     }
 
+    /// Chooses tokens until something ends them; also returns what was said.
     fn choose_tokens(
         &mut self,
         sampling: &Sampling,
         mut on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
-    ) -> Result<FinishReason> {
+    ) -> Result<(FinishReason, String)> {
         let generator = self.generator.clone();
-        let mut stream = generator.has_tokenizer().then(|| generator.tokenizer()).transpose()?.map(|t| t.stream());
+        let needs_tokenizer = generator.has_tokenizer() || !sampling.stop.is_empty();
+        let mut stream = needs_tokenizer.then(|| generator.tokenizer()).transpose()?.map(|t| t.stream());
+        let (mut stops, mut said) = (Stops::new(&sampling.stop), String::new());
         let mut sampler = Sampler::new(sampling);
         let own = self.attached.last().map_or(0, |log| log.end);
-        for _ in 0..sampling.max_new_tokens {
+        for n_left in (0..sampling.max_new_tokens).rev() {
             if self.check_room(1).is_err() {
-                return Ok(FinishReason::ContextLimit);
+                return Ok((FinishReason::ContextLimit, said));
             }
-            let logits = self.logits()?;
+            let logits = match self.logits() {
+                // What was chosen is not taken back: only a prompt that was not read whole is.
+                Err(Error::Cancelled) if n_left + 1 < sampling.max_new_tokens => {
+                    return Ok((FinishReason::Cancelled, said));
+                }
+                logits => logits?,
+            };
             let id = sampler.next(logits, &self.ids[own..])?;
             self.push(&[id])?;
-            let text = stream.as_mut().map(|stream| stream.push(id)).transpose()?.unwrap_or_default();
-            let flow = on_token(NewToken { id, text: &text });
-            if generator.config().eos_ids.contains(&id) {
-                return Ok(FinishReason::EndOfText);
+            let mut finish = if generator.config().eos_ids.contains(&id) {
+                Some(FinishReason::EndOfText)
+            } else if sampling.stop_ids.contains(&id) {
+                Some(FinishReason::StopToken)
+            } else {
+                (n_left == 0).then_some(FinishReason::MaxTokens)
+            };
+            let grown = stream.as_mut().map(|stream| stream.push(id)).transpose()?.unwrap_or_default();
+            let mut text = match stops.push(&grown) {
+                Said::GoesOn(text) => text,
+                Said::Stopped(text) => {
+                    finish = Some(FinishReason::StopText);
+                    text
+                }
+            };
+            let is_last = finish.is_some() || self.check_room(1).is_err();
+            if is_last && finish != Some(FinishReason::StopText) {
+                text.push_str(&stops.rest());
             }
-            if sampling.stop_ids.contains(&id) {
-                return Ok(FinishReason::StopToken);
+            said.push_str(&text);
+            let flow = on_token(NewToken { id, text: &text });
+            if let Some(finish) = finish {
+                return Ok((finish, said));
             }
             if flow.is_break() {
-                return Ok(FinishReason::Cancelled);
+                return Ok((FinishReason::Cancelled, said));
             }
         }
-        Ok(FinishReason::MaxTokens)
+        Ok((FinishReason::MaxTokens, said))
     }
 }

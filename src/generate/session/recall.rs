@@ -58,7 +58,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`generate`](Self::generate) and [`attach_all`](Self::attach_all), and what `recall` says; tokens that were chosen
-    /// before stay. [`Error::Invalid`] when `every` is 0.
+    /// before stay. [`Error::Invalid`] when `every` is 0, or with stop strings.
     pub fn generate_recalling<'p, L: KvRead>(
         &mut self,
         prompt: impl Into<Prompt<'p>>,
@@ -69,6 +69,9 @@ impl Session {
     ) -> Result<Recalled> {
         if policy.every == 0 {
             return Err(Error::invalid("recall policy", "the store is asked every 1 or more tokens"));
+        }
+        if !sampling.stop.is_empty() {
+            return Err(Error::invalid("sampling", "stop strings are not looked for across the askings of the store"));
         }
         let n_before = self.responses.len();
         let mut recalled =

@@ -3,8 +3,8 @@
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use lagdb::agent::{
-    Agent, Answer, Attempt, Capture, Decoding, Environment, EnvironmentError, Judge, Policy, Recall, Recollection,
-    Task, Verifier,
+    Agent, Answer, Attempt, Capture, ChatModel, Decoding, Environment, EnvironmentError, Judge, Policy, Recall,
+    Recollection, Task, Verifier,
 };
 use lagdb::format::ElementType;
 use lagdb::generate::{Generator, LoadOptions, WeightPrecision, WeightsInfo};
@@ -29,6 +29,12 @@ pub struct Options {
     /// The text to continue.
     #[arg(long)]
     prompt: String,
+    /// Say the prompt as the user of a conversation, in the words of the model's chat template.
+    #[arg(long, requires = "model")]
+    chat: bool,
+    /// The system's message of that conversation.
+    #[arg(long, requires = "chat")]
+    system: Option<String>,
     /// A database to remember in; created where there is none.
     #[arg(long)]
     db: Option<PathBuf>,
@@ -85,7 +91,14 @@ pub fn run(options: &Options, output: Output) -> Outcome {
         Some(path) => Database::open(path)?,
         None => Database::in_memory()?,
     };
-    let agent = Agent::new(generator, database.scope(&options.scope)?, options.policy());
+    let scope = database.scope(&options.scope)?;
+    let agent = if options.chat {
+        let model = ChatModel::new(generator)?;
+        let model = options.system.iter().fold(model, |model, text| model.system(text));
+        Agent::new(model, scope, options.policy())
+    } else {
+        Agent::new(generator, scope, options.policy())
+    };
     let mut prompt = PlainPrompt::new(options);
     let limit = if options.db.is_some() { options.recall } else { 0 };
     let recollection = agent.recall(prompt.task(), Recall::KvLogs, limit, &[])?;
@@ -191,7 +204,7 @@ impl Options {
             Decoding::greedy(self.max_new_tokens)
         };
         Policy {
-            decoding: Decoding { special: true, ..decoding },
+            decoding: Decoding { special: !self.chat, ..decoding },
             capture: Some(Capture { lead_in_tokens: 0, element: ElementType::F16 }),
             // Nobody judges plain generations, so none of them is a success; only failures would be left out.
             recall_outcome: None,

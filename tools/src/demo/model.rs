@@ -13,5 +13,6 @@ pub fn embedded_model() -> Result<Generator> {
         weights: &[include_bytes!("../../demo-model/kv/model.safetensors")],
         tokenizer: Some(include_bytes!("../../demo-model/kv/tokenizer.json")),
         generation_config: None,
+        tokenizer_config: None,
     })
 }

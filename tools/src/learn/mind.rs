@@ -71,5 +71,6 @@ pub fn embedded_model() -> lagdb::Result<Generator> {
         weights: &[include_bytes!("../../demo-model/tool-choice/model.safetensors")],
         tokenizer: Some(include_bytes!("../../demo-model/tool-choice/tokenizer.json")),
         generation_config: None,
+        tokenizer_config: None,
     })
 }

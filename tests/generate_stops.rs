@@ -1,0 +1,111 @@
+//! A response ends at a stop string wherever tokens begin and end, and when it is cancelled, also while the prompt is read.
+
+use crate::generate_support::*;
+use lagdb::Error;
+use lagdb::generate::{
+    AttachPolicy, FinishReason, Generator, Moment, RecallPolicy, Response, Sampling, SessionOptions,
+};
+
+fn generator() -> Generator {
+    Files::of("llama").with_words().load().unwrap()
+}
+
+/// The response, and what was streamed of it.
+fn respond(generator: &Generator, sampling: &Sampling) -> (Response, String) {
+    let mut streamed = String::new();
+    let response = session(generator).generate("w4 w8 w15", sampling, |token| {
+        streamed.push_str(token.text);
+        go_on(token)
+    });
+    (response.unwrap(), streamed)
+}
+
+#[test]
+fn nothing_of_a_stop_is_said() {
+    let generator = generator();
+    let (free, _) = respond(&generator, &Sampling::greedy(8));
+    let words: Vec<&str> = free.text.split(' ').collect();
+    assert!(words.len() >= 4, "{}", free.text);
+    // From within the second word to within the third.
+    let stop = format!("{} {}", &words[1][1..], &words[2][..1]);
+    let sampling = Sampling { stop: vec!["never".into(), stop.clone()], ..Sampling::greedy(8) };
+    let (stopped, streamed) = respond(&generator, &sampling);
+    assert_eq!(stopped.finish, FinishReason::StopText);
+    assert_eq!(stopped.text, free.text[..free.text.find(&stop).unwrap()]);
+    assert_eq!(streamed, stopped.text);
+    assert_eq!(stopped.token_ids, free.token_ids[..stopped.token_ids.len()]);
+    assert!(stopped.token_ids.len() < free.token_ids.len());
+    assert!(generator.decode(&stopped.token_ids, false).unwrap().contains(&stop), "its tokens are rows all the same");
+}
+
+/// What could have become a stop and did not is said with the last token.
+#[test]
+fn what_was_held_back_is_said_in_the_end() {
+    let generator = generator();
+    let (free, _) = respond(&generator, &Sampling::greedy(5));
+    let stop = vec![format!("{} and no more", free.text)];
+    let (response, streamed) = respond(&generator, &Sampling { stop, ..Sampling::greedy(5) });
+    assert_eq!((response.finish, &response.text, &streamed), (free.finish, &free.text, &free.text));
+}
+
+#[test]
+fn stops_that_cannot_be_are_refused() {
+    let empty = Sampling { stop: vec![String::new()], ..Sampling::greedy(5) };
+    let refused = session(&generator()).generate("w4", &empty, go_on);
+    assert!(matches!(refused, Err(Error::Invalid { what: "sampling", .. })));
+    let stop = Sampling { stop: vec!["w4".into()], ..Sampling::greedy(5) };
+    let mut without = session(&model("llama"));
+    assert!(matches!(without.generate(&tokens(4, 0), &stop, go_on), Err(Error::Model { .. })), "it has no text");
+    assert_eq!(without.n_tokens(), 0);
+}
+
+/// They would be missed where one stride ends and the next begins.
+#[test]
+fn stops_and_askings_on_the_way_do_not_go_together() {
+    let stop = Sampling { stop: vec!["w4".into()], ..Sampling::greedy(5) };
+    let policy = RecallPolicy { every: 2, attach: AttachPolicy::default() };
+    let none = |_: Moment<'_>| Ok(Vec::<lagdb::format::KvLog>::new());
+    let refused = session(&generator()).generate_recalling("w4", &stop, &policy, none, go_on);
+    assert!(matches!(refused, Err(Error::Invalid { what: "sampling", .. })));
+}
+
+#[test]
+fn a_prompt_is_cancelled_while_it_is_read() {
+    let generator = model("qwen2");
+    let mut session = generator.session(SessionOptions { chunk: 4, ..Default::default() }).unwrap();
+    session.feed(&tokens(6, 1)).unwrap();
+    let cancellation = session.cancellation();
+    cancellation.cancel();
+    let refused = session.generate(&tokens(40, 0), &Sampling::greedy(5), |_| panic!("a token was chosen"));
+    assert!(matches!(refused, Err(Error::Cancelled)), "{refused:?}");
+    assert_eq!(session.n_tokens(), 6, "the session is as it was");
+    let mut fork = session.fork().unwrap();
+    cancellation.cancel();
+    let free = fork.generate(&tokens(40, 0), &Sampling::greedy(5), go_on).unwrap();
+    assert_eq!(free.finish, FinishReason::MaxTokens, "a fork has a cancellation of its own");
+    assert!(session.generate(&tokens(40, 0), &Sampling::greedy(5), go_on).is_err());
+    // Obeyed once, it is over; and a prompt read in vain left nothing behind.
+    let again = session.generate(&tokens(40, 0), &Sampling::greedy(5), go_on).unwrap();
+    assert_eq!(again.token_ids, free.token_ids);
+}
+
+#[test]
+fn tokens_that_were_chosen_stay() {
+    let generator = model("qwen2");
+    let mut running = session(&generator);
+    let cancellation = running.cancellation();
+    let mut n = 0;
+    let response = running.generate(&tokens(9, 0), &Sampling::greedy(6), |token| {
+        n += 1;
+        if n == 2 {
+            cancellation.cancel();
+        }
+        go_on(token)
+    });
+    let response = response.unwrap();
+    assert_eq!((response.finish, response.token_ids.len()), (FinishReason::Cancelled, 2));
+    let whole = session(&generator).generate(&tokens(9, 0), &Sampling::greedy(6), go_on).unwrap();
+    assert_eq!(whole.token_ids[..2], response.token_ids);
+    let rest = running.generate(&[][..] as &[u32], &Sampling::greedy(4), go_on).unwrap();
+    assert_eq!(whole.token_ids[2..], rest.token_ids);
+}
