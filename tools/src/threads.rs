@@ -14,12 +14,17 @@ pub fn settle(command: &Command) {
     }
 }
 
-/// The demo and the trainer work on small products, several tasks at once; a single generation has all cores.
+/// The demo and the trainer work on small products, several tasks at once; a single generation has all cores, and so has each of many.
 fn n_threads(command: &Command) -> usize {
     match command {
-        Command::Generate(_) => std::thread::available_parallelism().map_or(1, usize::from),
+        Command::Generate(_) => cores(),
+        Command::Learn(options) if options.speaks_with_a_large_model() => cores(),
         _ => 1,
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 #[allow(unsafe_code, reason = "the only way to tell candle")]

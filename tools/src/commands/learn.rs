@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use crate::{learn, questions, replay};
+use crate::{learn, qa, questions, replay};
 use lagdb::Error;
 use std::path::PathBuf;
 
@@ -16,9 +16,9 @@ pub struct Options {
     /// With --env demo how many tasks a stream has (60 unless said), otherwise a file of tasks; may be said again.
     #[arg(long, value_name = "NUMBER|FILE")]
     tasks: Vec<String>,
-    #[command(flatten, next_help_heading = "With --env demo")]
+    #[command(flatten, next_help_heading = "With --env demo and --env qa")]
     demo: learn::Options,
-    #[command(flatten, next_help_heading = "With --env replay and --env questions")]
+    #[command(flatten, next_help_heading = "With --env replay, questions and qa")]
     replay: replay::Options,
 }
 
@@ -30,6 +30,8 @@ enum Environment {
     Replay,
     /// Two files of questions: what copying remembered answers is worth, no model.
     Questions,
+    /// One or two files of questions, answered by a model of yours (--model) with and without a memory.
+    Qa,
 }
 
 /// Lives the tasks and prints what was found.
@@ -41,10 +43,16 @@ pub fn run(options: &Options, output: Output) -> Outcome {
         Environment::Demo => learn::run(&options.demo()?, output),
         Environment::Replay => replay::run(&options.files(), output),
         Environment::Questions => questions::run(&options.files(), output),
+        Environment::Qa => qa::run(&options.files(), &options.demo, output),
     }
 }
 
 impl Options {
+    /// Whether a model of the user's answers, one question at a time.
+    pub fn speaks_with_a_large_model(&self) -> bool {
+        self.env == Environment::Qa
+    }
+
     fn demo(&self) -> Result<learn::Options, Failure> {
         let mut demo = self.demo.clone();
         for tasks in &self.tasks {

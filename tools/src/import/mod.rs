@@ -4,16 +4,19 @@
 //! |---|---|---|
 //! | JSON lines of trajectories | an object with `task` | [`trajectory_line`] |
 //! | JSON lines of strategies | an object with `title` | [`StrategyLine::parse`] |
+//! | JSON lines of solved problems (GSM8K's `example_model_solutions`) | an object with `ground_truth` | [`gsm8k_line`] |
 //! | a JSON array of conversations (tau-bench's `historical_trajectories`) | `[` first | [`tau_bench`] |
 //!
 //! Nothing is guessed: a line that is none of these is refused with its number.
 
+mod gsm8k;
 mod recording;
 mod step_map;
 mod strategy_line;
 mod tau_bench;
 mod trajectory_line;
 
+pub use gsm8k::gsm8k_line;
 pub use recording::{Call, Event, Recording, error_signature};
 pub use step_map::StepMap;
 pub use strategy_line::{EvidenceLine, StrategyLine};
@@ -94,20 +97,27 @@ pub fn read(path: &Path) -> Result<Vec<Entry>, Failure> {
     }
     let lines = bytes.split(|byte| *byte == b'\n').enumerate();
     let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    let entry = |(i, line): (usize, &[u8])| {
+    let mut entries = Vec::new();
+    for (i, line) in lines {
         let place = Place::line(path, i + 1);
-        let record = read_line(line).map_err(|problem| place.fail(problem))?;
-        Ok(Entry { place, record })
-    };
-    lines.map(entry).collect()
+        let records = read_line(line, i + 1).map_err(|problem| place.fail(problem))?;
+        entries.extend(records.into_iter().map(|record| Entry { place: place.clone(), record }));
+    }
+    Ok(entries)
 }
 
-fn read_line(line: &[u8]) -> Result<ImportedRecord, String> {
+fn read_line(line: &[u8], number: usize) -> Result<Vec<ImportedRecord>, String> {
     let value: Value = serde_json::from_slice(line).map_err(|error| format!("not JSON: {error}"))?;
     match value.as_object() {
-        Some(object) if object.contains_key("task") => trajectory_line(value).map(ImportedRecord::Trajectory),
-        Some(object) if object.contains_key("title") => StrategyLine::parse(value).map(ImportedRecord::Strategy),
-        Some(_) => Err("neither a trajectory (no `task`) nor a strategy (no `title`)".to_owned()),
+        Some(object) if object.contains_key("task") => Ok(vec![ImportedRecord::Trajectory(trajectory_line(value)?)]),
+        Some(object) if object.contains_key("title") => Ok(vec![ImportedRecord::Strategy(StrategyLine::parse(value)?)]),
+        Some(object) if object.contains_key("ground_truth") => {
+            Ok(gsm8k_line(value, number)?.into_iter().map(ImportedRecord::Trajectory).collect())
+        }
+        Some(_) => {
+            Err("neither a trajectory (no `task`) nor a strategy (no `title`) nor a solved problem (no `ground_truth`)"
+                .to_owned())
+        }
         None => Err("not a JSON object".to_owned()),
     }
 }

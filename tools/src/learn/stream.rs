@@ -1,5 +1,6 @@
 //! What is kept of a stream: task by task whether it was done, and sums over all of it.
 
+use crate::journal::Noted;
 use lagdb::Outcome;
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,14 @@ pub struct Written {
     pub n_valid: u64,
     /// Those that are true.
     pub n_true: u64,
+}
+
+impl Noted for Stream {
+    type Key = StreamKey;
+
+    fn key(&self) -> StreamKey {
+        self.key.clone()
+    }
 }
 
 impl Stream {

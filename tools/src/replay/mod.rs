@@ -39,9 +39,11 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Default, clap::Args)]
 #[group(id = "replay")]
 pub struct Options {
-    /// Recorded trajectories with rewards, several attempts at each task; strategies that were distilled from them.
+    /// Recorded trajectories with rewards, several attempts at each task, and strategies that were distilled from them; or
+    /// questions.
     pub files: Vec<PathBuf>,
-    /// Where to keep the database (a directory that does not exist yet); without it, a temporary one is removed.
+    /// Where to keep the database (a directory that does not exist yet; --env qa goes on in one that does); without it, a
+    /// temporary one is removed.
     #[arg(long)]
     pub db: Option<PathBuf>,
 }
