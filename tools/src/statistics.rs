@@ -107,7 +107,8 @@ impl Clustered {
     }
 
     fn sum(&self) -> f64 {
-        self.groups.values().map(|(sum, _)| sum).sum()
+        // From 0.0, because the sum of nothing is -0.0.
+        self.groups.values().fold(0.0, |sum, (more, _)| sum + more)
     }
 }
 
@@ -194,6 +195,7 @@ mod tests {
         assert!(low == 0.0 && (high - 0.2775).abs() < 1e-3, "that of 0 of 10 tasks: {low} {high}");
         assert_eq!(no_difference.ci95(), [-high, high]);
         assert_eq!(Clustered::default().ci95(), [0.0, 1.0]);
+        assert!(Clustered::default().to_string().starts_with("0/0 = 0.0 % ("), "{}", Clustered::default());
     }
 
     #[test]

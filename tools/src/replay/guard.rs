@@ -91,7 +91,9 @@ pub(super) fn measure(stored: &Stored, lines: &[(Place, StrategyLine)], output: 
     }
     bar.finish_and_clear();
     rows.extend(distilled(stored, lines)?);
-    let chosen = rows.iter().filter(|row| row.lessons == "divergence").max_by(|a, b| a.worth().total_cmp(&b.worth()));
+    // Of equals the most general.
+    let drawn = rows.iter().filter(|row| row.lessons == "divergence").rev();
+    let chosen = drawn.max_by(|a, b| a.worth().total_cmp(&b.worth()));
     let chosen = chosen.map_or(Level::Value, |row| row.level);
     let micros_p50 = micros(&stored.scope.snapshot()?, stored, chosen)?;
     let failures = Half::ALL.map(|half| {

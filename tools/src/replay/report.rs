@@ -73,18 +73,22 @@ impl Report<'_> {
         }
         lines.push(String::new());
         lines.push("From the first user message, a success at the same task among the three found:".to_owned());
-        lines.push(format!("{:<24}{:<37}{:<37}{:<37}", "", "among successes", "(tuned half)", "among all outcomes"));
+        lines.push(format!(
+            "{:<24}{:<41}{:<41}{:<30}{:<30}{:<41}",
+            "", "among successes", "(tuned half)", "more than plain n-grams", "(tuned half)", "among all outcomes"
+        ));
         for arm in &self.retrieval {
             let (found, tuned) = (arm.found(Half::Evaluated), arm.found(Half::Tuned));
+            let (gained, tuned_gained) = (arm.gained(Half::Evaluated), arm.gained(Half::Tuned));
             let all = arm.found_among_all(Half::Evaluated);
-            lines.push(format!("{:<24}{found:<37}{tuned:<37}{all:<37}", arm.name));
+            lines.push(format!("{:<24}{found:<41}{tuned:<41}{gained:<30}{tuned_gained:<30}{all:<41}", arm.name));
         }
         let chosen = chosen(&self.retrieval).map_or("nothing", |arm| arm.name);
         lines.push(format!("Chosen on the tuned half: {chosen}."));
         lines.push(String::new());
         lines.push("A lesson of other trials before an action that can change something (evaluated half):".to_owned());
         lines.push(format!(
-            "{:<16}{:<12}{:<37}{:<37}{:<37}{:<37}",
+            "{:<16}{:<12}{:<41}{:<41}{:<41}{:<41}",
             "lessons",
             "asked by",
             "before what failed",
@@ -92,7 +96,8 @@ impl Report<'_> {
             "false: actions",
             "false: changing successes"
         ));
-        lines.extend(self.guard.rows.iter().flat_map(|row| self.row_text(row)));
+        let is_asked = |row: &&Row| row.halves.iter().any(|tally| tally.fired.n() + tally.alarms.n() > 0);
+        lines.extend(self.guard.rows.iter().filter(is_asked).flat_map(|row| self.row_text(row)));
         lines.push(String::new());
         lines.push(self.footnote());
         lines.join("\n")
@@ -102,7 +107,7 @@ impl Report<'_> {
         let [tuned, evaluated] = &row.halves;
         let line = |first: String, second: &str, tally: &Tally| {
             let Tally { fired, fired_on_repeats, alarms, alarmed_trials } = tally;
-            format!("{first:<16}{second:<12}{fired:<37}{fired_on_repeats:<37}{alarms:<37}{alarmed_trials:<37}")
+            format!("{first:<16}{second:<12}{fired:<41}{fired_on_repeats:<41}{alarms:<41}{alarmed_trials:<41}")
         };
         let mut lines = vec![line(row.lessons.to_owned(), row.level.as_str(), evaluated)];
         if row.lessons == "divergence" {
@@ -143,6 +148,7 @@ fn arm(arm: &Arm) -> Value {
         "name": arm.name, "n": found.n(), "n_tasks": found.n_groups(),
         "success": round(found.value(), 4), "ci95": found.ci95().map(|x| round(x, 4)),
         "tuned": arm.found(Half::Tuned).json(),
+        "more_than_plain": arm.gained(Half::Evaluated).json(), "more_than_plain_tuned": arm.gained(Half::Tuned).json(),
         "among_all": arm.found_among_all(Half::Evaluated).json(),
         "among_all_tuned": arm.found_among_all(Half::Tuned).json(),
     })

@@ -34,7 +34,12 @@ pub(super) struct Arm {
     among_successes: [Clustered; 2],
     /// Found among all trials, by half.
     among_all: [Clustered; 2],
+    /// Found among the successes, less found by the control, case by case.
+    gained: [Clustered; 2],
 }
+
+/// What the others are compared with: the simplest that reads what is asked.
+pub(super) const CONTROL: Signal = Signal::PlainGrams;
 
 /// The way to choose, as the tuned half shows it; of equals the simplest.
 pub(super) fn chosen(arms: &[Arm]) -> Option<&Arm> {
@@ -84,9 +89,14 @@ pub(super) fn measure(stored: &Stored, output: Output) -> Result<Vec<Arm>, Failu
             let again = second_look(&snapshot, &embedders, &embedders.asked(LOOKED_AGAIN, trial)?, id)?;
             lists.push(ranked(&snapshot, &outcome.into_iter().fold(again, Query::outcome))?);
             lists.push(fused);
-            for (arm, list) in arms.iter_mut().zip(&lists) {
+            let found: Vec<bool> = lists.iter().map(|list| list.iter().take(N_RECALLED).any(is_success)).collect();
+            let control = Signal::ALL.into_iter().zip(&found).any(|(signal, found)| signal == CONTROL && *found);
+            for (arm, found) in arms.iter_mut().zip(found) {
+                if outcome.is_some() {
+                    let gained = f64::from(u8::from(found)) - f64::from(u8::from(control));
+                    arm.gained.iter_mut().skip(half).take(1).for_each(|share| share.add(&trial.task, gained));
+                }
                 let shares = if outcome.is_some() { &mut arm.among_successes } else { &mut arm.among_all };
-                let found = list.iter().take(N_RECALLED).any(is_success);
                 shares.iter_mut().skip(half).take(1).for_each(|share| share.add_hit(&trial.task, found));
             }
         }
@@ -97,12 +107,18 @@ pub(super) fn measure(stored: &Stored, output: Output) -> Result<Vec<Arm>, Failu
 
 impl Arm {
     fn new(name: &'static str, is_candidate: bool) -> Self {
-        Self { name, is_candidate, among_successes: Default::default(), among_all: Default::default() }
+        let gained = [Clustered::of_differences(), Clustered::of_differences()];
+        Self { name, is_candidate, among_successes: Default::default(), among_all: Default::default(), gained }
     }
 
     /// The share among successes in one half.
     pub(super) fn found(&self, half: Half) -> &Clustered {
         half.of(&self.among_successes)
+    }
+
+    /// The share among successes in one half, less that of the control.
+    pub(super) fn gained(&self, half: Half) -> &Clustered {
+        half.of(&self.gained)
     }
 
     /// The share among all in one half.
