@@ -73,10 +73,14 @@ fn measured(
     if !(1..=MOST_SEEDS).contains(&options.seeds) {
         return Err(Error::invalid("--seeds", format!("{} is not 1 to {MOST_SEEDS}", options.seeds)).into());
     }
+    if options.first_seed == 0 {
+        return Err(Error::invalid("--first-seed", "0 is not a seed").into());
+    }
     let arms = arms(&options.arms, speaker)?;
     let (questions, n_first) = read(files)?;
-    let splits = splits::splits(&questions, n_first, options.seeds);
-    let run = run_of(&questions, n_first, options.seeds, speaker);
+    let seeds: Vec<u64> = (0..options.seeds).map(|n| options.first_seed.saturating_add(n)).collect();
+    let splits = splits::splits(&questions, n_first, &seeds);
+    let run = run_of(&questions, n_first, &seeds, speaker);
     let journal = match &options.out {
         Some(path) => Journal::open(path, options.resume, &run)?,
         None => Journal::in_memory(),
@@ -134,7 +138,7 @@ fn read(files: &replay::Options) -> Result<(Vec<Question>, Option<usize>), Failu
 }
 
 /// What tells this run from others.
-fn run_of(questions: &[Question], n_first: Option<usize>, seeds: u64, speaker: &Speaker) -> Value {
+fn run_of(questions: &[Question], n_first: Option<usize>, seeds: &[u64], speaker: &Speaker) -> Value {
     let texts: Vec<String> = questions.iter().map(|question| format!("{question:?}")).collect();
     let digest = Digest::of("lagdb questions", &texts.iter().map(String::as_bytes).collect::<Vec<_>>()).to_string();
     json!({

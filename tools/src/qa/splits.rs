@@ -22,7 +22,7 @@ pub(super) struct Split {
 ///
 /// Two files are a published split. Where facts are known there is a split by connected facts a seed beside it; of one file
 /// without facts, one at random a seed. Of one file a third is asked.
-pub(super) fn splits(questions: &[Question], n_first: Option<usize>, n_seeds: u64) -> Vec<Split> {
+pub(super) fn splits(questions: &[Question], n_first: Option<usize>, seeds: &[u64]) -> Vec<Split> {
     let mut splits = Vec::new();
     if let Some(n_first) = n_first {
         let (remembered, asked) = ((0..n_first).collect(), (n_first..questions.len()).collect());
@@ -42,8 +42,8 @@ pub(super) fn splits(questions: &[Question], n_first: Option<usize>, n_seeds: u6
     let places: BTreeMap<*const Question, usize> =
         questions.iter().enumerate().map(|(place, question)| (std::ptr::from_ref(question), place)).collect();
     let place = |question: &Question| places.get(&std::ptr::from_ref(question)).copied();
-    for seed in 1..=n_seeds {
-        let (remembered, asked) = by_connected_facts(&parts, n_asked, seed - 1);
+    for &seed in seeds {
+        let (remembered, asked) = by_connected_facts(&parts, n_asked, seed.saturating_sub(1));
         let [mut remembered, mut asked] =
             [remembered, asked].map(|side| side.into_iter().filter_map(place).collect::<Vec<usize>>());
         remembered.sort_unstable();
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn no_fact_is_on_both_sides_and_every_draw_has_its_label() {
         let questions: Vec<Question> = (0..30).map(question).collect();
-        let splits = splits(&questions, Some(20), 3);
+        let splits = splits(&questions, Some(20), &[1, 2, 3]);
         let labels: Vec<&str> = splits.iter().map(|split| split.label.as_str()).collect();
         assert_eq!(labels, ["published", "apart 1", "apart 2", "apart 3"]);
         let facts =

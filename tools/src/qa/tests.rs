@@ -74,6 +74,7 @@ fn options(arms: &[&str], out: Option<PathBuf>) -> learn::Options {
     learn::Options {
         arms: arms.iter().map(|arm| (*arm).to_owned()).collect(),
         seeds: 2,
+        first_seed: 1,
         tasks: 60,
         resume: out.as_ref().is_some_and(|path| path.exists()),
         out,
@@ -194,6 +195,7 @@ fn what_cannot_be_asked_is_named() {
     refused(&files, &options(&["texts"], None), "irrelevant_text");
     refused(&files, &options(&["kv"], None), "copier");
     refused(&[], &options(&[], None), "0 given");
+    refused(&files, &learn::Options { first_seed: 0, ..options(&[], None) }, "--first-seed");
     refused(&files, &learn::Options { seeds: 0, ..options(&[], None) }, "1 to 32");
     let tiny = run(&replay::Options { files, db: None }, &options(&[], None), QUIET);
     assert!(tiny.is_err_and(|failure| failure.to_string().contains("--model")));
