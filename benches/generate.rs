@@ -35,7 +35,7 @@ fn main() -> BenchResult<()> {
     if report::is_wanted("qwen3") {
         let config = ModelConfig::from_json(QWEN3_06B.as_bytes(), "config.json".as_ref())?;
         let qwen = Generator::random(config, 1, WeightPrecision::Q8_0)?;
-        let sizes = Sizes { context: 2048, log: 2048, prompt: 16, rounds: 7, prefills: 2 };
+        let sizes = Sizes { context: 2048, log: 2048, prompt: 16, rounds: 5, prefills: 1 };
         rows.extend(compare("Qwen3-0.6B geometry, Q8_0", &qwen, &sizes)?);
     }
     rows.push(report::memory());

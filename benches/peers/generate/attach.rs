@@ -30,6 +30,7 @@ pub(crate) fn rows(name: &str, generator: &Generator, llama: &mut Llama) -> Benc
         session.capture(Selection::Tokens(0..N_TOKENS), ElementType::F16)?
     };
     let plain = stored(&log, Some(Encoding::Plain), directory.path())?;
+    let int8 = stored(&log, Some(Encoding::Int8), directory.path())?;
     let default = stored(&log, None, directory.path())?;
     drop(log);
     let file = directory.path().join("bytes");
@@ -40,12 +41,13 @@ pub(crate) fn rows(name: &str, generator: &Generator, llama: &mut Llama) -> Benc
         * generator.config().n_kv_heads
         * generator.config().head_dim;
     std::fs::write(&file, vec![1u8; n_bytes])?;
-    let mut times: [Vec<f64>; 7] = Default::default();
+    let mut times: [Vec<f64>; 8] = Default::default();
     for _ in 0..ROUNDS {
         times[0].push(cpu(|| attached(generator, &plain)).0);
         times[1].push(cpu(|| attached(generator, &default)).0);
         times[2].push(cpu(|| read_and_copy(&file)).0);
         times[3].push(llama.restore(&context)?);
+        times[7].push(cpu(|| attached(generator, &int8)).0);
         let (seconds, session) = cpu(|| attached(generator, &plain).and_then(|session| first_logits(session, &[7])));
         session?;
         times[4].push(seconds);
@@ -58,7 +60,7 @@ pub(crate) fn rows(name: &str, generator: &Generator, llama: &mut Llama) -> Benc
         done?;
         times[6].push(seconds);
     }
-    let [plain, default, floor, restored, first, prefill, prefill_first] = times.map(median);
+    let [plain, default, floor, restored, first, prefill, prefill_first, int8] = times.map(median);
     let row = |what: &str, unit, higher_is_better, lagdb, peers, goal| Row {
         name: format!("{name}: {what}"),
         unit,
@@ -68,6 +70,7 @@ pub(crate) fn rows(name: &str, generator: &Generator, llama: &mut Llama) -> Benc
         goal: Some(goal),
     };
     let others = vec![
+        ("int8", int8 * 1e3),
         ("exponent_huffman", default * 1e3),
         ("read and copy", floor * 1e3),
         ("llama.cpp restores its state", restored * 1e3),
@@ -76,15 +79,8 @@ pub(crate) fn rows(name: &str, generator: &Generator, llama: &mut Llama) -> Benc
     Ok(vec![
         row("attach 2048 tokens, plain f16", "CPU ms", false, plain * 1e3, others, 2.0 * floor * 1e3),
         row("prefill / attach 2048 tokens", "x", true, prefill / plain, Vec::new(), 150.0),
+        row("prefill / attach 2048 tokens, int8", "x", true, prefill / int8, Vec::new(), 150.0),
         row("first token of 2048 + 1: prefill / attach", "x", true, prefill_first / first, Vec::new(), 150.0),
-        Row {
-            name: format!("{name}: most memory held, llama.cpp's process"),
-            unit: "MiB",
-            higher_is_better: false,
-            lagdb: f64::NAN,
-            peers: vec![("llama.cpp", llama.memory()?)],
-            goal: None,
-        },
     ])
 }
 
