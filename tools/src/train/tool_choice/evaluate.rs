@@ -205,7 +205,7 @@ fn items(model: &Model, attempts: &[Attempt], wrong_label: bool) -> Result<Value
 /// The same of several attempts at a task that are looked at together.
 fn contrasts(model: &Model, seed: u64, n: usize) -> Result<Value, TrainError> {
     let mut rng = Rng::new(seed);
-    let drawn: Vec<Practice> = (0..n).map(|_| Practice::contrast(IN_LIFE, &mut rng)).collect();
+    let drawn: Vec<Practice> = (0..n).map(|_| drawn_contrast(&mut rng)).collect();
     let rows: Vec<Vec<Word>> = drawn.iter().map(|drawn| drawn.words[..drawn.words.len() - 1].to_vec()).collect();
     let mut firsts = drawn.iter().map(|drawn| drawn.written[0].0);
     let said = greedy(model, &rows, |_| firsts.next().unwrap_or(0))?;
@@ -214,6 +214,12 @@ fn contrasts(model: &Model, seed: u64, n: usize) -> Result<Value, TrainError> {
     };
     let n_right = said.iter().zip(&drawn).filter(is_right).count();
     Ok(json!({"n": n, "as_the_teacher": round(n_right as f64 / n as f64)}))
+}
+
+fn drawn_contrast(rng: &mut Rng) -> Practice {
+    let mut practice = Practice::default();
+    practice.contrast(IN_LIFE, rng);
+    practice
 }
 
 /// What the model would say next at each place from `first` on, row by row.

@@ -3,7 +3,8 @@
 //! * a *lesson* is a whole task as in life: items, attempts, and after a single attempt the judging and the writing;
 //! * a *quiz* asks for ten look-ups over one list of items; all pages are blank, so only items tell;
 //! * a *drill* is one task tried many times, mostly with wrong tools: what an attempt refuted acts as a `fails` item;
-//! * a *contrast* is one attempt that succeeded and up to four that failed, and what is written of all of them together.
+//! * a *review* is three times an attempt to be judged and written about, or one that succeeded and up to four that failed, to
+//!   be written about together; pages stay blank more often than in life, as what is written then is the hardest.
 //!
 //! In lessons and quizzes some of what is told stands in front of `<bos>` as *past steps* with their pages instead of items:
 //! that is where the KV log of a past attempt stands when it is attached.
@@ -90,16 +91,34 @@ impl Practice {
         practice
     }
 
-    /// Attempts at one task, of which the first succeeded (or was taken to have), and the items that they teach together.
-    pub(crate) fn contrast(extent: Extent, rng: &mut Rng) -> Self {
-        let drawn = Drawn::task(rng);
-        let won = drawn.attempt(if rng.chance(0.95) { 1.0 } else { 0.7 }, rng);
-        let n_lost = rng.between(1, (extent.max_attempts - 1).max(1));
-        let p = rng.pick(&[0.2, 0.5, 0.7]);
-        let lost: Vec<Vec<Choice>> = (0..n_lost).map(|_| drawn.attempt(p, rng)).collect();
-        let mut practice = Self { words: drawn.task.contrast_prompt(&won, &lost), ..Self::default() };
-        practice.write(contrast(drawn.task.site, &won, &lost));
+    /// Three times in a row: an attempt to be judged and written about, or several at one task to be written about together.
+    pub(crate) fn reviews(extent: Extent, rng: &mut Rng) -> Self {
+        let mut practice = Self::default();
+        for _ in 0..3 {
+            if rng.chance(0.4) {
+                practice.contrast(extent, rng);
+            } else {
+                let drawn = Drawn::task(rng);
+                practice.words.push(Word::BOS);
+                practice.words.extend(drawn.task.words());
+                let right = rng.pick(&[0.2, 0.5, 0.9]);
+                let attempt = drawn.attempt(right, rng.pick(&[0.0, 0.3]), rng);
+                practice.words.extend(attempt.iter().flat_map(|choice| choice.words(drawn.task.site)));
+                practice.review(&drawn, &attempt, rng);
+            }
+        }
         practice
+    }
+
+    /// Attempts at one task, of which the first succeeded (or was taken to have), and the items that they teach together.
+    pub(crate) fn contrast(&mut self, extent: Extent, rng: &mut Rng) {
+        let drawn = Drawn::task(rng);
+        let won = drawn.attempt(if rng.chance(0.95) { 1.0 } else { 0.7 }, 0.0, rng);
+        let n_lost = rng.between(1, (extent.max_attempts - 1).max(1));
+        let right = rng.pick(&[0.2, 0.5, 0.7]);
+        let lost: Vec<Vec<Choice>> = (0..n_lost).map(|_| drawn.attempt(right, 0.0, rng)).collect();
+        self.words.extend(drawn.task.contrast_prompt(&won, &lost));
+        self.write(contrast(drawn.task.site, &won, &lost));
     }
 
     /// Look-ups over one list of items; `fails` is the share of items that refute, `past` as in [`Extent`].
@@ -240,11 +259,13 @@ impl Drawn {
         Self { task, right: (0..n).map(|_| any_tool(rng)).collect(), known: vec![Knowledge::default(); n] }
     }
 
-    /// One attempt at the task; each choice is right with this probability, else any.
-    fn attempt(&self, right: f64, rng: &mut Rng) -> Vec<Choice> {
+    /// One attempt at the task; each choice is right with one probability, else any; more pages than usual stay blank with
+    /// another, whatever was chosen.
+    fn attempt(&self, right: f64, blank: f64, rng: &mut Rng) -> Vec<Choice> {
         let choose = |(subgoal, truth): (&Word, &Word)| {
             let tool = if rng.chance(right) { *truth } else { any_tool(rng) };
-            Choice { subgoal: *subgoal, tool, page: page(*subgoal, tool == *truth, rng) }
+            let page = if rng.chance(blank) { Word::BLANK } else { page(*subgoal, tool == *truth, rng) };
+            Choice { subgoal: *subgoal, tool, page }
         };
         self.task.subgoals.iter().zip(&self.right).map(choose).collect()
     }

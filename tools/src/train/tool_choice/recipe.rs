@@ -42,11 +42,11 @@ enum Kind {
     Quiz,
     Drill,
     Lesson,
-    Contrast,
+    Review,
 }
 
 const SHARES_OF_FINISH: [(Kind, f64); 4] =
-    [(Kind::Quiz, 0.50), (Kind::Drill, 0.08), (Kind::Lesson, 0.36), (Kind::Contrast, 0.06)];
+    [(Kind::Quiz, 0.50), (Kind::Drill, 0.08), (Kind::Lesson, 0.30), (Kind::Review, 0.12)];
 
 /// A whole run.
 #[derive(Clone, Copy, Debug)]
@@ -62,9 +62,9 @@ impl Recipe {
         let progress = if self.is_finish { 1.0 } else { step as f64 / self.n_steps as f64 };
         let shares = match progress {
             _ if self.is_finish => SHARES_OF_FINISH,
-            p if p < 0.15 => [(Kind::Quiz, 0.80), (Kind::Drill, 0.05), (Kind::Lesson, 0.15), (Kind::Contrast, 0.0)],
-            p if p < 0.40 => [(Kind::Quiz, 0.50), (Kind::Drill, 0.10), (Kind::Lesson, 0.35), (Kind::Contrast, 0.05)],
-            _ => [(Kind::Quiz, 0.20), (Kind::Drill, 0.12), (Kind::Lesson, 0.62), (Kind::Contrast, 0.06)],
+            p if p < 0.15 => [(Kind::Quiz, 0.80), (Kind::Drill, 0.05), (Kind::Lesson, 0.15), (Kind::Review, 0.0)],
+            p if p < 0.40 => [(Kind::Quiz, 0.50), (Kind::Drill, 0.10), (Kind::Lesson, 0.28), (Kind::Review, 0.12)],
+            _ => [(Kind::Quiz, 0.20), (Kind::Drill, 0.12), (Kind::Lesson, 0.52), (Kind::Review, 0.16)],
         };
         let grown = (progress / 0.3).min(1.0);
         let extent = Extent {
@@ -78,7 +78,7 @@ impl Recipe {
             Kind::Quiz => Practice::quiz(quiz_items, fails, extent.past, rng),
             Kind::Drill => Practice::drill(extent, rng),
             Kind::Lesson => Practice::lesson(extent, rng),
-            Kind::Contrast => Practice::contrast(extent, rng),
+            Kind::Review => Practice::reviews(extent, rng),
         };
         (0..N_ROWS).map(draw).collect()
     }

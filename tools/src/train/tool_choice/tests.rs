@@ -94,10 +94,22 @@ fn past_steps_tell_what_their_items_say() {
 fn a_contrast_is_written_of_all_attempts() {
     let mut rng = Rng::new(7);
     for _ in 0..100 {
-        let drawn = Practice::contrast(EXTENT, &mut rng);
+        let mut drawn = Practice::default();
+        drawn.contrast(EXTENT, &mut rng);
         let written: Vec<Word> = drawn.written.iter().map(|(_, word)| *word).collect();
         let (items, n_bad) = crate::tool_choice::parse_items(&written);
         assert!(n_bad == 0 && (1..=crate::tool_choice::N_CONTRASTED).contains(&items.len()), "{items:?}");
+        assert!(drawn.written.iter().all(|(at, word)| drawn.words[at + 1] == *word));
+    }
+}
+
+#[test]
+fn reviews_follow_each_other_and_each_ends() {
+    let mut rng = Rng::new(8);
+    for _ in 0..50 {
+        let drawn = Practice::reviews(EXTENT, &mut rng);
+        let count = |word| drawn.words.iter().filter(|other| **other == word).count();
+        assert_eq!((count(Word::BOS), count(Word::END)), (3, 3));
         assert!(drawn.written.iter().all(|(at, word)| drawn.words[at + 1] == *word));
     }
 }
