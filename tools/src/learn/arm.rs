@@ -25,7 +25,8 @@ pub struct Arm {
     pub credit: Credit,
     /// How often a task is tried.
     pub tries: Tries,
-    /// Read the attempts at a task together where some succeeded and others did not, instead of one by one.
+    /// Read the attempts at a task together where some succeeded and others did not, instead of one by one. Only the teacher's
+    /// rules do: the model was not found to learn it.
     pub joint: bool,
     /// Which settings of the library are used.
     pub library: Library,
@@ -110,8 +111,6 @@ impl Arm {
             tries(all("matts_parallel_1"), parallel(1)),
             tries(all("matts_parallel_3"), parallel(3)),
             tries(all("matts_parallel_5"), parallel(5)),
-            joint(tries(all("matts_parallel_3_joint"), parallel(3))),
-            joint(tries(all("matts_parallel_5_joint"), parallel(5))),
             tries(all("matts_by_difficulty_5"), Tries::ByDifficulty(5)),
             tries(all("matts_sequential_1"), sequential(1)),
             tries(all("matts_sequential_3"), sequential(3)),

@@ -9,15 +9,8 @@ use super::stream::Stream;
 use serde_json::{Value, json};
 
 /// The arms that are compared.
-pub(super) const SCALED: [&str; 7] = [
-    "matts_parallel_3",
-    "matts_parallel_3_joint",
-    "matts_parallel_5",
-    "matts_parallel_5_joint",
-    "matts_by_difficulty_5",
-    "matts_sequential_3",
-    "matts_sequential_5",
-];
+pub(super) const SCALED: [&str; 5] =
+    ["matts_parallel_3", "matts_parallel_5", "matts_by_difficulty_5", "matts_sequential_3", "matts_sequential_5"];
 
 /// One arm beside single tries; means over seeds, rates over the last third of each stream.
 pub(super) struct Budget {

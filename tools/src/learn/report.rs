@@ -18,7 +18,7 @@ pub struct Report {
 }
 
 /// What is compared: the name of the difference, its two arms, and over which part of the stream.
-const DIFFERENCES: [(&str, &str, Part); 41] = [
+const DIFFERENCES: [(&str, &str, Part); 39] = [
     ("irrelevant_items", "none", Part::LastThird),
     ("successes", "none", Part::LastThird),
     ("avoid_only_failures", "successes", Part::LastThird),
@@ -53,8 +53,6 @@ const DIFFERENCES: [(&str, &str, Part); 41] = [
     ("defaults_unweighted", "defaults_of_16", Part::LastThird),
     ("matts_parallel_3", "matts_parallel_1", Part::Whole),
     ("matts_parallel_5", "matts_parallel_3", Part::Whole),
-    ("matts_parallel_3_joint", "matts_parallel_3", Part::Whole),
-    ("matts_parallel_5_joint", "matts_parallel_5", Part::Whole),
     ("symbolic_parallel_3_joint", "symbolic_parallel_3", Part::Whole),
     ("matts_by_difficulty_5", "matts_parallel_3", Part::Whole),
     ("matts_sequential_3", "matts_sequential_1", Part::Whole),
