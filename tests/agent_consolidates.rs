@@ -1,5 +1,5 @@
 //! The same lesson is one lesson with more evidence; two that contradict each other are linked and settled; what is too much
-//! is suspended; and nothing is deleted.
+//! is put aside; and nothing is deleted.
 
 use crate::kit;
 use crate::kit::town::{self, Door};
@@ -43,6 +43,7 @@ fn teach(scope: &Scope, consolidation: &Consolidation, items: &[Item]) -> Consol
         sum.n_superseded += learned.consolidated.n_superseded;
         sum.n_evicted += learned.consolidated.n_evicted;
         sum.n_suppressed += learned.consolidated.n_suppressed;
+        sum.n_returned += learned.consolidated.n_returned;
     }
     sum
 }
@@ -120,7 +121,7 @@ fn what_happens_to_contradictions_is_a_choice() {
 }
 
 #[test]
-fn the_least_useful_are_suspended_when_there_are_too_many() {
+fn the_least_useful_are_put_aside_when_there_are_too_many() {
     let consolidation = Consolidation { max_per_domain: 2, ..Consolidation::default() };
     let items = [item(true, "api"), item(true, "api"), item(true, "menu"), item(true, "form")];
     let (database, scope, sum) = taught(consolidation, &items);
@@ -128,7 +129,7 @@ fn the_least_useful_are_suspended_when_there_are_too_many() {
     let titles: Vec<String> = active(&scope).into_iter().map(|lesson| lesson.title).collect();
     assert!(titles.iter().any(|title| title.contains("api")), "{titles:?}: the one with most evidence stays");
     assert_eq!((titles.len(), all(&scope).len()), (2, 3));
-    assert!(all(&scope).iter().any(|lesson| lesson.status == Status::Suspended));
+    assert!(all(&scope).iter().any(|lesson| lesson.status == Status::Stale));
     assert!(is_sound(&database));
 }
 
@@ -165,11 +166,11 @@ fn imported(consolidation: Consolidation, with_evidence: bool) -> (Scope, Id<Str
 }
 
 #[test]
-fn credit_suspends_only_if_asked_and_only_what_was_imported() {
+fn credit_puts_aside_only_if_asked_and_only_what_was_imported() {
     let on = Consolidation { suppression: Some(Suppression::default()), ..Consolidation::default() };
     let status = |(scope, id): (Scope, Id<Strategy>)| scope.snapshot().unwrap().get(id).unwrap().unwrap().status;
     assert_eq!(status(imported(Consolidation::default(), false)), Status::Active, "off by default");
-    assert_eq!(status(imported(on.clone(), false)), Status::Suspended);
+    assert_eq!(status(imported(on.clone(), false)), Status::Stale);
     assert_eq!(status(imported(on, true)), Status::Active, "it has evidence of its own");
 }
 
@@ -218,7 +219,7 @@ fn what_is_proven_stays_where_most_tasks_fail() {
     let sum = teach(&scope, &consolidation, &[item(true, "api")]);
     assert_eq!((sum.n_added, sum.n_evicted), (1, 1));
     assert_eq!(status(&scope, proven), Status::Active, "4 of 10 where 4 of 110 is usual");
-    assert_eq!(status(&scope, refuted), Status::Suspended);
+    assert_eq!(status(&scope, refuted), Status::Stale);
     assert_eq!(status(&scope, other), Status::Active);
 }
 
@@ -285,8 +286,8 @@ fn a_lesson_that_was_refuted_often_may_win_again() {
     }
 }
 
-/// Who is suspended after one more task in which it was given, at the end of these.
-fn suspended(kind: StrategyKind, deliveries: &[(Delivery, &str, Outcome)], rule: Suppression) -> bool {
+/// Whether it is put aside after one more task in which it was given, at the end of these.
+fn put_aside(kind: StrategyKind, deliveries: &[(Delivery, &str, Outcome)], rule: Suppression) -> bool {
     let (_database, scope) = kit::in_memory();
     let id = put(&scope, kind, "open a door with please", "say(please)");
     let bystander = put(&scope, StrategyKind::Procedure, "zzz", "zzz");
@@ -299,7 +300,7 @@ fn suspended(kind: StrategyKind, deliveries: &[(Delivery, &str, Outcome)], rule:
     learner.recall.withhold = 0.0;
     let Living::Now(learned) = learner.live(&mut Door::new("open a door", "sesame"), None).unwrap() else { panic!() };
     assert!(learned.offers.iter().any(|offer| offer.id == id), "it is given");
-    status(&scope, id) == Status::Suspended
+    status(&scope, id) == Status::Stale
 }
 
 /// Every delivery counted, also where the lesson had been withheld; and a guardrail was "followed" when its action was taken,
@@ -311,21 +312,21 @@ fn credit_is_for_what_was_read_and_done() {
     use StrategyKind::{Contrast, Guardrail, Procedure};
     let rule = Suppression::default();
     let times = |delivery, action, outcome| vec![(delivery, action, outcome); 8];
-    assert!(suspended(Procedure, &times(Injected, "say(please)", Failure), rule));
-    assert!(!suspended(Procedure, &times(Injected, "other", Failure), rule), "it was not followed");
-    assert!(!suspended(Procedure, &times(Injected, "say(please)", Success), rule));
-    assert!(!suspended(Procedure, &times(Withheld, "say(please)", Failure), rule), "nobody read it");
-    assert!(!suspended(Procedure, &times(Unused, "say(please)", Failure), rule), "nobody read it");
-    assert!(!suspended(Guardrail, &times(Injected, "say(please)", Failure), rule), "it was right, and ignored");
-    assert!(suspended(Guardrail, &times(Injected, "other", Failure), rule), "it was followed, and tasks failed");
-    assert!(!suspended(Contrast, &times(Injected, "say(please)", Failure), rule), "nobody knows what it says");
+    assert!(put_aside(Procedure, &times(Injected, "say(please)", Failure), rule));
+    assert!(!put_aside(Procedure, &times(Injected, "other", Failure), rule), "it was not followed");
+    assert!(!put_aside(Procedure, &times(Injected, "say(please)", Success), rule));
+    assert!(!put_aside(Procedure, &times(Withheld, "say(please)", Failure), rule), "nobody read it");
+    assert!(!put_aside(Procedure, &times(Unused, "say(please)", Failure), rule), "nobody read it");
+    assert!(!put_aside(Guardrail, &times(Injected, "say(please)", Failure), rule), "it was right, and ignored");
+    assert!(put_aside(Guardrail, &times(Injected, "other", Failure), rule), "it was followed, and tasks failed");
+    assert!(!put_aside(Contrast, &times(Injected, "say(please)", Failure), rule), "nobody knows what it says");
     let any = Suppression { followed_only: false, ..rule };
-    assert!(suspended(Contrast, &times(Injected, "other", Failure), any));
-    assert!(!suspended(Contrast, &times(Withheld, "other", Failure), any));
+    assert!(put_aside(Contrast, &times(Injected, "other", Failure), any));
+    assert!(!put_aside(Contrast, &times(Withheld, "other", Failure), any));
     // What happened long ago counts for nothing any more.
     let mut turned = vec![(Injected, "say(please)", Failure); 70];
     turned.extend(vec![(Injected, "say(please)", Success); 64]);
-    assert!(!suspended(Procedure, &turned, rule));
+    assert!(!put_aside(Procedure, &turned, rule));
 }
 
 /// One false `fails` stood for ever beside a `works` that thirty tasks spoke for: with 300 tasks the agent got worse from the
@@ -370,4 +371,21 @@ fn credit_compares_within_the_domain() {
     learner.recall.withhold = 0.0;
     learner.live(&mut Door::new("open a door", "sesame"), None).unwrap();
     assert_eq!(status(&scope, id), Status::Active, "one of ten is usual here");
+}
+
+/// What the cap or credit had put aside could never come back, however often it was confirmed.
+#[test]
+fn what_was_put_aside_comes_back_when_it_is_distilled_again() {
+    let consolidation = Consolidation { max_per_domain: 2, ..Consolidation::default() };
+    let (database, scope, sum) =
+        taught(consolidation.clone(), &[item(true, "api"), item(true, "menu"), item(true, "form")]);
+    assert_eq!((sum.n_added, sum.n_evicted), (3, 1));
+    let gone = all(&scope).into_iter().find(|lesson| lesson.status == Status::Stale).unwrap();
+    assert!(gone.title.contains("api"), "of equals the oldest: {}", gone.title);
+    let sum = teach(&scope, &consolidation, &[item(true, "api"), item(true, "api")]);
+    assert_eq!((sum.n_added, sum.n_merged, sum.n_returned, sum.n_evicted), (0, 2, 1, 1));
+    let titles: Vec<String> = active(&scope).into_iter().map(|lesson| lesson.title).collect();
+    assert!(titles.len() == 2 && titles.iter().any(|title| title.contains("api")), "{titles:?}");
+    assert_eq!(all(&scope).len(), 3, "and none became two");
+    assert!(is_sound(&database));
 }

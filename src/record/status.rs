@@ -9,7 +9,7 @@ pub enum Status {
     Active = 1,
     /// Held back by whoever runs the database.
     Suspended = 2,
-    /// Some of what it was distilled from is gone: it has to be distilled again.
+    /// Some of what it was distilled from is gone, or an agent has put it aside: it has to be distilled again.
     Stale = 3,
     /// Another strategy took its place: [`Strategy::superseded_by`](super::Strategy::superseded_by).
     Superseded = 4,

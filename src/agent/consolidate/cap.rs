@@ -1,4 +1,4 @@
-//! Not more active lessons about a domain than an agent can tell apart: the least useful are suspended.
+//! Not more active lessons about a domain than an agent can tell apart: the least useful are put aside.
 //!
 //! Use is the expected rate of success of the tasks in which a lesson was given, then how much more evidence speaks for it than
 //! against it, then age: of equals the oldest goes. The rate is shrunk to that of the domain: a lesson that was never given
@@ -10,12 +10,12 @@ use crate::{Filter, Hit, Query, Result, Status, Strategy, StrategyKind, Tally, T
 
 /// Tasks that the rate of the domain counts for.
 const PRIOR_TASKS: f64 = 2.0;
-/// What is suspended beyond what is too much, as a share of what is allowed: so that not every lesson is looked at after every
+/// What is put aside beyond what is too much, as a share of what is allowed: so that not every lesson is looked at after every
 /// task.
 const SLACK: u64 = 16;
 
 impl Consolidation {
-    /// Suspends what is too much about `domain`, after lessons were added.
+    /// Puts aside what is too much about `domain`, after lessons were added.
     pub(in crate::agent) fn cap(
         &self,
         tx: &mut Transaction,
@@ -23,7 +23,7 @@ impl Consolidation {
         done: &mut Consolidated,
     ) -> Result<()> {
         let query = domain.into_iter().fold(Query::newest(), |query, domain| query.filter(Filter::domain(domain)));
-        if done.n_added == 0 || tx.count::<Strategy>(&query)? <= self.max_per_domain {
+        if done.n_added + done.n_returned == 0 || tx.count::<Strategy>(&query)? <= self.max_per_domain {
             return Ok(());
         }
         let mut about = tx.search::<Strategy>(&query.limit(usize::MAX))?;
@@ -43,7 +43,7 @@ impl Consolidation {
             rate.total_cmp(other_rate).then(net.cmp(other_net)).then(id.cmp(other))
         });
         for (_, id) in ranked.into_iter().take(n_over) {
-            tx.set_status(id, Status::Suspended)?;
+            tx.set_status(id, Status::Stale)?;
             done.n_evicted += 1;
         }
         Ok(())

@@ -2,15 +2,14 @@
 //!
 //! | what | when | then |
 //! |---|---|---|
-//! | repeated | same kind, same domain, same actions, nearly the same words | the one that is there, suspended or not, gets the new evidence |
+//! | repeated | same kind, same domain, same actions, nearly the same words | the one that is there gets the new evidence |
 //! | contradicted | same domain and actions, one says do and the other do not | each is evidence against the other; see [`Disagreement`] |
-//! | one too many | more active ones about a domain than allowed | those of least use are suspended |
-//! | refuted by credit | only if asked for: see [`Suppression`] | suspended |
+//! | one too many | more active ones about a domain than allowed | those of least use are put aside |
+//! | refuted by credit | only if asked for: see [`Suppression`] | put aside |
 //!
-//! Nothing is deleted: what was superseded or suspended stays readable. A superseded lesson goes on to gather evidence and may
-//! win again. A suspended one gathers evidence too, and stays suspended until somebody makes it active: to distill a lesson once
-//! more is no reason to believe it again, and must not make it a second one. All of it happens in the transaction that
-//! remembers the task.
+//! Nothing is deleted, and no lesson becomes two. A superseded one goes on to gather evidence and may win again. One that was put
+//! aside ([`Status::Stale`]) comes back when it is distilled once more, and is judged beside the others again. One that a person
+//! has suspended gathers evidence, and stays suspended. All of it happens in the transaction that remembers the task.
 
 mod cap;
 mod contradict;
@@ -36,7 +35,7 @@ pub struct Consolidation {
     pub max_per_domain: u64,
     /// The most pieces of evidence for a lesson, and the most against it; later ones are not noted any more.
     pub max_evidence: usize,
-    /// Suspending lessons whose tasks fail; off unless asked for.
+    /// Putting lessons aside whose tasks fail; off unless asked for.
     pub suppression: Option<Suppression>,
 }
 
@@ -77,10 +76,12 @@ pub struct Consolidated {
     pub n_contradictions: usize,
     /// Lessons whose place was taken by one that contradicts them.
     pub n_superseded: usize,
-    /// Lessons suspended because there were too many about their domain.
+    /// Lessons put aside because there were too many about their domain.
     pub n_evicted: usize,
-    /// Lessons suspended because their tasks fail.
+    /// Lessons put aside because their tasks fail.
     pub n_suppressed: usize,
+    /// Lessons that had been put aside and came back with more evidence.
+    pub n_returned: usize,
 }
 
 impl Consolidation {
@@ -97,6 +98,10 @@ impl Consolidation {
             Some(twin) => {
                 done.n_merged += 1;
                 self.add_evidence(tx, twin, &lesson.provenance.evidence)?;
+                if tx.get(twin)?.is_some_and(|twin| twin.status == Status::Stale) {
+                    done.n_returned += 1;
+                    tx.set_status(twin, Status::Active)?;
+                }
                 twin
             }
             None => {
@@ -112,11 +117,11 @@ impl Consolidation {
 
     /// A lesson that says the same; one that is given to agents before one that is not.
     fn twin(&self, tx: &Transaction, near: Query, lesson: &Strategy) -> Result<Option<Id<Strategy>>> {
-        let known = eligible() | Filter::status(Status::Suspended);
+        let known = eligible() | Filter::any_of([Status::Suspended, Status::Stale].map(Filter::status));
         let query = near.filter(about(lesson) & Filter::kind(lesson.kind) & known).floor(self.same);
         let hits = tx.search::<Strategy>(&query)?;
         let same = hits.into_iter().filter(|hit| same_actions(&hit.record, lesson));
-        Ok(same.min_by_key(|hit| hit.record.status).map(|hit| hit.id))
+        Ok(same.min_by_key(|hit| hit.record.status != Status::Active).map(|hit| hit.id))
     }
 
     /// Notes evidence while there is room for it: for and against apart, so that what was often refuted can be borne out again.

@@ -1,6 +1,6 @@
-//! Bounded credit: suspending a lesson because the tasks in which it was followed fail. Off unless asked for.
+//! Bounded credit: putting a lesson aside because the tasks in which it was followed fail. Off unless asked for.
 //!
-//! A task fails for many reasons, and a lesson about hard tasks is given when they fail. Suspending what lies under the
+//! A task fails for many reasons, and a lesson about hard tasks is given when they fail. Putting aside what lies under the
 //! baseline therefore threw out right lessons in a first measurement, and cost eight points; with a margin, counting only
 //! tasks in which the lesson was followed, and only for lessons that were imported without evidence, it did no harm there and
 //! helped where the import was wrong. These are the settings here.
@@ -17,7 +17,7 @@ use crate::{
 /// Tasks that are looked at: what a lesson did long ago costs nothing, and counts for nothing.
 const N_TASKS: usize = 64;
 
-/// When a lesson is suspended.
+/// When a lesson is put aside.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Suppression {
     /// The upper bound of its rate of success must lie below this share of the rate of its domain.
@@ -61,7 +61,7 @@ impl Rate {
 }
 
 impl Consolidation {
-    /// Suspends those of `given` that have lost their credit.
+    /// Puts aside those of `given` that have lost their credit.
     pub(in crate::agent) fn suppress(
         &self,
         tx: &mut Transaction,
@@ -82,7 +82,7 @@ impl Consolidation {
             let (_, n_failures) = tx.counters(id.as_u64())?.injected.known();
             let at_worst = Rate { success: 0.0, failure: n_failures };
             if rule.refutes(at_worst, least) && rule.refutes(rate_of(tx, id, &lesson, rule)?, least) {
-                tx.set_status(id, Status::Suspended)?;
+                tx.set_status(id, Status::Stale)?;
                 done.n_suppressed += 1;
             }
         }

@@ -181,7 +181,7 @@ impl Life {
             let snapshot = self.scope.snapshot()?;
             for offer in &learned.offers {
                 let now = snapshot.get(offer.id)?;
-                if now.is_some_and(|lesson| lesson.status == Status::Suspended) {
+                if now.is_some_and(|lesson| lesson.status == Status::Stale) {
                     let right = item_of(&offer.lesson).is_some_and(|item| is_true(&self.world, item));
                     self.stream.suppressed[usize::from(right)] += 1;
                 }
