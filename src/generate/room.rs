@@ -68,6 +68,11 @@ impl Drop for Room {
         let mut kept = self.home.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() < MOST_KEPT {
             kept.push(room);
+        } else if let Some(smallest) = kept.iter_mut().min_by_key(|room| room.map.len())
+            && smallest.map.len() < room.map.len()
+        {
+            // A session that grew leaves many that are too small for the next one.
+            *smallest = room;
         }
     }
 }
