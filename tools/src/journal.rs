@@ -160,7 +160,7 @@ mod tests {
         std::fs::write(&path, "{\"env\":\"demo\",\"ta").expect("half a header");
         let journal = Journal::<Stream>::open(&path, true, &run).expect("a journal that was killed at once");
         assert_eq!(std::fs::read_to_string(&path).expect("the file"), format!("{run}\n"));
-        let second = Journal::<Stream>::open(&path, true, &run).err().expect("in use").to_string();
+        let second = Journal::<Stream>::open(&path, true, &run).map(drop).expect_err("in use").to_string();
         assert!(second.contains("another run writes"), "{second}");
         drop(journal);
         assert!(Journal::<Stream>::open(&path, true, &run).is_ok());

@@ -47,7 +47,7 @@ pub struct LessonRecall {
 impl Default for LessonRecall {
     fn default() -> Self {
         Self {
-            limit: 8,
+            limit: 16,
             floor: 0.1,
             token_budget: 1_024,
             weight: 0.5,
