@@ -102,7 +102,7 @@ impl Arm {
             Self { library: Library::Keeping, ..all("contradictions_kept") },
             Self { library: Library::Defaults, ..all("defaults") },
             Self { library: Library::DefaultsUnguarded, ..all("defaults_unguarded") },
-            Self { library: Library::DefaultsOf16, ..all("defaults_of_16") },
+            Self { library: Library::DefaultsOf8, ..all("defaults_of_8") },
             Self { library: Library::DefaultsUnweighted, ..all("defaults_unweighted") },
             Self { mind: Mind::Symbolic, ..all("symbolic") },
             Self { mind: Mind::Symbolic, ..arm("symbolic_no_memory", Memory::Nothing) },

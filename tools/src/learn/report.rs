@@ -18,7 +18,7 @@ pub struct Report {
 }
 
 /// What is compared: the name of the difference, its two arms, and over which part of the stream.
-const DIFFERENCES: [(&str, &str, Part); 39] = [
+const DIFFERENCES: [(&str, &str, Part); 40] = [
     ("irrelevant_items", "none", Part::LastThird),
     ("successes", "none", Part::LastThird),
     ("avoid_only_failures", "successes", Part::LastThird),
@@ -49,8 +49,9 @@ const DIFFERENCES: [(&str, &str, Part); 39] = [
     ("contradictions_kept", "successes_and_failures", Part::LastThird),
     ("defaults", "successes_and_failures", Part::LastThird),
     ("defaults_unguarded", "successes_and_failures", Part::LastThird),
-    ("defaults_of_16", "defaults_unguarded", Part::LastThird),
-    ("defaults_unweighted", "defaults_of_16", Part::LastThird),
+    ("defaults", "defaults_unguarded", Part::LastThird),
+    ("defaults_unguarded", "defaults_of_8", Part::LastThird),
+    ("defaults_unweighted", "defaults_unguarded", Part::LastThird),
     ("matts_parallel_3", "matts_parallel_1", Part::Whole),
     ("matts_parallel_5", "matts_parallel_3", Part::Whole),
     ("symbolic_parallel_3_joint", "symbolic_parallel_3", Part::Whole),

@@ -103,9 +103,9 @@ pub enum Library {
     Defaults,
     /// The same, but guardrails are given with the other items before the first step.
     DefaultsUnguarded,
-    /// Unguarded, with as many items as in the other arms.
-    DefaultsOf16,
-    /// Unguarded, with as many items, and trust does not count beside similarity.
+    /// Unguarded, with eight items.
+    DefaultsOf8,
+    /// Unguarded, and trust does not count beside similarity.
     DefaultsUnweighted,
 }
 
@@ -116,8 +116,8 @@ impl Library {
         match self {
             Self::Plain | Self::Keeping => None,
             Self::Defaults | Self::DefaultsUnguarded => Some(come),
-            Self::DefaultsOf16 => Some(LessonRecall { limit: N_RECALLED, ..come }),
-            Self::DefaultsUnweighted => Some(LessonRecall { limit: N_RECALLED, weight: 0.0, ..come }),
+            Self::DefaultsOf8 => Some(LessonRecall { limit: 8, ..come }),
+            Self::DefaultsUnweighted => Some(LessonRecall { weight: 0.0, ..come }),
         }
     }
 }
@@ -149,6 +149,6 @@ pub(super) fn consolidation(library: Library, credit: Credit) -> Consolidation {
     match library {
         Library::Plain => Consolidation { disagreement: Disagreement::Vote, ..come },
         Library::Keeping => Consolidation { disagreement: Disagreement::Keep, ..come },
-        Library::Defaults | Library::DefaultsUnguarded | Library::DefaultsOf16 | Library::DefaultsUnweighted => come,
+        Library::Defaults | Library::DefaultsUnguarded | Library::DefaultsOf8 | Library::DefaultsUnweighted => come,
     }
 }
