@@ -3,8 +3,8 @@
 use crate::kit;
 use crate::kit::town::{self, Door};
 use lagdb::agent::{
-    Answer, Attempt, Dialect, Ending, English, Environment, EnvironmentError, Judge, Learned, Learner, LessonRecall,
-    Living, ModelJudge, Scripted, Task, TaskKey, Verifier,
+    Answer, Attempt, Dialect, Ending, English, Environment, EnvironmentError, Guarding, Judge, Learned, Learner,
+    LessonRecall, Living, ModelJudge, Policy, Scripted, Task, TaskKey, Verifier,
 };
 use lagdb::{Delivery, Filter, Judgment, Offered, Outcome, Scope, Strategy, Trajectory, Trust};
 use std::sync::Arc;
@@ -313,7 +313,9 @@ fn guardrails_that_wait_take_no_places_and_none_waits_for_ever() {
     let id = tx.put(&Strategy::new("Magic words", "When a door is shut.", "Say sesame.")).unwrap();
     tx.embed(id, &kit::embed("open the door, please")).unwrap();
     tx.commit().unwrap();
-    let learner = learner(&Scripted::new([""; 0]), &scope);
+    let guarded = Policy { guard: Some(Guarding::default()), ..Policy::default() };
+    let mut learner = town::learner_with(&Scripted::new([""; 0]), &scope, guarded);
+    learner.recall.withhold = 0.0;
     let offers = |environment: &dyn Environment| learner.recollect(environment).unwrap().offers;
     let door = Door::new("open the door", "sesame");
     let found: Vec<_> = offers(&door).iter().map(|offer| offer.id).collect();

@@ -24,13 +24,15 @@ fn a_purge_beside_the_upkeep_erases_what_the_upkeep_copied() {
         std::thread::sleep(Duration::from_millis(1));
     }
     let receipt = scope.purge(ids[1]).unwrap();
-    let left = in_files(&medium.dump(), &numbers(12));
-    assert!(left.is_empty(), "{left:?} {receipt:?}");
-    assert!(receipt.waiting.is_empty() && receipt.files.len() > 1, "{receipt:?}");
+    let mut left = in_files(&medium.dump(), &numbers(12));
+    // The upkeep is a reader, too, while it counts; the receipt says so.
+    left.retain(|file| !receipt.waiting.contains(&file.into()));
+    assert!(left.is_empty() && receipt.files.len() > 1, "{left:?} {receipt:?}");
     let log = scope.snapshot().unwrap().kv_log(ids[2], &model(1)).unwrap().unwrap().to_log().unwrap();
     assert_eq!(log, kv_log(&model(1), 40, 13));
     drop(upkeep);
     assert!(!database.stats().unwrap().is_erasing);
+    assert!(in_files(&medium.dump(), &numbers(12)).is_empty(), "nobody reads any more");
 }
 
 /// A purge and a compaction waited for a move of the upkeep at the pace of the upkeep.

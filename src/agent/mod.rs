@@ -131,7 +131,9 @@ pub struct Policy {
     /// Recall only trajectories with this outcome; `None` recalls all. Failures never are.
     pub recall_outcome: Option<Outcome>,
     /// Lessons of failures are given right before the action that they speak about, if the environment has
-    /// [signatures](Environment::signature); `None` never does, and gives them with the others before the first step.
+    /// [signatures](Environment::signature). `None`, the default, gives them with the others before the first step: in the
+    /// tool-choice world that is ten points better (`lagdb learn --env demo`, arm `defaults_guarded`). A guard is for lessons
+    /// that have no room in the prompt.
     pub guard: Option<Guarding>,
 }
 
@@ -168,7 +170,7 @@ impl Default for Policy {
             max_steps: 8,
             capture: None,
             recall_outcome: Some(Outcome::Success),
-            guard: Some(Guarding::default()),
+            guard: None,
         }
     }
 }

@@ -101,7 +101,7 @@ impl Arm {
             imported(with(all("wrong_playbook_and_failures_with_credit"), Start::WrongPlaybook)),
             Self { library: Library::Keeping, ..all("contradictions_kept") },
             Self { library: Library::Defaults, ..all("defaults") },
-            Self { library: Library::DefaultsUnguarded, ..all("defaults_unguarded") },
+            Self { library: Library::DefaultsGuarded, ..all("defaults_guarded") },
             Self { library: Library::DefaultsOf8, ..all("defaults_of_8") },
             Self { library: Library::DefaultsUnweighted, ..all("defaults_unweighted") },
             Self { mind: Mind::Symbolic, ..all("symbolic") },

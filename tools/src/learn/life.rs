@@ -209,7 +209,7 @@ impl Life {
 
 /// The agent of one task; `dice` decide on its choices.
 fn agent(arm: &Arm, model: &Speaker, scope: &Scope, dialect: &Arc<ToolDialect>, dice: u64) -> Agent {
-    let guard = (arm.library == Library::Defaults).then(Guarding::default);
+    let guard = (arm.library == Library::DefaultsGuarded).then(Guarding::default);
     let policy = Policy { decoding: Decoding::random(1.0, dice, 1), guard, ..Policy::default() };
     Agent::new(model.clone(), scope.clone(), policy).dialect(dialect.clone())
 }

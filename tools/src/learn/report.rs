@@ -18,7 +18,7 @@ pub struct Report {
 }
 
 /// What is compared: the name of the difference, its two arms, and over which part of the stream.
-const DIFFERENCES: [(&str, &str, Part); 40] = [
+const DIFFERENCES: [(&str, &str, Part); 39] = [
     ("irrelevant_items", "none", Part::LastThird),
     ("successes", "none", Part::LastThird),
     ("avoid_only_failures", "successes", Part::LastThird),
@@ -48,10 +48,9 @@ const DIFFERENCES: [(&str, &str, Part); 40] = [
     ("wrong_playbook_and_failures_with_credit", "wrong_playbook_and_failures", Part::LastThird),
     ("contradictions_kept", "successes_and_failures", Part::LastThird),
     ("defaults", "successes_and_failures", Part::LastThird),
-    ("defaults_unguarded", "successes_and_failures", Part::LastThird),
-    ("defaults", "defaults_unguarded", Part::LastThird),
-    ("defaults_unguarded", "defaults_of_8", Part::LastThird),
-    ("defaults_unweighted", "defaults_unguarded", Part::LastThird),
+    ("defaults_guarded", "defaults", Part::LastThird),
+    ("defaults", "defaults_of_8", Part::LastThird),
+    ("defaults_unweighted", "defaults", Part::LastThird),
     ("matts_parallel_3", "matts_parallel_1", Part::Whole),
     ("matts_parallel_5", "matts_parallel_3", Part::Whole),
     ("symbolic_parallel_3_joint", "symbolic_parallel_3", Part::Whole),

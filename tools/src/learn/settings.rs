@@ -98,14 +98,14 @@ pub enum Library {
     Plain,
     /// The same, but items that contradict each other are all given.
     Keeping,
-    /// What the library comes with: recall by similarity and earned trust with a slot for exploration, withholding, guardrails
-    /// before the action. Only the number of tokens and the temperature are the world's.
+    /// What the library comes with: recall by similarity and earned trust with a slot for exploration, withholding. Only the
+    /// number of tokens and the temperature are the world's.
     Defaults,
-    /// The same, but guardrails are given with the other items before the first step.
-    DefaultsUnguarded,
-    /// Unguarded, with eight items.
+    /// The same, but guardrails are given before the action that they speak about.
+    DefaultsGuarded,
+    /// The defaults with eight items.
     DefaultsOf8,
-    /// Unguarded, and trust does not count beside similarity.
+    /// The defaults, but trust does not count beside similarity.
     DefaultsUnweighted,
 }
 
@@ -115,7 +115,7 @@ impl Library {
         let come = LessonRecall { seed, ..LessonRecall::default() };
         match self {
             Self::Plain | Self::Keeping => None,
-            Self::Defaults | Self::DefaultsUnguarded => Some(come),
+            Self::Defaults | Self::DefaultsGuarded => Some(come),
             Self::DefaultsOf8 => Some(LessonRecall { limit: 8, ..come }),
             Self::DefaultsUnweighted => Some(LessonRecall { weight: 0.0, ..come }),
         }
@@ -149,6 +149,6 @@ pub(super) fn consolidation(library: Library, credit: Credit) -> Consolidation {
     match library {
         Library::Plain => Consolidation { disagreement: Disagreement::Vote, ..come },
         Library::Keeping => Consolidation { disagreement: Disagreement::Keep, ..come },
-        Library::Defaults | Library::DefaultsUnguarded | Library::DefaultsOf8 | Library::DefaultsUnweighted => come,
+        Library::Defaults | Library::DefaultsGuarded | Library::DefaultsOf8 | Library::DefaultsUnweighted => come,
     }
 }
