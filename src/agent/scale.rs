@@ -74,7 +74,7 @@ impl Agent {
     /// Tries the task of `environment` as often as `scaling` says, with what was recalled, and has each attempt judged.
     ///
     /// # Errors
-    /// As [`solve`](Self::solve), of the first attempt; [`Error::Invalid`](crate::Error::Invalid) for parallel attempts of a
+    /// As [`solve`](Self::solve), of the first attempt; [`Error::Invalid`] for parallel attempts of a
     /// greedy policy. An attempt whose judge cannot be asked is one that nobody judged.
     pub fn attempts(
         &self,

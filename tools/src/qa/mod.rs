@@ -1,8 +1,8 @@
 //! `lagdb learn --env qa`: what a memory of its own answers is worth to a model of yours, question by question.
 //!
-//! The model answers every question once without a memory, and remembers what it answered ([`memory`]); recalled is what was
-//! right. Then every question that is asked in a split is put again under every arm, with what may be recalled in that split ([`ask`]). A split as
-//! published may share facts between its sides; beside it stands one that shares none ([`splits`]), and beside every memory its
+//! The model answers every question once without a memory, and remembers what it answered (`memory`); recalled is what was
+//! right. Then every question that is asked in a split is put again under every arm, with what may be recalled in that split (`ask`). A split as
+//! published may share facts between its sides; beside it stands one that shares none (`splits`), and beside every memory its
 //! control: the same kind of memory, recalled for another question. `copy_nearest` answers with the published answer of the
 //! nearest remembered question and asks no model.
 //!
