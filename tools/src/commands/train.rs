@@ -2,9 +2,14 @@
 
 use crate::output::Output;
 use crate::train::{
-    ToolChoiceOptions, TrainError, TrainOptions, evaluate_checkpoint, evaluate_tool_choice, train, train_tool_choice,
+    BothOptions, ToolChoiceOptions, TrainError, TrainOptions, evaluate_both, evaluate_checkpoint, evaluate_tool_choice,
+    train, train_both, train_tool_choice,
 };
 use std::path::PathBuf;
+
+/// Steps of the tool-choice run and of the one for both worlds, where none are given.
+const TOOL_CHOICE_STEPS: usize = 1500;
+const BOTH_STEPS: usize = 2400;
 
 /// Which model to train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -13,6 +18,8 @@ enum Which {
     MultiHop,
     /// The one that acts, judges and writes strategy items, in the tool-choice world.
     ToolChoice,
+    /// One for both worlds: a try, which is not shipped.
+    Both,
 }
 
 /// Train a demo model from a seed.
@@ -26,9 +33,9 @@ pub struct Args {
     /// Which model.
     #[arg(long, value_enum, default_value = "multi-hop")]
     world: Which,
-    /// Steps of the tool-choice run.
-    #[arg(long, default_value_t = 1600)]
-    steps: usize,
+    /// Steps of the run, where it is not the multi-hop one [default: tool-choice 1500, both 2400]
+    #[arg(long)]
+    steps: Option<usize>,
     /// Finish the tool-choice checkpoint in this folder instead of starting afresh.
     #[arg(long)]
     finish: Option<PathBuf>,
@@ -50,16 +57,16 @@ pub struct Args {
 /// [`TrainError`] if the run stopped early.
 pub fn run(args: Args, output: Output) -> Result<(), TrainError> {
     let progress = |line: &str| output.say(line);
-    if args.world == Which::ToolChoice {
-        if args.evaluate_only {
-            return evaluate_tool_choice(&args.out, progress);
+    let Args { seed, out, steps, .. } = args;
+    match (args.world, args.evaluate_only) {
+        (Which::MultiHop, true) => evaluate_checkpoint(&out, progress),
+        (Which::MultiHop, false) => train(&TrainOptions { seed, out, plain: args.plain }, progress),
+        (Which::ToolChoice, true) => evaluate_tool_choice(&out, progress),
+        (Which::ToolChoice, false) => {
+            let n_steps = steps.unwrap_or(TOOL_CHOICE_STEPS);
+            train_tool_choice(&ToolChoiceOptions { seed, out, n_steps, finish: args.finish }, progress)
         }
-        let options = ToolChoiceOptions { seed: args.seed, out: args.out, n_steps: args.steps, finish: args.finish };
-        return train_tool_choice(&options, progress);
+        (Which::Both, true) => evaluate_both(&out, progress),
+        (Which::Both, false) => train_both(&BothOptions { seed, out, n_steps: steps.unwrap_or(BOTH_STEPS) }, progress),
     }
-    if args.evaluate_only {
-        return evaluate_checkpoint(&args.out, progress);
-    }
-    let options = TrainOptions { seed: args.seed, out: args.out, plain: args.plain };
-    train(&options, progress)
 }

@@ -39,7 +39,6 @@ mod world;
 pub use item::Item;
 pub use prompts::{Choice, parse_items, verdict};
 pub use teacher::{Knowledge, N_CONTRASTED, Tools, contrast, lessons, looks_like_success};
-pub(crate) use vocabulary::FIRST_TOOL;
 pub use vocabulary::{N_SITES, N_SUBGOALS, N_TOOLS, N_WORDS, Word, text, tokenizer_json, words};
 pub(crate) use world::sample;
 pub use world::{ToolTask, ToolWorld, any_tool, page};

@@ -124,7 +124,7 @@ impl Word {
 }
 
 /// The token id of the first tool; the others follow it.
-pub(crate) const FIRST_TOOL: u8 = N_MARKS + (N_SITES + N_SUBGOALS) as u8;
+const FIRST_TOOL: u8 = N_MARKS + (N_SITES + N_SUBGOALS) as u8;
 
 fn range(first: u8, n: usize) -> Range<u8> {
     first..first + n as u8

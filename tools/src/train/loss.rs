@@ -6,6 +6,7 @@
 //!   log, and the reading, through the model's own weights; no weight is added for it.
 
 use super::batch::{Arm, Batch, Rows};
+use super::curve::Curve;
 use super::model::{Kv, Model, Pass, linear};
 use super::ops::rms_norm;
 use crate::world::Relation;
@@ -32,6 +33,16 @@ impl Losses {
             Some(source) => total + source,
             None => Ok(total),
         }
+    }
+
+    /// Takes them into a learning curve.
+    pub(crate) fn note(&self, arm: Arm, curve: &mut Curve) -> Result<()> {
+        curve.note(arm.name(), self.follow_up.to_scalar()?);
+        curve.note("write", self.write.to_scalar()?);
+        if let Some(source) = &self.source {
+            curve.note("source", source.to_scalar()?);
+        }
+        Ok(())
     }
 }
 

@@ -10,7 +10,7 @@ const EMBED_STD: f32 = 0.15;
 
 /// A model's weights before they are tensors; the norms are all 1.
 pub(super) struct RawModel {
-    sizes: Sizes,
+    pub(super) sizes: Sizes,
     pub(super) embed: Matrix,
     /// The direction that all embeddings share, of length 1.
     pub(super) shared: Vec<f32>,

@@ -73,6 +73,13 @@ impl Recipe {
         }
     }
 
+    /// The same stages within about `n_steps` steps.
+    pub(crate) fn within(mut self, n_steps: usize) -> Self {
+        let all = self.n_steps();
+        self.stages.iter_mut().for_each(|stage| stage.n_steps = (stage.n_steps * n_steps / all).max(1));
+        self
+    }
+
     pub(crate) fn n_steps(&self) -> usize {
         self.stages.iter().map(|stage| stage.n_steps).sum()
     }

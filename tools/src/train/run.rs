@@ -3,7 +3,7 @@
 //! The folder gets the checkpoint, `curve.jsonl` (one line every 25 steps) and `evaluation.json`.
 
 use super::TrainError;
-use super::batch::Batch;
+use super::batch::{Arm, Batch};
 use super::checkpoint::{self, Speech};
 use super::curve::Curve;
 use super::loss::{Losses, losses};
@@ -44,7 +44,7 @@ pub fn train(options: &TrainOptions, mut progress: impl FnMut(&str)) -> Result<(
     let last = recipe.n_steps() - 1;
     for step in 0..=last {
         let (arm, losses) = train_step(&model, &mut optimizer, &recipe, step, &mut rng)?;
-        note(&mut curve, arm, &losses)?;
+        losses.note(arm, &mut curve)?;
         let is_checked = step % CHECK_EVERY == 0 || step == last;
         if is_checked {
             checkpoint::save(&model, &speech(), &options.out)?;
@@ -57,33 +57,24 @@ pub fn train(options: &TrainOptions, mut progress: impl FnMut(&str)) -> Result<(
     evaluate_checkpoint(&options.out, progress)
 }
 
-fn note(curve: &mut Curve, arm: &'static str, losses: &Losses) -> Result<(), TrainError> {
-    curve.note(arm, losses.follow_up.to_scalar()?);
-    curve.note("write", losses.write.to_scalar()?);
-    if let Some(source) = &losses.source {
-        curve.note("source", source.to_scalar()?);
-    }
-    Ok(())
-}
-
 /// The words of the demo world.
 pub(super) fn speech() -> Speech {
     Speech { tokenizer: tokenizer_json(), bos: Word::BOS.id(), end: Word::END.id(), pad: Word::PAD.id() }
 }
 
-/// Draws a batch and steps down its losses, which are returned with the name of the batch's arm.
+/// Draws a batch and steps down its losses, which are returned with the batch's arm.
 fn train_step(
     model: &Model,
     optimizer: &mut Optimizer,
     recipe: &Recipe,
     step: usize,
     rng: &mut Rng,
-) -> Result<(&'static str, Losses), TrainError> {
+) -> Result<(Arm, Losses), TrainError> {
     let stage = recipe.stage(step);
     let plan = stage.plan(rng);
     let batch = Batch::draw(&plan, rng)?;
     let losses = losses(model, &batch, plan.arm)?;
     let grads = losses.total(stage.write_weight)?.backward()?;
     optimizer.step(&grads, recipe.rates(step))?;
-    Ok((plan.arm.name(), losses))
+    Ok((plan.arm, losses))
 }

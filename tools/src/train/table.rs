@@ -31,16 +31,20 @@ pub(crate) fn check(model: &Model) -> Result<Map<String, Value>, TrainError> {
 /// # Errors
 ///
 /// [`TrainError`] if the checkpoint cannot be read or the file cannot be written.
-pub fn evaluate_checkpoint(folder: &Path, mut progress: impl FnMut(&str)) -> Result<(), TrainError> {
-    let model = checkpoint::load(folder, SIZES)?;
+pub fn evaluate_checkpoint(folder: &Path, progress: impl FnMut(&str)) -> Result<(), TrainError> {
+    write_table(&checkpoint::load(folder, SIZES)?, &folder.join("evaluation.json"), progress)
+}
+
+/// Writes the table of `model` to `file`.
+pub(crate) fn write_table(model: &Model, file: &Path, mut progress: impl FnMut(&str)) -> Result<(), TrainError> {
     let mut lines = Vec::new();
     for cell in cells() {
-        let line = table_line(&model, cell)?.to_string();
+        let line = table_line(model, cell)?.to_string();
         progress(&line);
         lines.push(line);
     }
     let text = format!("[\n{}\n]\n", lines.join(",\n"));
-    Ok(std::fs::write(folder.join("evaluation.json"), text)?)
+    Ok(std::fs::write(file, text)?)
 }
 
 fn cells() -> Vec<Cell> {

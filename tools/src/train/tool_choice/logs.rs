@@ -4,11 +4,11 @@
 //! Every task has two logs of two steps each, in random order; one of the four steps is about the subgoal that is asked for.
 
 use super::evaluate::round;
-use super::loss::tokens;
+use super::student::Student;
 use crate::tool_choice::{Choice, ToolTask, Word, any_tool, sample};
 use crate::train::TrainError;
 use crate::train::loss::memory_of;
-use crate::train::model::Model;
+use crate::train::model::Kv;
 use crate::world::Rng;
 use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
@@ -28,7 +28,7 @@ struct Case {
 }
 
 /// The probability of the tool that worked, in percent of 1, by how the logs are given.
-pub(super) fn logs(model: &Model, seed: u64, n: usize) -> Result<Value, TrainError> {
+pub(super) fn logs(student: Student<'_>, seed: u64, n: usize) -> Result<Value, TrainError> {
     let mut rng = Rng::new(seed);
     let cases: Vec<Case> = (0..n).map(|_| Case::draw(&mut rng)).collect();
     let (mut none, mut text, mut kv) = (0.0, 0.0, 0.0);
@@ -36,11 +36,11 @@ pub(super) fn logs(model: &Model, seed: u64, n: usize) -> Result<Value, TrainErr
         let prompts: Vec<&[Word]> = cases.iter().map(|case| case.prompt.as_slice()).collect();
         let told: Vec<Vec<Word>> = cases.iter().map(|case| [case.logs(), case.prompt.clone()].concat()).collect();
         let sources: Vec<&[Word]> = cases.iter().flat_map(|case| &case.sources).map(Vec::as_slice).collect();
-        let pass = model.forward(&tokens(&sources)?, None)?;
+        let pass = student.model.forward(&student.rows(&sources)?, None)?;
         let memory = memory_of(&pass, BEFORE..BEFORE + LOG, cases.len())?;
-        none += mass(model, cases, &tokens(&prompts)?, None)?;
-        text += mass(model, cases, &tokens(&told.iter().map(Vec::as_slice).collect::<Vec<_>>())?, None)?;
-        kv += mass(model, cases, &tokens(&prompts)?, Some(&memory))?;
+        none += mass(student, cases, &student.rows(&prompts)?, None)?;
+        text += mass(student, cases, &student.rows(&told.iter().map(Vec::as_slice).collect::<Vec<_>>())?, None)?;
+        kv += mass(student, cases, &student.rows(&prompts)?, Some(&memory))?;
     }
     let share = |sum: f64| round(sum / n as f64);
     Ok(json!({"n": n, "none": share(none), "text": share(text), "kv": share(kv)}))
@@ -69,15 +69,11 @@ impl Case {
 }
 
 /// The sum over cases of the probability of the right tool after the last word.
-fn mass(
-    model: &Model,
-    cases: &[Case],
-    tokens: &Tensor,
-    memory: Option<&[crate::train::model::Kv]>,
-) -> Result<f64, TrainError> {
+fn mass(student: Student<'_>, cases: &[Case], tokens: &Tensor, memory: Option<&[Kv]>) -> Result<f64, TrainError> {
     let (n, len) = tokens.dims2()?;
     let last: Vec<u32> = (1..=n).map(|row| (row * len - 1) as u32).collect();
-    let hidden = model.forward(tokens, memory)?.hidden.index_select(&Tensor::from_vec(last, n, &Device::Cpu)?, 0)?;
-    let shares = softmax(&model.logits(&hidden)?, D::Minus1)?.to_vec2::<f32>()?;
-    Ok(shares.iter().zip(cases).map(|(shares, case)| f64::from(shares[case.right.id() as usize])).sum())
+    let hidden =
+        student.model.forward(tokens, memory)?.hidden.index_select(&Tensor::from_vec(last, n, &Device::Cpu)?, 0)?;
+    let shares = softmax(&student.model.logits(&hidden)?, D::Minus1)?.to_vec2::<f32>()?;
+    Ok(shares.iter().zip(cases).map(|(shares, case)| f64::from(shares[student.tokens.of(case.right) as usize])).sum())
 }

@@ -10,6 +10,7 @@
 //! | how long, at which rates, with what curriculum? | `recipe.rs` |
 //! | what is descended? | `loss.rs` |
 //! | where does a run start? | `preset.rs` |
+//! | which token is which word? | `student.rs` |
 //! | what came of it? | `evaluate.rs` (on drawn tasks), `retries.rs` (are refuted tools repeated?), `logs.rs` (are KV logs read?) |
 
 mod evaluate;
@@ -20,7 +21,14 @@ mod preset;
 mod recipe;
 mod retries;
 mod run;
+mod student;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use evaluate::check;
+pub(crate) use loss::losses;
+pub(crate) use preset::preset_look_ups;
+pub(crate) use recipe::Recipe;
+pub(crate) use run::write_evaluation;
 pub use run::{ToolChoiceOptions, evaluate_tool_choice, train_tool_choice};
+pub(crate) use student::{Student, WordTokens};

@@ -1,11 +1,9 @@
 //! Whether the model repeats what its own earlier attempts refuted: five attempts at each of many tasks, sampled at
 //! temperature 1, without any items.
 
-use super::loss::tokens;
-use super::recipe::SIZES;
+use super::student::Student;
 use crate::tool_choice::{Choice, Knowledge, ToolTask, Word, any_tool, page, sample};
 use crate::train::TrainError;
-use crate::train::model::Model;
 use crate::world::Rng;
 use candle_core::{D, Device, Tensor};
 use candle_nn::ops::softmax;
@@ -34,7 +32,7 @@ struct Tried {
 }
 
 /// Counts, attempt by attempt, over `n` tasks.
-pub(crate) fn retries(model: &Model, seed: u64, n: usize) -> Result<Vec<Counts>, TrainError> {
+pub(crate) fn retries(student: Student<'_>, seed: u64, n: usize) -> Result<Vec<Counts>, TrainError> {
     let mut rng = Rng::new(seed);
     let mut tried: Vec<Tried> = (0..n).map(|_| Tried::draw(&mut rng)).collect();
     let mut counts = Vec::new();
@@ -43,7 +41,7 @@ pub(crate) fn retries(model: &Model, seed: u64, n: usize) -> Result<Vec<Counts>,
         let mut now: Vec<Vec<Choice>> = vec![Vec::new(); n];
         for nth in 0..N_SUBGOALS {
             let rows: Vec<Vec<Word>> = tried.iter().zip(&now).map(|(tried, now)| tried.prompt(now)).collect();
-            for (i, tool) in sampled(model, &rows, &mut rng)?.into_iter().enumerate() {
+            for (i, tool) in sampled(student, &rows, &mut rng)?.into_iter().enumerate() {
                 let tool = of_attempt.note(&tried[i], nth, tool, &mut rng);
                 let subgoal = tried[i].task.subgoals[nth];
                 let right = tool == tried[i].right[nth];
@@ -104,22 +102,23 @@ impl Counts {
 }
 
 /// One word for each row, drawn at temperature 1; rows are of one length.
-fn sampled(model: &Model, rows: &[Vec<Word>], rng: &mut Rng) -> Result<Vec<Word>, TrainError> {
+fn sampled(student: Student<'_>, rows: &[Vec<Word>], rng: &mut Rng) -> Result<Vec<Word>, TrainError> {
     let mut words = Vec::with_capacity(rows.len());
     for rows in rows.chunks(64) {
         let slices: Vec<&[Word]> = rows.iter().map(Vec::as_slice).collect();
-        let tokens = tokens(&slices)?;
+        let tokens = student.rows(&slices)?;
         let (n, len) = tokens.dims2()?;
         let last: Vec<u32> = (1..=n).map(|row| (row * len - 1) as u32).collect();
-        let hidden = model.forward(&tokens, None)?.hidden.index_select(&Tensor::from_vec(last, n, &Device::Cpu)?, 0)?;
-        for shares in softmax(&model.logits(&hidden)?, D::Minus1)?.to_vec2::<f32>()? {
+        let hidden =
+            student.model.forward(&tokens, None)?.hidden.index_select(&Tensor::from_vec(last, n, &Device::Cpu)?, 0)?;
+        for shares in softmax(&student.model.logits(&hidden)?, D::Minus1)?.to_vec2::<f32>()? {
             let mut left = rng.unit() as f32;
             let passed = |share: &f32| {
                 left -= share;
                 left < 0.0
             };
-            let id = shares.iter().position(passed).unwrap_or(SIZES.n_words - 1);
-            words.push(Word::from_id(id as u32).unwrap_or(Word::PAD));
+            let id = shares.iter().position(passed).unwrap_or(shares.len() - 1);
+            words.push(student.word(id as u32));
         }
     }
     Ok(words)

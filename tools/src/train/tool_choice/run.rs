@@ -6,6 +6,7 @@ use super::evaluate::{check, evaluate};
 use super::loss::losses;
 use super::preset::fresh;
 use super::recipe::{Recipe, SIZES};
+use super::student::{Student, WordTokens};
 use crate::tool_choice::{Word, tokenizer_json};
 use crate::train::TrainError;
 use crate::train::checkpoint::{self, Speech};
@@ -44,24 +45,21 @@ pub fn train_tool_choice(options: &ToolChoiceOptions, mut progress: impl FnMut(&
         Some(folder) => checkpoint::load(folder, SIZES)?,
         None => fresh(&mut rng)?,
     };
+    let tokens = WordTokens::alone();
+    let student = Student { model: &model, tokens: &tokens };
     let mut optimizer = Optimizer::new(&model)?;
     let mut curve = Curve::create(&options.out.join("curve.jsonl"))?;
     let last = recipe.n_steps - 1;
     for step in 0..=last {
-        let losses = losses(&model, &recipe.batch(step, &mut rng))?;
+        let losses = losses(student, &recipe.batch(step, &mut rng))?;
         optimizer.step(&losses.total()?.backward()?, recipe.rates(step))?;
-        curve.note("choice", losses.choice.to_scalar()?);
-        for (name, loss) in [("verdict", &losses.verdict), ("written", &losses.written)] {
-            if let Some(loss) = loss {
-                curve.note(name, loss.to_scalar()?);
-            }
-        }
+        losses.note(&mut curve)?;
         let is_checked = step % CHECK_EVERY == 0 || step == last;
         if is_checked {
             checkpoint::save(&model, &speech(), &options.out)?;
         }
         if step % CURVE_EVERY == 0 || step == last {
-            let checks = if is_checked { check(&model)? } else { Map::new() };
+            let checks = if is_checked { check(student)? } else { Map::new() };
             progress(&curve.point(step, if recipe.is_finish { "finish" } else { "run" }, checks)?);
         }
     }
@@ -73,12 +71,22 @@ pub fn train_tool_choice(options: &ToolChoiceOptions, mut progress: impl FnMut(&
 /// # Errors
 ///
 /// [`TrainError`] if the checkpoint cannot be read or the file cannot be written.
-pub fn evaluate_tool_choice(folder: &Path, mut progress: impl FnMut(&str)) -> Result<(), TrainError> {
+pub fn evaluate_tool_choice(folder: &Path, progress: impl FnMut(&str)) -> Result<(), TrainError> {
     let model = checkpoint::load(folder, SIZES)?;
-    let mut text = serde_json::to_string_pretty(&evaluate(&model)?)?;
+    let student = Student { model: &model, tokens: &WordTokens::alone() };
+    write_evaluation(student, &folder.join("evaluation.json"), progress)
+}
+
+/// Writes what `student` has learned to `file`.
+pub(crate) fn write_evaluation(
+    student: Student<'_>,
+    file: &Path,
+    mut progress: impl FnMut(&str),
+) -> Result<(), TrainError> {
+    let mut text = serde_json::to_string_pretty(&evaluate(student)?)?;
     progress(&text);
     text.push('\n');
-    Ok(std::fs::write(folder.join("evaluation.json"), text)?)
+    Ok(std::fs::write(file, text)?)
 }
 
 fn speech() -> Speech {

@@ -4,6 +4,7 @@ use super::loss::losses;
 use super::practice::{Extent, Practice};
 use super::preset::fresh;
 use super::recipe::Recipe;
+use super::student::{Student, WordTokens};
 use crate::tool_choice::{Item, Knowledge, Word};
 use crate::world::Rng;
 
@@ -13,7 +14,8 @@ const EXTENT: Extent = Extent { max_items: 16, max_attempts: 5, past: 0.0 };
 fn gradients_reach_every_weight() {
     let model = fresh(&mut Rng::new(1)).expect("a fresh model");
     let batch = [Practice::lesson(Extent { max_attempts: 1, ..EXTENT }, &mut Rng::new(2))];
-    let losses = losses(&model, &batch).expect("a forward pass");
+    let student = Student { model: &model, tokens: &WordTokens::alone() };
+    let losses = losses(student, &batch).expect("a forward pass");
     let grads = losses.total().and_then(|total| total.backward()).expect("a backward pass");
     for (name, var) in model.named() {
         let grad = grads.get(var).unwrap_or_else(|| panic!("no gradient reached {name}"));
@@ -123,7 +125,8 @@ fn a_few_steps_lower_the_loss() {
         Recipe { n_steps: 100, is_finish: false }.batch(50, &mut rng).into_iter().take(4).collect();
     let mut seen = Vec::new();
     for step in 0..6 {
-        let total = losses(&model, &batch).and_then(|losses| losses.total()).expect("a loss");
+        let student = Student { model: &model, tokens: &WordTokens::alone() };
+        let total = losses(student, &batch).and_then(|losses| losses.total()).expect("a loss");
         let grads = total.backward().expect("gradients");
         optimizer.step(&grads, Recipe { n_steps: 100, is_finish: false }.rates(step + 20)).expect("a step");
         seen.push(total.to_scalar::<f32>().expect("a number"));
