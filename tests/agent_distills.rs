@@ -166,6 +166,7 @@ fn a_lesson_comes_from_the_steps_of_the_attempt_it_cites() {
     let policy = Policy { max_steps: 3, guard: None, decoding, ..Policy::default() };
     let mut learner = town::learner_with(&model, &scope, policy);
     learner.scaling = Scaling { k: 2, allot: Allot::All, ..Scaling::default() };
+    learner.lessons.contrast = true;
     let Living::Now(learned) = learner.live(&mut town::Door::new("open", "sesame"), None).unwrap() else { panic!() };
     assert!(model.prompts()[6].contains("steps: attempt:first-last step"), "{}", model.prompts()[6]);
     let range_of = |content: &str, attempt: usize| {

@@ -4,10 +4,10 @@
 use crate::kit;
 use crate::kit::town::Door;
 use lagdb::agent::{
-    Agent, Attempt, Caution, Conversation, ConversationOptions, Decoding, Dialect, English, Ensemble, Item, Judge,
-    LanguageModel, Material, ModelJudge, Policy, Recollection, Rejected, Reply, Scripted, Task, Verdict, Verifier,
+    Agent, Attempt, Caution, Conversation, ConversationOptions, Decoding, Dialect, English, Ensemble, Judge,
+    LanguageModel, LogUse, ModelJudge, Policy, Recollection, Reply, Scripted, Task, Verdict, Verifier,
 };
-use lagdb::{Error, Judgment, JudgmentSource, Outcome, Step, Strategy};
+use lagdb::{Error, Judgment, JudgmentSource, Outcome, Step};
 use std::sync::Arc;
 
 fn attempt(door: &mut Door, replies: &[&str]) -> Attempt {
@@ -121,7 +121,7 @@ impl LanguageModel for Sure {
 struct Certain(Box<dyn Conversation>, f64);
 
 impl Conversation for Certain {
-    fn attach(&mut self, log: &dyn lagdb::format::KvRead) -> lagdb::Result<lagdb::format::Fidelity> {
+    fn attach(&mut self, log: &dyn lagdb::format::KvRead) -> lagdb::Result<LogUse> {
         self.0.attach(log)
     }
     fn say(&mut self, text: &str) -> lagdb::Result<()> {
@@ -145,15 +145,6 @@ impl Dialect for Terse {
     fn name(&self) -> &str {
         "terse/1"
     }
-    fn remind(&self, lessons: &[Strategy], observation: &str) -> String {
-        English.remind(lessons, observation)
-    }
-    fn warn(&self, lessons: &[Strategy]) -> String {
-        English.warn(lessons)
-    }
-    fn retry(&self, observation: &str, attempt: usize, judgment: &Judgment) -> String {
-        English.retry(observation, attempt, judgment)
-    }
     fn ask_verdict(&self, _: &Task, _: &[Step], _: Caution) -> String {
         "success or failure?".to_owned()
     }
@@ -162,12 +153,6 @@ impl Dialect for Terse {
     }
     fn verdict_first(&self) -> bool {
         true
-    }
-    fn ask_lessons(&self, material: &Material<'_>) -> String {
-        English.ask_lessons(material)
-    }
-    fn read_lessons(&self, reply: &str, material: &Material<'_>) -> Vec<Result<Item, Rejected>> {
-        English.read_lessons(reply, material)
     }
 }
 

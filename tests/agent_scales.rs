@@ -23,6 +23,7 @@ fn scaled(model: &Scripted, scope: &Scope, way: Way, k: usize, allot: Allot) -> 
     let policy = Policy { max_steps: 1, guard: None, decoding: Decoding::random(1.0, 0, 256), ..Policy::default() };
     let mut learner = Learner { scaling: Scaling { way, k, allot }, ..town::learner_with(model, scope, policy) };
     learner.recall.withhold = 0.0;
+    learner.lessons.contrast = true;
     learner
 }
 

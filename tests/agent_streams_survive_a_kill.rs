@@ -31,7 +31,7 @@ fn learner(scope: &Scope) -> Learner {
     let policy = Policy { max_steps: 1, guard: None, ..Policy::default() };
     let mut learner = town::learner_with(&model, scope, policy);
     learner.scaling = Scaling { way: Way::Sequential, k: 2, allot: Allot::UntilSuccess };
-    (learner.recall.withhold, learner.recall.floor) = (0.0, -1.0);
+    (learner.recall.withhold, learner.recall.floor, learner.lessons.contrast) = (0.0, -1.0, true);
     learner
 }
 

@@ -1,10 +1,10 @@
 //! A world for agents in tests: a door that opens to one word, and what else a test wants to happen.
 
 use lagdb::agent::{
-    Agent, Answer, Caution, Dialect, Distiller, English, Environment, EnvironmentError, Item, Learner, Material,
-    Policy, Rejected, Scripted, Task, Verdict, Verifier,
+    Agent, Answer, Dialect, Distiller, English, Environment, EnvironmentError, Item, Learner, Material, Policy,
+    Rejected, Scripted, Task, Verifier,
 };
-use lagdb::{Judgment, JudgmentSource, Outcome, Scope, Step, Strategy};
+use lagdb::{Judgment, JudgmentSource, Outcome, Scope, Step};
 use std::sync::Arc;
 
 /// A door. Saying `word` opens it and ends the task; anything else is answered with `locked`.
@@ -91,30 +91,6 @@ struct Fixed(Item);
 impl Dialect for Fixed {
     fn name(&self) -> &str {
         "fixed/1"
-    }
-
-    fn remind(&self, lessons: &[Strategy], observation: &str) -> String {
-        English.remind(lessons, observation)
-    }
-
-    fn warn(&self, lessons: &[Strategy]) -> String {
-        English.warn(lessons)
-    }
-
-    fn retry(&self, observation: &str, attempt: usize, judgment: &Judgment) -> String {
-        English.retry(observation, attempt, judgment)
-    }
-
-    fn ask_verdict(&self, task: &Task, steps: &[Step], caution: Caution) -> String {
-        English.ask_verdict(task, steps, caution)
-    }
-
-    fn read_verdict(&self, reply: &str) -> Verdict {
-        English.read_verdict(reply)
-    }
-
-    fn ask_lessons(&self, material: &Material<'_>) -> String {
-        English.ask_lessons(material)
     }
 
     fn read_lessons(&self, _: &str, _: &Material<'_>) -> Vec<Result<Item, Rejected>> {

@@ -17,27 +17,37 @@ use super::judge::Caution;
 use super::{Task, Verdict};
 use crate::{Judgment, Step, Strategy};
 
-/// The words of prompts, and how replies are read.
+/// The words of prompts, and how replies are read. What a dialect does not say itself is said as [`English`] says it.
 pub trait Dialect: Send + Sync {
     /// Its name and version, in at most 40 bytes: part of who judged and of who distilled.
     fn name(&self) -> &str;
 
     /// The first observation of a task, with what was learned before; called only when there is something.
-    fn remind(&self, lessons: &[Strategy], observation: &str) -> String;
+    fn remind(&self, lessons: &[Strategy], observation: &str) -> String {
+        English.remind(lessons, observation)
+    }
 
     /// What is said after the model proposed an action that lessons of failures speak about, so that it can choose again.
-    fn warn(&self, lessons: &[Strategy]) -> String;
+    fn warn(&self, lessons: &[Strategy]) -> String {
+        English.warn(lessons)
+    }
 
     /// What is said, in the conversation in which a task was tried, to let it be tried again; `observation` is what the
     /// world says first in the new attempt, which is number `attempt`, counted from 0, and `judgment` what was said of the
     /// attempt before: an abstention is no failure.
-    fn retry(&self, observation: &str, attempt: usize, judgment: &Judgment) -> String;
+    fn retry(&self, observation: &str, attempt: usize, judgment: &Judgment) -> String {
+        English.retry(observation, attempt, judgment)
+    }
 
     /// Asks how an attempt ended.
-    fn ask_verdict(&self, task: &Task, steps: &[Step], caution: Caution) -> String;
+    fn ask_verdict(&self, task: &Task, steps: &[Step], caution: Caution) -> String {
+        English.ask_verdict(task, steps, caution)
+    }
 
     /// Reads the reply to [`ask_verdict`](Self::ask_verdict).
-    fn read_verdict(&self, reply: &str) -> Verdict;
+    fn read_verdict(&self, reply: &str) -> Verdict {
+        English.read_verdict(reply)
+    }
 
     /// Whether a reply to [`ask_verdict`](Self::ask_verdict) begins with the verdict: only then does the probability of its
     /// first token say how sure the judge is.
@@ -46,10 +56,14 @@ pub trait Dialect: Send + Sync {
     }
 
     /// Asks for lessons.
-    fn ask_lessons(&self, material: &Material<'_>) -> String;
+    fn ask_lessons(&self, material: &Material<'_>) -> String {
+        English.ask_lessons(material)
+    }
 
     /// Reads the reply to [`ask_lessons`](Self::ask_lessons): each item, or why it cannot be read as one.
-    fn read_lessons(&self, reply: &str, material: &Material<'_>) -> Vec<Result<Item, Rejected>>;
+    fn read_lessons(&self, reply: &str, material: &Material<'_>) -> Vec<Result<Item, Rejected>> {
+        English.read_lessons(reply, material)
+    }
 
     /// The text by which a lesson is found.
     fn search_text(&self, lesson: &Strategy) -> String {
