@@ -75,6 +75,27 @@ fn the_conversation_travels_with_every_request() {
     assert_eq!(said, ["task: open the door\n", "please", "locked\n"]);
 }
 
+/// A request that failed left the user's words behind, and the next one said them in a turn of their own before an empty one.
+#[test]
+fn what_was_not_answered_is_said_once_more() {
+    let (base, requests) = server(vec![http("503 Service Unavailable", "loading"), says("hi")]);
+    let mut conversation = OpenAi::new(&base, "small").unwrap().open(&ConversationOptions::default()).unwrap();
+    conversation.say("hello").unwrap();
+    assert!(conversation.reply(&Decoding::greedy(8), &mut |_| {}).is_err());
+    conversation.say(" again").unwrap();
+    assert_eq!(conversation.reply(&Decoding::greedy(8), &mut |_| {}).unwrap().text, "hi");
+    let _failed = requests.recv().unwrap();
+    let said = requests.recv().unwrap()["messages"].clone();
+    assert_eq!(said, json!([{ "role": "user", "content": "hello again" }]));
+}
+
+/// Servers answer `null` where a model thought until its tokens ran out; that was taken for no answer at all.
+#[test]
+fn a_message_without_text_is_an_empty_reply() {
+    let (base, _requests) = server(vec![http("200 OK", r#"{"choices":[{"message":{"content":null}}]}"#)]);
+    assert_eq!(reply(&OpenAi::new(&base, "small").unwrap()).unwrap().text, "");
+}
+
 #[test]
 fn how_likely_the_first_token_was_is_told_if_asked() {
     let (base, requests) = server(vec![says("hi")]);

@@ -1,11 +1,11 @@
 //! A generator is a model to speak with: what is said in pieces is read as one text, a stop ends the reply, and what is
 //! captured can be attached in another conversation.
 
-use crate::generate_support::Files;
+use crate::generate_support::{Files, log_of, model, tokens};
 use lagdb::Error;
-use lagdb::agent::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply};
+use lagdb::agent::{AdmittingGenerator, Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
 use lagdb::format::{ElementType, KvRead};
-use lagdb::generate::Generator;
+use lagdb::generate::{Admission, Generator};
 
 fn generator() -> Generator {
     Files::of("llama").with_words().load().unwrap()
@@ -31,6 +31,30 @@ fn pieces_are_read_as_one_text() {
     let reply_to_whole = reply(&mut *whole, &decoding);
     assert_eq!((reply_to_whole.prompt_tokens, reply_to_whole.n_tokens), (4, 6));
     assert_eq!(reply_to_whole, reply(&mut *pieces, &decoding));
+}
+
+/// A log that cannot be attached cost the whole task; who weighs computes its tokens, or goes without, and says so.
+#[test]
+fn a_log_that_cannot_be_attached_costs_no_reply() {
+    let (generator, other) = (generator(), model("qwen3"));
+    let ids = tokens(9, 0);
+    let own = log_of(&generator, &ids, ElementType::F32);
+    let unreadable = log_of(&other, &ids, ElementType::F32);
+    let strict = open(&generator).attach(&unreadable);
+    assert!(matches!(strict, Err(Error::ModelMismatch { .. })), "{strict:?}");
+    let options = ConversationOptions { capture: true };
+    let mut conversation = AdmittingGenerator::new(generator.clone(), Admission::ATTACH).open(&options).unwrap();
+    let uses = [&own, &unreadable].map(|log| conversation.attach(log).unwrap());
+    assert!(matches!(&uses[0], LogUse::Attached(_)) && uses[0].why().is_none(), "{uses:?}");
+    assert_eq!(uses[1].name(), "refused", "of another tokenizer");
+    assert!(uses[1].why().unwrap().contains("another model"), "{uses:?}");
+    assert_eq!(conversation.n_attached(), 9);
+    conversation.say("w5 w6").unwrap();
+    assert_eq!(reply(&mut *conversation, &Decoding::greedy(3)).n_tokens, 3);
+    let dear = Admission { attach_s_per_number: 1.0, prefill_s_per_token: 0.0 };
+    let mut conversation = AdmittingGenerator::new(generator, dear).open(&options).unwrap();
+    assert_eq!(conversation.attach(&own).unwrap(), LogUse::Recomputed { why: None });
+    assert_eq!(conversation.n_attached(), 0);
 }
 
 #[test]

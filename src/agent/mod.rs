@@ -94,11 +94,11 @@ pub use environment::{Answer, Environment, EnvironmentError, Task};
 pub use hidden::{HiddenEmbedder, HiddenPooling};
 pub use judge::{Caution, Ensemble, Judge, ModelJudge, Verdict, Verifier};
 pub use learn::{Learned, Learner, Lessons, Living, TaskKey};
-#[cfg(feature = "generate")]
-pub use model::ChatModel;
 #[cfg(feature = "openai")]
 pub use model::OpenAi;
-pub use model::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply, Scripted};
+#[cfg(feature = "generate")]
+pub use model::{AdmittingGenerator, ChatModel};
+pub use model::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply, Scripted};
 pub use recall::{LessonRecall, Offer, Recall, Recollection, Said, TrajectoryRecall};
 pub use scale::{Allot, Judged, Scaling, Way};
 pub use solve::{Attempt, Ending};
@@ -132,7 +132,7 @@ pub struct Policy {
     pub recall_outcome: Option<Outcome>,
     /// Lessons of failures are given right before the action that they speak about, if the environment has
     /// [signatures](Environment::signature). `None`, the default, gives them with the others before the first step: in the
-    /// tool-choice world that is ten points better (`lagdb learn --env demo`, arm `defaults_guarded`). A guard is for lessons
+    /// tool-choice world that is eleven points better (`lagdb learn --env demo`, arm `defaults_guarded`). A guard is for lessons
     /// that have no room in the prompt.
     pub guard: Option<Guarding>,
 }

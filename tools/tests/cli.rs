@@ -258,8 +258,15 @@ fn generate_remembers_recalls_and_refuses_what_does_not_fit() -> TestResult {
     let second = generate(second);
     assert_eq!(second["recalled"][0]["trajectory"], output["remembered"]);
     assert!(second["attached_tokens"].as_u64() > Some(0));
-    assert_eq!(second["fidelity"], serde_json::json!(["approximate"]), "a response was computed after its prompt");
-    assert!(second["remembered"].is_null());
+    assert_eq!(second["recalled"][0]["use"], "attached");
+    assert_eq!(second["recalled"][0]["fidelity"], "approximate", "a response was computed after its prompt");
+    assert!(second["remembered"].is_null() && second["admission"].is_null());
+    // Measured, it says by what it chose.
+    let prompt = "<bos> Ada employer Nova question city employer Ada think";
+    let again = ["generate", "--json", "--db", &db, "--prompt", prompt, "--query", "Nova", "--forget", "--measure"];
+    let measured = json(&lagdb(&again));
+    assert!(measured["admission"]["prefill_s_per_token"].as_f64() > Some(0.0), "{measured}");
+    assert!(["attached", "recomputed"].contains(&measured["recalled"][0]["use"].as_str().expect("a word")));
     let endless = "Nova ".repeat(5000);
     let output = lagdb(&["generate", "--prompt", &endless]);
     assert_eq!(output.status.code(), Some(1));

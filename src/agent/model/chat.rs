@@ -6,10 +6,10 @@
 //! thought, therefore keeps what the model really said in its sight.
 
 use super::generator::Spoken;
-use super::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply};
-use crate::generate::{Chat, Generator, Message};
+use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
+use crate::generate::{Admission, Chat, Generator, Message};
 use crate::{Error, Result};
-use lagdb_format::{ElementType, Fidelity, KvLog, KvRead, ModelFingerprint};
+use lagdb_format::{ElementType, KvLog, KvRead, ModelFingerprint};
 use std::path::PathBuf;
 
 /// A generator and how it is spoken to.
@@ -18,6 +18,7 @@ pub struct ChatModel {
     generator: Generator,
     system: Option<String>,
     flags: Vec<(String, bool)>,
+    admission: Option<Admission>,
 }
 
 impl ChatModel {
@@ -34,13 +35,19 @@ impl ChatModel {
         if !generator.has_tokenizer() {
             return Err(problem("the model has no tokenizer"));
         }
-        Ok(Self { generator, system: None, flags: Vec::new() })
+        Ok(Self { generator, system: None, flags: Vec::new(), admission: None })
     }
 
     /// Every conversation begins with this as the system's message.
     #[must_use]
     pub fn system(self, text: impl Into<String>) -> Self {
         Self { system: Some(text.into()), ..self }
+    }
+
+    /// Attaches, computes or refuses KV logs as [`AdmittingGenerator`](super::AdmittingGenerator) does.
+    #[must_use]
+    pub fn admission(self, admission: Admission) -> Self {
+        Self { admission: Some(admission), ..self }
     }
 
     /// Sets a variable of the template, such as `enable_thinking` of Qwen3.
@@ -61,7 +68,7 @@ impl LanguageModel for ChatModel {
     }
 
     fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>> {
-        let spoken = Spoken::new(&self.generator, options)?;
+        let spoken = Spoken::new(&self.generator, options, self.admission)?;
         let mut turns = Vec::new();
         turns.extend(self.system.clone().map(|text| Turn { role: "system", parts: vec![Part::Text(text)] }));
         Ok(Box::new(ChatSpoken { model: self.clone(), spoken, turns, said: Vec::new() }))
@@ -167,7 +174,7 @@ impl Marks {
 const SIGN: char = '\u{f4af5}';
 
 impl Conversation for ChatSpoken {
-    fn attach(&mut self, log: &dyn KvRead) -> Result<Fidelity> {
+    fn attach(&mut self, log: &dyn KvRead) -> Result<LogUse> {
         self.spoken.attach(log)
     }
 

@@ -3,10 +3,10 @@
 //! What is said is encoded at once and computed with the next reply, so a reply sees exactly the tokens it would have seen
 //! in one prompt.
 
-use super::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply};
-use crate::generate::{Generator, Sampling, Selection, Session, SessionOptions};
+use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
+use crate::generate::{Admission, Admitted, Generator, Sampling, Selection, Session, SessionOptions};
 use crate::{Error, Result};
-use lagdb_format::{ElementType, Fidelity, KvLog, KvRead, ModelFingerprint};
+use lagdb_format::{ElementType, KvLog, KvRead, ModelFingerprint};
 use std::ops::ControlFlow;
 
 /// Characters of a fingerprint that tell models apart.
@@ -20,6 +20,37 @@ pub(super) struct Spoken {
     lead_in: usize,
     /// Whether text was said: the first gets what the tokenizer puts around a text.
     begun: bool,
+    /// By what a KV log is attached or computed; where there is nothing, what cannot be attached is an error.
+    admission: Option<Admission>,
+}
+
+/// A generator that attaches a KV log where that is faster and possible, computes its tokens where it is not, and refuses what
+/// it can do neither with: a log that cannot be used costs no reply.
+#[derive(Clone, Debug)]
+pub struct AdmittingGenerator {
+    generator: Generator,
+    admission: Admission,
+}
+
+impl AdmittingGenerator {
+    /// `generator`, by what was measured of it on this machine, or by [`Admission::ATTACH`].
+    pub fn new(generator: Generator, admission: Admission) -> Self {
+        Self { generator, admission }
+    }
+}
+
+impl LanguageModel for AdmittingGenerator {
+    fn identity(&self) -> String {
+        self.generator.identity()
+    }
+
+    fn fingerprint(&self) -> Option<&ModelFingerprint> {
+        Some(Generator::fingerprint(&self.generator))
+    }
+
+    fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>> {
+        Ok(Box::new(Spoken::new(&self.generator, options, Some(self.admission))?))
+    }
 }
 
 impl LanguageModel for Generator {
@@ -33,17 +64,21 @@ impl LanguageModel for Generator {
     }
 
     fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>> {
-        Ok(Box::new(Spoken::new(self, options)?))
+        Ok(Box::new(Spoken::new(self, options, None)?))
     }
 }
 
 impl Spoken {
-    pub(super) fn new(generator: &Generator, options: &ConversationOptions) -> Result<Self> {
+    pub(super) fn new(
+        generator: &Generator,
+        options: &ConversationOptions,
+        admission: Option<Admission>,
+    ) -> Result<Self> {
         let options = SessionOptions { capture: options.capture, ..SessionOptions::default() };
         let session = generator.session(options)?;
         // A session that begins with the beginning of a text needs no other.
         let begun = session.n_tokens() > 0;
-        Ok(Self { session, said: Vec::new(), lead_in: 0, begun })
+        Ok(Self { session, said: Vec::new(), lead_in: 0, begun, admission })
     }
 
     /// Says these tokens next, and nothing around them. What a session begins with is not said again.
@@ -89,8 +124,15 @@ impl Spoken {
 }
 
 impl Conversation for Spoken {
-    fn attach(&mut self, log: &dyn KvRead) -> Result<Fidelity> {
-        Ok(self.session.attach(log)?.fidelity)
+    fn attach(&mut self, log: &dyn KvRead) -> Result<LogUse> {
+        let Some(admission) = &self.admission else {
+            return Ok(LogUse::Attached(self.session.attach(log)?.fidelity));
+        };
+        Ok(match self.session.admit(log, admission) {
+            Admitted::Attached(attachment) => LogUse::Attached(attachment.fidelity),
+            Admitted::Recomputed { why, .. } => LogUse::Recomputed { why: why.map(|why| why.to_string()) },
+            Admitted::Refused { why } => LogUse::Refused { why: why.to_string() },
+        })
     }
 
     fn n_attached(&self) -> usize {

@@ -4,7 +4,8 @@
 //! | model | KV logs | where |
 //! |---|---|---|
 //! | [`Generator`](crate::generate::Generator) (feature `generate`): continues text | attaches and captures | in this process |
-//! | `ChatModel` (feature `generate`): the same, spoken to in the words of its chat template | attaches and captures | in this process |
+//! | `AdmittingGenerator` (feature `generate`): the same | attaches, computes or refuses, and says which | in this process |
+//! | `ChatModel` (feature `generate`): a generator, spoken to in the words of its chat template | attaches and captures | in this process |
 //! | `OpenAi` (feature `openai`) | refuses them | in a server on this machine |
 //! | [`Scripted`] | refuses them | nowhere: a queue of replies, for tests |
 //!
@@ -20,6 +21,8 @@ mod scripted;
 
 #[cfg(feature = "generate")]
 pub use chat::ChatModel;
+#[cfg(feature = "generate")]
+pub use generator::AdmittingGenerator;
 #[cfg(feature = "openai")]
 pub use openai::OpenAi;
 pub use scripted::Scripted;
@@ -46,12 +49,12 @@ pub trait LanguageModel: Send + Sync {
 
 /// One conversation: what was said in it stays in the model's sight.
 pub trait Conversation: Send {
-    /// Puts a KV log before what is said next.
+    /// Puts a KV log before what is said next. A model that weighs loading against computing says what became of it.
     ///
     /// # Errors
-    /// [`Error::KvLogsUnsupported`] by a model that takes none; [`Error::ModelMismatch`] for a log of another model;
-    /// [`Error::ContextLimit`]; [`Error::Corrupt`] when the log's bytes are damaged.
-    fn attach(&mut self, log: &dyn KvRead) -> Result<Fidelity>;
+    /// [`Error::KvLogsUnsupported`] by a model that takes none; by one that does not weigh, [`Error::ModelMismatch`] for a log
+    /// of another model, [`Error::ContextLimit`], and [`Error::Corrupt`] when the log's bytes are damaged.
+    fn attach(&mut self, log: &dyn KvRead) -> Result<LogUse>;
 
     /// Tokens attended to without computing them.
     fn n_attached(&self) -> usize {
@@ -82,6 +85,43 @@ pub trait Conversation: Send {
     /// # Errors
     /// [`Error::KvLogsUnsupported`] by a model that gives none.
     fn capture(&mut self, lead_in_tokens: usize, element: ElementType) -> Result<KvLog>;
+}
+
+/// What became of a KV log that was put before what is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogUse {
+    /// It is attended to; how near that comes to computing its tokens again.
+    Attached(Fidelity),
+    /// Its tokens were computed.
+    Recomputed {
+        /// Why it was not attached; `None` when computing was measured to be faster.
+        why: Option<String>,
+    },
+    /// Neither: the conversation is as it was.
+    Refused {
+        /// What stood against it.
+        why: String,
+    },
+}
+
+impl LogUse {
+    /// The word for reports: `attached`, `recomputed` or `refused`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Attached(_) => "attached",
+            Self::Recomputed { .. } => "recomputed",
+            Self::Refused { .. } => "refused",
+        }
+    }
+
+    /// Why it was not attached, where something stood against it.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Attached(_) => None,
+            Self::Recomputed { why } => why.as_deref(),
+            Self::Refused { why } => Some(why),
+        }
+    }
 }
 
 /// How a conversation is opened.

@@ -7,9 +7,9 @@
 //!
 //! Protocol: <https://platform.openai.com/docs/api-reference/chat/create>.
 
-use super::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply, unsupported};
+use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply, unsupported};
 use crate::{Error, Result};
-use lagdb_format::{ElementType, Fidelity, KvLog, KvRead};
+use lagdb_format::{ElementType, KvLog, KvRead};
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -117,7 +117,7 @@ impl LanguageModel for OpenAi {
 }
 
 impl Conversation for Spoken {
-    fn attach(&mut self, _: &dyn KvRead) -> Result<Fidelity> {
+    fn attach(&mut self, _: &dyn KvRead) -> Result<LogUse> {
         Err(unsupported(&self.server.identity()))
     }
 
@@ -131,9 +131,14 @@ impl Conversation for Spoken {
     }
 
     fn reply(&mut self, decoding: &Decoding, on_text: &mut dyn FnMut(&str)) -> Result<Reply> {
-        self.messages.push(json!({ "role": "user", "content": std::mem::take(&mut self.said) }));
-        let answer = self.server.ask(&request(&self.server.model, &self.messages, decoding))?;
-        let reply = read(&answer).ok_or_else(|| self.server.failed("the response has no message"))?;
+        self.messages.push(json!({ "role": "user", "content": self.said }));
+        let reply = self
+            .server
+            .ask(&request(&self.server.model, &self.messages, decoding))
+            .and_then(|answer| read(&answer).ok_or_else(|| self.server.failed("the response has no message")));
+        // What was not answered is still to be said.
+        let reply = reply.inspect_err(|_| drop(self.messages.pop()))?;
+        self.said.clear();
         on_text(&reply.text);
         self.messages.push(json!({ "role": "assistant", "content": reply.text }));
         Ok(reply)
@@ -170,10 +175,13 @@ fn request(model: &str, messages: &[Value], decoding: &Decoding) -> Value {
     Value::Object(request)
 }
 
-/// What came back.
+/// What came back. A message may be without text: the model had nothing to say, or only thought until its tokens ran out.
 fn read(answer: &Value) -> Option<Reply> {
     let choice = answer.get("choices")?.get(0)?;
-    let text = choice.get("message")?.get("content")?.as_str()?.to_owned();
+    let text = match choice.get("message")?.get("content")? {
+        Value::Null => String::new(),
+        text => text.as_str()?.to_owned(),
+    };
     let count = |key: &str| answer.pointer(&format!("/usage/{key}")).and_then(Value::as_u64).unwrap_or(0) as usize;
     let first_log_prob = choice.pointer("/logprobs/content/0/logprob").and_then(Value::as_f64);
     Some(Reply { text, prompt_tokens: count("prompt_tokens"), n_tokens: count("completion_tokens"), first_log_prob })

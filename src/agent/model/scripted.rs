@@ -14,9 +14,9 @@
 //! # }
 //! ```
 
-use super::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply, unsupported};
+use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply, unsupported};
 use crate::{Error, Result};
-use lagdb_format::{ElementType, Fidelity, KvLog, KvRead};
+use lagdb_format::{ElementType, KvLog, KvRead};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -97,7 +97,7 @@ impl LanguageModel for Scripted {
 }
 
 impl Conversation for Spoken {
-    fn attach(&mut self, _: &dyn KvRead) -> Result<Fidelity> {
+    fn attach(&mut self, _: &dyn KvRead) -> Result<LogUse> {
         Err(unsupported(IDENTITY))
     }
 

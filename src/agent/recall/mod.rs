@@ -10,6 +10,7 @@ mod lessons;
 pub use kv_logs::{Recall, Said, TrajectoryRecall};
 pub use lessons::{LessonRecall, Offer};
 
+use super::LogUse;
 use crate::{Delivery, Exposure, Id, Offered, Strategy, Trajectory};
 use lagdb_format::KvLogView;
 
@@ -43,9 +44,11 @@ impl Recollection {
         self.offers.iter().filter(|offer| offer.exposure.delivery == Delivery::Injected)
     }
 
-    /// All that was offered before the first step.
-    pub fn exposures(&self) -> Vec<Exposure> {
-        let attached = self.hits.iter().take(self.kv_logs.len()).enumerate().map(|(rank, (id, score))| Exposure {
+    /// All that was offered before the first step; `logs` is what became of its KV logs, of which a refused one was not.
+    pub fn exposures(&self, logs: &[LogUse]) -> Vec<Exposure> {
+        let is_used = |rank: &usize| !matches!(logs.get(*rank), Some(LogUse::Refused { .. }));
+        let hits = self.hits.iter().take(self.kv_logs.len()).enumerate().filter(|(rank, _)| is_used(rank));
+        let attached = hits.map(|(rank, (id, score))| Exposure {
             rank: rank as u32,
             score: *score,
             ..Exposure::injected(Offered::KvLog(*id))

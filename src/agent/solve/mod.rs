@@ -7,9 +7,9 @@ mod trial;
 
 pub(super) use trial::Trial;
 
-use super::{Agent, Environment, EnvironmentError, Recollection};
+use super::{Agent, Environment, EnvironmentError, LogUse, Recollection};
 use crate::{Error, Exposure, Result, Step};
-use lagdb_format::{Fidelity, KvLog};
+use lagdb_format::KvLog;
 use std::time::Duration;
 
 /// What happened in one task.
@@ -23,8 +23,8 @@ pub struct Attempt {
     pub prefill_tokens: usize,
     /// Tokens attended to without computing them.
     pub attached_tokens: usize,
-    /// How near each attached log comes to computing its tokens again, in the order of the recollection.
-    pub fidelity: Vec<Fidelity>,
+    /// What became of each recalled KV log, in the order of the recollection.
+    pub logs: Vec<LogUse>,
     /// From the start, attaching included, to the first generated token.
     pub time_to_first_token: Duration,
     /// Keys and values of the last reply and its lead-in, if the policy captures them.
@@ -56,7 +56,7 @@ impl Attempt {
             ending: Ending::ModelFailed(error.to_string()),
             prefill_tokens: 0,
             attached_tokens: 0,
-            fidelity: Vec::new(),
+            logs: Vec::new(),
             time_to_first_token: Duration::ZERO,
             kv_log: None,
             problem: None,

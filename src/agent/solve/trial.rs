@@ -7,10 +7,9 @@
 //! a lesson must not be distilled from itself. What was recalled is in the exposures.
 
 use super::{Attempt, Ending};
-use crate::agent::{Agent, Conversation, ConversationOptions, Decoding, Environment, Recollection, Said};
+use crate::agent::{Agent, Conversation, ConversationOptions, Decoding, Environment, LogUse, Recollection, Said};
 use crate::record::limits;
 use crate::{Delivery, Error, Exposure, Id, Judgment, Result, Step, Strategy};
-use lagdb_format::Fidelity;
 use std::time::{Duration, Instant};
 
 /// A number that no attempt has: choices after a warning share their dice with no other.
@@ -26,7 +25,7 @@ pub(in crate::agent) struct Trial<'a> {
     lessons: Vec<Strategy>,
     /// Their ids: none of them is given again before an action.
     given: Vec<Id<Strategy>>,
-    fidelity: Vec<Fidelity>,
+    logs: Vec<LogUse>,
     /// Whether the task was tried in it.
     has_tried: bool,
     /// What was seen at the end of the attempt before, and not said yet.
@@ -58,7 +57,7 @@ impl<'a> Trial<'a> {
         let start = Instant::now();
         let mut conversation = agent.model.open(&ConversationOptions { capture: agent.policy.capture.is_some() })?;
         let attached = recollection.kv_logs.iter().map(|log| conversation.attach(log));
-        let fidelity = attached.collect::<Result<_>>()?;
+        let logs = attached.collect::<Result<_>>()?;
         for said in &recollection.said {
             match said {
                 Said::Text(text) => conversation.say(text)?,
@@ -70,7 +69,7 @@ impl<'a> Trial<'a> {
             conversation,
             lessons: recollection.lessons(),
             given: recollection.given(),
-            fidelity,
+            logs,
             has_tried: false,
             unread: String::new(),
             start,
@@ -106,7 +105,7 @@ impl<'a> Trial<'a> {
             ending,
             prefill_tokens: run.prefill_tokens,
             attached_tokens: self.conversation.n_attached(),
-            fidelity: self.fidelity.clone(),
+            logs: self.logs.clone(),
             kv_log,
             problem,
             time_to_first_token: run.first_token.unwrap_or_else(|| self.start.elapsed()),

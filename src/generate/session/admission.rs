@@ -53,6 +53,9 @@ impl Admitted {
 }
 
 impl Admission {
+    /// Nothing was measured: what can be attached is attached.
+    pub const ATTACH: Self = Self { attach_s_per_number: 0.0, prefill_s_per_token: 0.0 };
+
     /// Loads a log that is typical of the store and attaches it, then computes some of its tokens; wall time.
     ///
     /// # Errors

@@ -3,12 +3,12 @@
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use lagdb::agent::{
-    Agent, Answer, Attempt, Capture, ChatModel, Decoding, Environment, EnvironmentError, Judge, Policy, Recall,
-    Recollection, Task, Verifier,
+    AdmittingGenerator, Agent, Answer, Attempt, Capture, ChatModel, Decoding, Environment, EnvironmentError, Judge,
+    LogUse, Policy, Recall, Recollection, Task, Verifier,
 };
 use lagdb::format::ElementType;
-use lagdb::generate::{Generator, LoadOptions, WeightPrecision, WeightsInfo};
-use lagdb::{Database, Judgment, Step};
+use lagdb::generate::{Admission, Generator, LoadOptions, WeightPrecision, WeightsInfo};
+use lagdb::{Database, Judgment, Scope, Step};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -44,6 +44,9 @@ pub struct Options {
     /// KV logs to recall and attend to.
     #[arg(long, default_value_t = 1, requires = "db")]
     recall: usize,
+    /// Measure first, on the nearest log: logs that are slower to load than their tokens to compute are computed.
+    #[arg(long, requires = "db")]
+    measure: bool,
     /// What to look for in memory; without it, the prompt.
     #[arg(long, requires = "db")]
     query: Option<String>,
@@ -92,27 +95,57 @@ pub fn run(options: &Options, output: Output) -> Outcome {
         None => Database::in_memory()?,
     };
     let scope = database.scope(&options.scope)?;
-    let agent = if options.chat {
-        let model = ChatModel::new(generator)?;
-        let model = options.system.iter().fold(model, |model, text| model.system(text));
-        Agent::new(model, scope, options.policy())
-    } else {
-        Agent::new(generator, scope, options.policy())
-    };
     let mut prompt = PlainPrompt::new(options);
     let limit = if options.db.is_some() { options.recall } else { 0 };
+    let agent = Agent::new(generator.clone(), scope.clone(), options.policy());
     let recollection = agent.recall(prompt.task(), Recall::KvLogs, limit, &[])?;
     for (id, field) in &recollection.foreign {
         output.say(format!("trajectory {id} was left out: its KV log was made by another model ({field} differs)"));
     }
+    let admission = if options.measure { measured(&generator, &scope, &recollection, output)? } else { None };
+    let agent = options.agent(generator, scope, admission.unwrap_or(Admission::ATTACH))?;
     let attempt = generate(&agent, &mut prompt, &recollection, output)?;
+    for ((id, _), log) in recollection.hits.iter().zip(&attempt.logs) {
+        if let Some(why) = log.why() {
+            output.say(format!("the KV log of trajectory {id} was {}: {why}", log.name()));
+        }
+    }
     let remembered = if options.db.is_some() && !options.forget {
         let judgment = Verifier.judge(&mut prompt, &attempt)?;
         Some(agent.remember(prompt.task(), &attempt, &judgment, now_ms())?.as_u64())
     } else {
         None
     };
-    report(&attempt, &recollection, remembered, &weights, output)
+    report(&attempt, &recollection, admission, remembered, &weights, output)
+}
+
+/// What attaching and computing cost here, by the nearest log; nothing where none was recalled.
+fn measured(
+    generator: &Generator,
+    scope: &Scope,
+    recollection: &Recollection,
+    output: Output,
+) -> Result<Option<Admission>, Failure> {
+    let Some((id, _)) = recollection.hits.first() else { return Ok(None) };
+    let gone = || lagdb::Error::invalid("KV log", "it was removed while it was measured");
+    let load = || scope.snapshot()?.kv_log(*id, generator.fingerprint())?.ok_or_else(gone);
+    match Admission::measure(generator, load) {
+        Ok(admission) => Ok(Some(admission)),
+        Err(error) => {
+            output.say(format!("the KV log of trajectory {id} could not be measured with: {error}"));
+            Ok(None)
+        }
+    }
+}
+
+/// A recalled trajectory, and what became of its KV log.
+fn recalled((id, score): (u64, f32), log: &LogUse) -> Value {
+    let mut value = json!({ "trajectory": id, "score": score, "use": log.name() });
+    match log {
+        LogUse::Attached(fidelity) => value["fidelity"] = json!(fidelity.name()),
+        LogUse::Recomputed { .. } | LogUse::Refused { .. } => value["why"] = json!(log.why()),
+    }
+    value
 }
 
 /// As what the weights are held, and what could not be.
@@ -155,30 +188,35 @@ fn generate(
 fn report(
     attempt: &Attempt,
     recollection: &Recollection,
+    admission: Option<Admission>,
     remembered: Option<u64>,
     weights: &Value,
     output: Output,
 ) -> Outcome {
     let peak = crate::memory::peak_rss_bytes();
     let ttft_ms = attempt.time_to_first_token.as_secs_f64() * 1e3;
-    let recalled: Vec<_> =
-        recollection.hits.iter().map(|(id, score)| json!({ "trajectory": id.as_u64(), "score": score })).collect();
+    let hits = recollection.hits.iter().map(|(id, score)| (id.as_u64(), *score));
+    let recalled: Vec<_> = hits.zip(&attempt.logs).map(|(hit, log)| recalled(hit, log)).collect();
+    let admission = admission.map(|measured| {
+        json!({
+            "attach_s_per_number": measured.attach_s_per_number, "prefill_s_per_token": measured.prefill_s_per_token,
+        })
+    });
     let foreign: Vec<_> =
         recollection.foreign.iter().map(|(id, field)| json!({ "trajectory": id.as_u64(), "differs": field })).collect();
-    let fidelity: Vec<_> = attempt.fidelity.iter().map(|fidelity| fidelity.name()).collect();
     let text = attempt.steps.last().map_or("", |step| step.action.as_str());
     output.print(String::new, || {
         json!({
-            "schema": "lagdb.generate/1", "text": text, "recalled": recalled, "foreign": foreign, "remembered": remembered,
-            "attached_tokens": attempt.attached_tokens, "fidelity": fidelity, "prefill_tokens": attempt.prefill_tokens, "ttft_ms": ttft_ms,
-            "weights": weights, "peak_rss_bytes": peak,
+            "schema": "lagdb.generate/1", "text": text, "recalled": recalled, "foreign": foreign, "admission": admission,
+            "remembered": remembered, "attached_tokens": attempt.attached_tokens, "prefill_tokens": attempt.prefill_tokens,
+            "ttft_ms": ttft_ms, "weights": weights, "peak_rss_bytes": peak,
         })
     })?;
     output.say(format!(
         "{} prompt tokens, {} attached from {} KV logs, first token after {ttft_ms:.1} ms{}{}",
         attempt.prefill_tokens,
         attempt.attached_tokens,
-        recollection.kv_logs.len(),
+        attempt.logs.iter().filter(|log| matches!(log, LogUse::Attached(_))).count(),
         peak.map_or_else(String::new, |bytes| format!(", at most {:.1} MB of memory", bytes as f64 / 1e6)),
         remembered.map_or_else(String::new, |id| format!(", remembered as trajectory {id}"))
     ));
@@ -197,6 +235,16 @@ impl From<Precision> for WeightPrecision {
 }
 
 impl Options {
+    /// Who generates: a log that cannot be attached costs no answer.
+    fn agent(&self, generator: Generator, scope: Scope, admission: Admission) -> Result<Agent, Failure> {
+        if !self.chat {
+            return Ok(Agent::new(AdmittingGenerator::new(generator, admission), scope, self.policy()));
+        }
+        let model = ChatModel::new(generator)?.admission(admission);
+        let model = self.system.iter().fold(model, |model, text| model.system(text));
+        Ok(Agent::new(model, scope, self.policy()))
+    }
+
     fn policy(&self) -> Policy {
         let decoding = if self.temperature > 0.0 {
             Decoding { top_k: Some(TOP_K), ..Decoding::random(self.temperature, self.seed, self.max_new_tokens) }

@@ -7,8 +7,8 @@
 use super::mind::Speaker;
 use crate::tool_choice::{Word, words};
 use lagdb::Result;
-use lagdb::agent::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply};
-use lagdb::format::{ElementType, Fidelity, KvLog, KvRead, ModelFingerprint};
+use lagdb::agent::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
+use lagdb::format::{ElementType, KvLog, KvRead, ModelFingerprint};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The logs of the conversations that ended, in order.
@@ -61,7 +61,7 @@ impl LanguageModel for Recorder {
 }
 
 impl Conversation for Recorded {
-    fn attach(&mut self, log: &dyn KvRead) -> Result<Fidelity> {
+    fn attach(&mut self, log: &dyn KvRead) -> Result<LogUse> {
         self.conversation.attach(log)
     }
 

@@ -77,7 +77,7 @@ pub(super) fn import_logs(agent: &Agent, model: &Speaker, world: &ToolWorld, rng
             ending: Ending::Done,
             prefill_tokens: 0,
             attached_tokens: 0,
-            fidelity: Vec::new(),
+            logs: Vec::new(),
             time_to_first_token: Duration::ZERO,
             kv_log: take(&recorder.kept()).pop(),
             problem: None,

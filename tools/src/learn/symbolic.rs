@@ -5,8 +5,8 @@
 
 use crate::tool_choice::{Choice, Item, Knowledge, Word, contrast, lessons, looks_like_success, text, verdict, words};
 use crate::world::Rng;
-use lagdb::agent::{Conversation, ConversationOptions, Decoding, LanguageModel, Reply};
-use lagdb::format::{ElementType, Fidelity, KvLog, KvRead};
+use lagdb::agent::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
+use lagdb::format::{ElementType, KvLog, KvRead};
 use lagdb::{Error, Result};
 
 /// Who it is.
@@ -32,7 +32,7 @@ impl LanguageModel for Symbolic {
 }
 
 impl Conversation for Spoken {
-    fn attach(&mut self, _: &dyn KvRead) -> Result<Fidelity> {
+    fn attach(&mut self, _: &dyn KvRead) -> Result<LogUse> {
         Err(no_kv_logs())
     }
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use lagdb::Judgment;
-use lagdb::agent::{Conversation, ConversationOptions, Decoding, Environment, Recollection, Reply};
-use lagdb::format::{ElementType, Fidelity, KvLog, KvRead};
+use lagdb::agent::{Conversation, ConversationOptions, Decoding, Environment, LogUse, Recollection, Reply};
+use lagdb::format::{ElementType, KvLog, KvRead};
 use std::path::{Path, PathBuf};
 
 const QUIET: Output = Output { json: true, quiet: true };
@@ -25,7 +25,7 @@ impl LanguageModel for Copier {
 }
 
 impl Conversation for Said {
-    fn attach(&mut self, _: &dyn KvRead) -> lagdb::Result<Fidelity> {
+    fn attach(&mut self, _: &dyn KvRead) -> lagdb::Result<LogUse> {
         Err(Error::KvLogsUnsupported { model: "copier".to_owned() })
     }
 
