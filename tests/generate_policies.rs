@@ -276,6 +276,99 @@ fn key_norms_are_those_of_the_keys() {
     }
 }
 
+/// Where queries are zero every row is seen alike by all that come after it: the first of the span are hit most.
+#[test]
+fn heavy_hitters_are_the_rows_with_most_attention() {
+    let generator = Files::of("llama").with_tensors("q_proj.weight", |_| [0, 0]).load().unwrap();
+    for numbers in BOTH {
+        let mut session = holding(&generator, numbers, 0);
+        session.feed(&tokens(60, 0)).unwrap();
+        for choice in [Choice::Together, Choice::PerLayer, Choice::PerHead] {
+            let policy = CapturePolicy {
+                budget: CaptureBudget::Tokens(12),
+                importance: Importance::HeavyHitters,
+                choice,
+                span: Selection::Tokens(5..55),
+            };
+            let log = session.capture_with(&policy, ElementType::F32).unwrap();
+            assert_eq!(log.positions(), (5..17).collect::<Vec<_>>(), "{choice:?}, {numbers:?}");
+        }
+    }
+}
+
+/// Where every query is the bias of its projection nothing is spread, and what a key can expect is told in a line of f64.
+#[test]
+fn expected_attention_is_that_of_the_mean_query_to_come() {
+    let generator = Files::of("qwen2").with_tensors("q_proj.weight", |_| [0, 0]).load().unwrap();
+    let biases = biases_of("qwen2");
+    let (n, n_kept) = (40, 8);
+    let mut session = session(&generator);
+    session.feed(&tokens(n, 0)).unwrap();
+    let span = Selection::Tokens(0..n);
+    let whole = session.capture(span.clone(), ElementType::F32).unwrap();
+    let (budget, importance) = (CaptureBudget::Tokens(n_kept), Importance::Expected { window: 16 });
+    let policy = CapturePolicy { budget, importance, choice: Choice::PerHead, span };
+    let kept = session.capture_with(&policy, ElementType::F32).unwrap();
+    let (geometry, heads) = (whole.geometry(), kept.heads().unwrap());
+    let (n_kv_heads, d) = (geometry.n_kv_heads as usize, geometry.head_dim as usize);
+    let turn = |x: &[f64], position: f64| -> Vec<f64> {
+        let angle = |i: usize| position * 1e6_f64.powf(-2.0 * (i % (d / 2)) as f64 / d as f64);
+        let other = |i: usize| if i < d / 2 { -x[i + d / 2] } else { x[i - d / 2] };
+        (0..d).map(|i| x[i] * angle(i).cos() + other(i) * angle(i).sin()).collect()
+    };
+    let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+    for layer in 0..geometry.n_layers {
+        let mut keys = vec![0.0; whole.layer_numbers(layer).unwrap()];
+        let mut values = keys.clone();
+        whole.read_keys(layer, &mut keys).unwrap();
+        whole.read_values(layer, &mut values).unwrap();
+        let wide = |numbers: &[f32]| numbers.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
+        let queries = &biases[layer as usize];
+        for head in 0..n_kv_heads {
+            let group = queries.len() / d / n_kv_heads;
+            let of_group = queries[head * group * d..(head + 1) * group * d].chunks_exact(d);
+            let means: Vec<Vec<f64>> = of_group
+                .map(|query| {
+                    let all: Vec<_> = (0..512).map(|i| turn(query, (n + i) as f64)).collect();
+                    (0..d).map(|i| all.iter().map(|query| query[i]).sum::<f64>() / 512.0).collect()
+                })
+                .collect();
+            let score = |token: usize| {
+                let at = (token * n_kv_heads + head) * d;
+                let key = turn(&wide(&keys[at..at + d]), token as f64);
+                let value = wide(&values[at..at + d]);
+                let asked = means.iter().map(|mean| dot(mean, &key) / (d as f64).sqrt());
+                asked.fold(f64::NEG_INFINITY, f64::max) + dot(&value, &value).sqrt().ln()
+            };
+            let mut order: Vec<usize> = (0..n).collect();
+            order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
+            let mut expected: Vec<u32> = order[..n_kept].iter().map(|token| *token as u32).collect();
+            expected.sort_unstable();
+            let found = heads.tokens_of(layer, head as u32).map(|token| kept.positions()[token as usize]);
+            assert_eq!(found.collect::<Vec<_>>(), expected, "layer {layer}, head {head}");
+        }
+    }
+}
+
+/// The bias of every layer's queries.
+fn biases_of(family: &str) -> Vec<Vec<f64>> {
+    let bytes = std::fs::read(dir(family).join("model.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let n_layers = model(family).config().layers.len();
+    let of_layer = |layer| {
+        let bias = tensors.tensor(&format!("model.layers.{layer}.self_attn.q_proj.bias")).unwrap();
+        let element = match bias.dtype() {
+            safetensors::Dtype::BF16 => ElementType::Bf16,
+            safetensors::Dtype::F16 => ElementType::F16,
+            other => panic!("{other:?}"),
+        };
+        let mut numbers = vec![0.0; bias.data().len() / 2];
+        element.decode_f32(bias.data(), &mut numbers).unwrap();
+        numbers.into_iter().map(f64::from).collect()
+    };
+    (0..n_layers).map(of_layer).collect()
+}
+
 #[test]
 fn every_response_is_one_log() {
     let generator = model("llama");

@@ -43,6 +43,24 @@ impl Files {
         Self { tokenizer_config: Some(config.to_string()), ..self }
     }
 
+    /// With every number of the tensors whose names end so in the place of what it was; they are of 16 bits.
+    pub(crate) fn with_tensors(mut self, name_ends: &str, change: impl Fn([u8; 2]) -> [u8; 2]) -> Self {
+        let tensors = SafeTensors::deserialize(&self.weights).unwrap();
+        let of_name = tensors.tensors().into_iter().filter(|(name, _)| name.ends_with(name_ends));
+        let places: Vec<_> = of_name
+            .map(|(_, tensor)| {
+                let start = tensor.data().as_ptr().addr() - self.weights.as_ptr().addr();
+                start..start + tensor.data().len()
+            })
+            .collect();
+        assert!(!places.is_empty(), "no tensor is called {name_ends}");
+        for number in places.into_iter().flat_map(|place| place.step_by(2)) {
+            let was = [self.weights[number], self.weights[number + 1]];
+            self.weights[number..number + 2].copy_from_slice(&change(was));
+        }
+        self
+    }
+
     /// With the words `w0` to `w95` as vocabulary; `w2` is special.
     pub(crate) fn with_words(self) -> Self {
         let vocab: Vec<String> = (0..N_VOCAB).map(|id| format!(r#""w{id}": {id}"#)).collect();

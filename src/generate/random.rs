@@ -1,4 +1,5 @@
-//! Models of a given size whose weights are random: what benches need to measure a geometry without its checkpoint.
+//! Random numbers from a seed, and models of a given size made of them: what benches need to measure a geometry without its
+//! checkpoint.
 //!
 //! Numbers come from SplitMix64 (Steele et al., 2014, <https://doi.org/10.1145/2660193.2660195>), seeded by the seed
 //! and the tensor's name; matrices are scaled so that activations keep their size from layer to layer.
@@ -44,7 +45,7 @@ impl TensorSource for RandomWeights {
 }
 
 /// A number of -1..1.
-fn uniform(state: &mut u64) -> f32 {
+pub(super) fn uniform(state: &mut u64) -> f32 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

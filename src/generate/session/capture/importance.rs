@@ -6,6 +6,7 @@
 use super::super::Session;
 use super::policy::Importance;
 use crate::error::Result;
+use crate::generate::random::uniform;
 use crate::generate::visibility::WeightSums;
 use std::cell::RefCell;
 
@@ -52,8 +53,8 @@ impl Session {
         let last = |window: usize| n_rows - window.clamp(1, n_rows);
         let scores = match importance {
             Importance::Recent => (0..n_rows).map(|row| row as f32).collect::<Vec<_>>().repeat(n_lists),
-            Importance::Random { seed } => {
-                (0..n_rows as u64).map(|row| chance(seed, row)).collect::<Vec<_>>().repeat(n_lists)
+            Importance::Random { mut seed } => {
+                (0..n_rows).map(|_| uniform(&mut seed)).collect::<Vec<_>>().repeat(n_lists)
             }
             Importance::KeyNorm => self.each_key(rows, |_, _, key| -key.iter().map(|x| x * x).sum::<f32>().sqrt())?,
             Importance::SnapKv { window, pool } => {
@@ -188,12 +189,4 @@ fn pool_neighbours(scores: &mut [f32], pool: usize) {
         let around = &all[row.saturating_sub(pool)..all.len().min(row.saturating_add(pool).saturating_add(1))];
         *score = around.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     }
-}
-
-/// A number of 0..1 for each row: SplitMix64 (Steele et al., 2014, <https://doi.org/10.1145/2660193.2660195>).
-fn chance(seed: u64, row: u64) -> f32 {
-    let mut z = seed.wrapping_add(row.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    ((z ^ (z >> 31)) >> 40) as f32 / (1u64 << 24) as f32
 }
