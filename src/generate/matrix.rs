@@ -1,14 +1,15 @@
-//! A weight matrix, held once: f32, or blocks of quantized numbers that candle's kernels multiply as they are.
+//! A weight matrix, held once: f32, or quantized numbers that candle's kernels multiply as they are.
 //!
 //! Activations stay f32; against a quantized matrix candle quantizes each row of them to 8 bits first. A row can also be
 //! read back as numbers, so that one table serves as embedding and as output projection.
 
+use super::blocks::Quantized;
 use super::fingerprint::little_endian;
 use super::precision::WeightPrecision;
 use super::product;
 use super::tensor;
-use candle_core::quantized::{GgmlDType, QTensor};
-use candle_core::{Device, Result, Tensor};
+use candle_core::quantized::{GgmlDType, QuantizedType};
+use candle_core::{Result, Tensor};
 use std::sync::Arc;
 
 /// `[n_out, n_in]`. Clones share the numbers.
@@ -17,16 +18,47 @@ pub(super) enum Matrix {
     /// f32.
     Float(Tensor),
     /// Blocks along each row.
-    Quantized(Arc<QTensor>),
+    Quantized(Arc<Quantized>),
+}
+
+/// What a matrix is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A table: its rows are read.
+    Rows,
+    /// It multiplies.
+    Products,
+    /// Both: an embedding that is the output projection too.
+    RowsAndProducts,
 }
 
 impl Matrix {
     /// The matrix of `numbers`, quantized as `precision` asks where its rows allow it.
     pub(super) fn new(numbers: Vec<f32>, shape: [usize; 2], precision: WeightPrecision) -> Result<Self> {
-        let floats = tensor::own(numbers, shape.as_slice())?;
         match precision.of_rows(shape[1]) {
-            None | Some(GgmlDType::F32) => Ok(Self::Float(floats)),
-            Some(dtype) => Ok(Self::Quantized(Arc::new(QTensor::quantize(&floats, dtype)?))),
+            None | Some(GgmlDType::F32) => Ok(Self::Float(tensor::own(numbers, shape.as_slice())?)),
+            Some(dtype) => {
+                let mut blocks = dtype.cpu_zeros(numbers.len());
+                blocks.from_float(&numbers);
+                Self::of_blocks(blocks, shape)
+            }
+        }
+    }
+
+    /// The matrix of `blocks`, row after row.
+    pub(super) fn of_blocks(blocks: Box<dyn QuantizedType>, shape: [usize; 2]) -> Result<Self> {
+        Ok(Self::Quantized(Arc::new(Quantized::new(blocks, shape)?)))
+    }
+
+    /// Says what it is for: quantized numbers that only multiply are held as the kernels want them and not twice. Afterwards
+    /// rows and bytes are there for a table only.
+    pub(super) fn settle(&mut self, purpose: Purpose) -> Result<()> {
+        match self {
+            Self::Quantized(matrix) if purpose != Purpose::Rows => match Arc::get_mut(matrix) {
+                Some(matrix) => matrix.pack(purpose == Purpose::RowsAndProducts),
+                None => Ok(()), // its clones may be for something else
+            },
+            _ => Ok(()),
         }
     }
 
@@ -34,7 +66,7 @@ impl Matrix {
     pub(super) fn times(&self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::Float(weight) => product::with_rows(x, weight),
-            Self::Quantized(weight) => x.apply_op1_no_bwd(weight.as_ref()),
+            Self::Quantized(weight) => weight.times(x),
         }
     }
 
@@ -45,7 +77,7 @@ impl Matrix {
             Self::Quantized(weight) => Some(weight.as_ref()),
         });
         if let Some(quantized) = quantized.into_iter().collect::<Option<Vec<_>>>()
-            && let Some(products) = QTensor::gemv_fused_shared_lhs(&quantized, x)?
+            && let Some(products) = Quantized::times_each(&quantized, x)?
             && let Ok(products) = products.try_into()
         {
             return Ok(products);
@@ -63,7 +95,7 @@ impl Matrix {
                 let rows = tensor::read(table, |table| ids.iter().flat_map(|&id| row(table, id)).collect())?;
                 tensor::own(rows, (ids.len(), width))
             }
-            Self::Quantized(table) => table.embedding(&Tensor::new(ids, &Device::Cpu)?),
+            Self::Quantized(table) => table.rows(ids),
         }
     }
 
@@ -74,7 +106,7 @@ impl Matrix {
                 let shape = weight.dims2()?.into();
                 tensor::read(weight, |numbers| f(GgmlDType::F32, shape, &little_endian(numbers)))
             }
-            Self::Quantized(weight) => Ok(f(weight.dtype(), weight.shape().dims2()?.into(), &weight.data()?)),
+            Self::Quantized(weight) => weight.with_bytes(f),
         }
     }
 
@@ -90,7 +122,7 @@ impl Matrix {
     pub(super) fn n_bytes(&self) -> usize {
         match self {
             Self::Float(weight) => 4 * weight.elem_count(),
-            Self::Quantized(weight) => weight.storage_size_in_bytes(),
+            Self::Quantized(weight) => weight.n_bytes(),
         }
     }
 }

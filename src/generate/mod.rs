@@ -21,7 +21,7 @@
 //! |---|---|
 //! | what can the model be? | [`config`], `config/json.rs` and `config/gguf.rs` for the spellings |
 //! | where do its weights come from? | `model_files`, `weights`, `gguf`, `decoder/load.rs` |
-//! | as what are they held? | [`precision`], `matrix` |
+//! | as what are they held? | [`precision`], `matrix`, `blocks` (once, where kernels want them packed) |
 //! | which KV logs fit it? | `fingerprint` |
 //! | how does it want to be spoken to? | [`chat_template`], `tokenizer` |
 //! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask), [`sources`] (what is attached, and how loud) |
@@ -37,6 +37,7 @@
 //! processors anew for every product.
 
 mod attention;
+mod blocks;
 pub mod chat_template;
 pub mod config;
 mod decoder;

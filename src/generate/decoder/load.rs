@@ -6,7 +6,7 @@ use crate::generate::attention::{Attention, QkNorm};
 use crate::generate::config::ModelConfig;
 use crate::generate::fingerprint::WeightDigests;
 use crate::generate::linear::Linear;
-use crate::generate::matrix::Matrix;
+use crate::generate::matrix::{Matrix, Purpose};
 use crate::generate::mlp::Mlp;
 use crate::generate::precision::{Fallback, Requantized, WeightPrecision, WeightsInfo, type_name};
 use crate::generate::rms_norm::RmsNorm;
@@ -28,7 +28,8 @@ impl Decoder {
         let (info, digests) = (WeightsInfo::default(), WeightDigests::default());
         let mut source = Source { config: &config, weights, precision, info, digests };
         let (vocab, width) = (config.vocab_size, config.hidden_size);
-        let embedding = source.matrix("model.embed_tokens.weight", [vocab, width])?;
+        let purpose = if config.tied_embeddings { Purpose::RowsAndProducts } else { Purpose::Rows };
+        let embedding = source.matrix("model.embed_tokens.weight", [vocab, width], purpose)?;
         let layers = (0..config.layers.len()).map(|i| source.layer(i)).collect::<Result<_>>()?;
         let norm = source.norm("model.norm", width)?;
         let head = match config.tied_embeddings {
@@ -99,16 +100,17 @@ impl Source<'_> {
     }
 
     fn linear(&mut self, name: &str, [n_in, n_out]: [usize; 2], bias: bool) -> Result<Linear> {
-        let weight = self.matrix(&format!("{name}.weight"), [n_out, n_in])?;
+        let weight = self.matrix(&format!("{name}.weight"), [n_out, n_in], Purpose::Products)?;
         let bias = bias.then(|| self.vector(&format!("{name}.bias"), n_out)).transpose()?;
         Ok(Linear { weight, bias: bias.map(|bias| tensor::own(bias, n_out)).transpose()? })
     }
 
-    fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<Matrix> {
-        let Taken { matrix, was } = self.weights.matrix(name, shape, self.precision)?;
+    fn matrix(&mut self, name: &str, shape: [usize; 2], purpose: Purpose) -> Result<Matrix> {
+        let Taken { mut matrix, was } = self.weights.matrix(name, shape, self.precision)?;
         let [n_out, n_in] = shape;
+        self.digests.add_matrix(name, &matrix)?; // while its bytes are there
+        matrix.settle(purpose)?;
         self.info.add_matrix(matrix.dtype(), n_out * n_in, matrix.n_bytes());
-        self.digests.add_matrix(name, &matrix)?;
         let type_name = type_name(matrix.dtype());
         if self.precision.misses(n_in) {
             self.info.fallbacks.push(Fallback { tensor: name.to_owned(), n_in, name: type_name });

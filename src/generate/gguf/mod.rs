@@ -14,17 +14,15 @@ use super::config::{shown, whole};
 use super::matrix::Matrix;
 use super::model_files::{Parts, read_tokenizer};
 use super::precision::{WeightPrecision, type_name};
-use super::tensor;
 use super::tokenizer::{Tokenizer, TokenizerJson};
 use super::weights::{Taken, TensorSource};
 use crate::error::{Error, Result};
-use candle_core::Device;
+use candle_core::CpuStorage;
 use candle_core::quantized::gguf_file::{Content, TensorInfo, Value};
-use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::quantized::{GgmlDType, QuantizedType};
 use std::borrow::Cow;
 use std::io::{BufRead, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// What a GGUF file can be read from.
 pub(super) trait Source: BufRead + Seek {}
@@ -146,8 +144,16 @@ impl Stored {
         bytemuck::cast_slice(&self.words).get(..self.n_bytes).unwrap_or_default()
     }
 
-    fn into_tensor(self, shape: &[usize]) -> candle_core::Result<QTensor> {
-        QTensor::new(QStorage::from_data(Cow::Borrowed(self.bytes()), &Device::Cpu, self.dtype)?, shape)
+    fn into_blocks(self) -> Box<dyn QuantizedType> {
+        self.dtype.from_data(Cow::Borrowed(self.bytes()))
+    }
+
+    /// Its numbers; what they were stored in is gone when they are there.
+    fn into_numbers(self, n: usize) -> candle_core::Result<Vec<f32>> {
+        match self.into_blocks().dequantize(n)? {
+            CpuStorage::F32(numbers) => Ok(numbers),
+            _ => candle_core::bail!("blocks of a type that is not read"),
+        }
     }
 }
 
@@ -186,21 +192,18 @@ impl<R: Source> Tensors<R> {
 
 impl<R: Source> TensorSource for Tensors<R> {
     fn numbers(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let tensor = self.stored(name, shape)?.into_tensor(shape)?.dequantize(&Device::Cpu)?;
-        Ok(tensor::read(&tensor, <[f32]>::to_vec)?)
+        Ok(self.stored(name, shape)?.into_numbers(shape.iter().product())?)
     }
 
     fn matrix(&mut self, name: &str, shape: [usize; 2], precision: WeightPrecision) -> Result<Taken> {
         let wanted = precision.of_rows(shape[1]);
         let stored = self.stored(name, &shape)?;
         let dtype = stored.dtype;
-        let tensor = stored.into_tensor(&shape)?;
         let is_float = matches!(dtype, GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16);
         if !is_float && wanted.is_none_or(|wanted| wanted == dtype) {
-            return Ok(Taken { matrix: Matrix::Quantized(Arc::new(tensor)), was: None });
+            return Ok(Taken { matrix: Matrix::of_blocks(stored.into_blocks(), shape)?, was: None });
         }
-        let floats = tensor.dequantize(&Device::Cpu)?;
-        let matrix = Matrix::new(tensor::read(&floats, <[f32]>::to_vec)?, shape, precision)?;
+        let matrix = Matrix::new(stored.into_numbers(shape[0] * shape[1])?, shape, precision)?;
         Ok(Taken { matrix, was: (!is_float).then(|| type_name(dtype)) })
     }
 }

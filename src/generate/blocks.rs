@@ -1,0 +1,322 @@
+//! Blocks of a quantized matrix, given back once candle holds the matrix packed.
+//!
+//! Where candle has kernels for it, it lays the blocks of a matrix in tiles at the first product, multiplies from the tiles
+//! from then on, and keeps the blocks too: the same numbers twice. So candle reads blocks through [`Blocks`] here, which see
+//! what for. A product that asked where they lie, and had them multiply nothing, packed them; then they are dropped.
+//!
+//! candle reads through the address that it was given, and only while it borrows the [`QTensor`]. Blocks are dropped with the
+//! tensor borrowed exclusively, so no such address is in use; whoever asks later gets as many zeros, which live as long as the
+//! tensor, and the product that asked is an error.
+
+use candle_core::quantized::{GgmlDType, QStorage, QTensor, QuantizedType};
+use candle_core::{CpuStorage, DType, Device, Error, Result, Tensor};
+use half::f16;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+
+/// A matrix of quantized numbers, `[n_out, n_in]`.
+#[derive(Debug)]
+pub(super) struct Quantized {
+    tensor: QTensor,
+    blocks: Arc<Blocks>,
+    /// Whether candle has tiles of it.
+    is_packed: bool,
+}
+
+impl Quantized {
+    /// The matrix of these blocks, row after row.
+    pub(super) fn new(blocks: Box<dyn QuantizedType>, shape: [usize; 2]) -> Result<Self> {
+        let blocks = Arc::new(Blocks::new(blocks));
+        let tensor = QTensor::new(QStorage::Cpu(Box::new(Reader(blocks.clone()))), (shape[0], shape[1]))?;
+        Ok(Self { tensor, blocks, is_packed: false })
+    }
+
+    /// Has candle pack it, if candle does that, and drops the blocks unless rows or bytes will be read from them.
+    ///
+    /// It stays as it is where candle packs nothing, or packs anew for many rows: then products need the blocks again.
+    pub(super) fn pack(&mut self, keeps_blocks: bool) -> Result<()> {
+        let n_in = self.tensor.shape().dims2()?.1;
+        if self.is_packed || !packs_once(self.blocks.dtype)? {
+            return Ok(());
+        }
+        self.is_packed = self.packs_at(1, n_in)?;
+        if self.is_packed && !keeps_blocks {
+            self.blocks.release();
+        }
+        Ok(())
+    }
+
+    /// Whether a product of `m` rows asks where the blocks lie, and has them multiply nothing.
+    fn packs_at(&self, m: usize, n_in: usize) -> Result<bool> {
+        let before = self.blocks.n_asked.load(Ordering::Relaxed);
+        self.times(&Tensor::zeros((m, n_in), DType::F32, &Device::Cpu)?)?;
+        let asked = self.blocks.n_asked.load(Ordering::Relaxed) > before;
+        Ok(asked && !self.blocks.multiplied.load(Ordering::Relaxed))
+    }
+
+    /// `x · Wᵀ`: `[n_tokens, n_in]` to `[n_tokens, n_out]`.
+    pub(super) fn times(&self, x: &Tensor) -> Result<Tensor> {
+        let product = x.apply_op1_no_bwd(&self.tensor)?;
+        self.blocks.check()?;
+        Ok(product)
+    }
+
+    /// The products with the same `x`, which candle quantizes once for all of them; `None` where it cannot.
+    pub(super) fn times_each(matrices: &[&Self], x: &Tensor) -> Result<Option<Vec<Tensor>>> {
+        let tensors: Vec<&QTensor> = matrices.iter().map(|matrix| &matrix.tensor).collect();
+        let products = QTensor::gemv_fused_shared_lhs(&tensors, x)?;
+        matrices.iter().try_for_each(|matrix| matrix.blocks.check())?;
+        Ok(products)
+    }
+
+    /// The rows `ids` as numbers, `[ids.len(), n_in]`.
+    pub(super) fn rows(&self, ids: &[u32]) -> Result<Tensor> {
+        self.tensor.embedding(&Tensor::new(ids, &Device::Cpu)?)
+    }
+
+    /// Runs `f` on type, shape and bytes of the blocks.
+    pub(super) fn with_bytes<R>(&self, f: impl FnOnce(GgmlDType, [usize; 2], &[u8]) -> R) -> Result<R> {
+        if self.blocks.are_gone() {
+            return Err(gone());
+        }
+        Ok(f(self.dtype(), self.tensor.shape().dims2()?.into(), &self.tensor.data()?))
+    }
+
+    /// ggml's type of its numbers.
+    pub(super) fn dtype(&self) -> GgmlDType {
+        self.blocks.dtype
+    }
+
+    /// Bytes that hold it: those of its blocks, of its tiles, or of both.
+    pub(super) fn n_bytes(&self) -> usize {
+        let blocks = if self.blocks.are_gone() { 0 } else { self.blocks.n_bytes };
+        blocks + if self.is_packed { tile_bytes(self.blocks.dtype, self.blocks.n_bytes) } else { 0 }
+    }
+}
+
+/// Bytes of candle's tiles of blocks of `n_bytes`: the same, but on x86-64 those of `Q4_K` hold their scales as f32.
+fn tile_bytes(dtype: GgmlDType, n_bytes: usize) -> usize {
+    match dtype {
+        GgmlDType::Q4K if cfg!(target_arch = "x86_64") => n_bytes / 3 * 4,
+        _ => n_bytes,
+    }
+}
+
+/// Whether this machine's products of one row and of many multiply the same tiles, tried with one tile.
+///
+/// Not so on processors with AMX, where products of 32 rows and more have tiles of their own: a `Q4_K` matrix of a fused
+/// product would be packed for nothing.
+fn packs_once(dtype: GgmlDType) -> Result<bool> {
+    const TILE: [usize; 2] = [16, 256];
+    let tile = Quantized::new(dtype.cpu_zeros(TILE[0] * TILE[1]), TILE)?;
+    Ok(tile.packs_at(1, TILE[1])? && !tile.packs_at(64, TILE[1])?)
+}
+
+/// Blocks, as long as they are needed.
+struct Blocks {
+    dtype: GgmlDType,
+    n_bytes: usize,
+    block_size: usize,
+    held: RwLock<Option<Box<dyn QuantizedType>>>,
+    /// How often someone asked where they lie.
+    n_asked: AtomicUsize,
+    /// Whether they multiplied anything themselves.
+    multiplied: AtomicBool,
+    /// What is there for whoever asks where they lie when they are gone.
+    zeros: OnceLock<Vec<u64>>,
+}
+
+type Held<'a> = RwLockReadGuard<'a, Option<Box<dyn QuantizedType>>>;
+
+impl Blocks {
+    fn new(blocks: Box<dyn QuantizedType>) -> Self {
+        Self {
+            dtype: blocks.dtype(),
+            n_bytes: blocks.storage_size_in_bytes(),
+            block_size: blocks.block_size(),
+            held: RwLock::new(Some(blocks)),
+            n_asked: AtomicUsize::new(0),
+            multiplied: AtomicBool::new(false),
+            zeros: OnceLock::new(),
+        }
+    }
+
+    fn held(&self) -> Held<'_> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn are_gone(&self) -> bool {
+        self.held().is_none()
+    }
+
+    /// Drops them; no address of theirs may be in use.
+    fn release(&self) {
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Whether all that was multiplied were their numbers.
+    fn check(&self) -> Result<()> {
+        if self.zeros.get().is_some() { Err(gone()) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Blocks").field("dtype", &self.dtype).field("are_gone", &self.are_gone()).finish_non_exhaustive()
+    }
+}
+
+fn gone() -> Error {
+    Error::Msg("the blocks of a packed matrix were given back, and candle asks for them".to_owned())
+}
+
+/// How candle reads blocks.
+struct Reader(Arc<Blocks>);
+
+impl Reader {
+    fn read<R>(&self, f: impl FnOnce(&dyn QuantizedType) -> Result<R>) -> Result<R> {
+        match self.0.held().as_deref() {
+            Some(blocks) => f(blocks),
+            None => Err(gone()),
+        }
+    }
+}
+
+impl QuantizedType for Reader {
+    fn dtype(&self) -> GgmlDType {
+        self.0.dtype
+    }
+
+    fn matmul_t(&self, mkn: (usize, usize, usize), lhs: &[f32], dst: &mut [f32]) -> Result<()> {
+        self.0.multiplied.store(true, Ordering::Relaxed);
+        self.read(|blocks| blocks.matmul_t(mkn, lhs, dst))
+    }
+
+    fn matmul_t_f16(&self, mkn: (usize, usize, usize), lhs: &[f16], dst: &mut [f16]) -> Result<()> {
+        self.0.multiplied.store(true, Ordering::Relaxed);
+        self.read(|blocks| blocks.matmul_t_f16(mkn, lhs, dst))
+    }
+
+    fn embedding(&self, ids: &[u32], rows: usize, hidden: usize) -> Result<CpuStorage> {
+        self.read(|blocks| blocks.embedding(ids, rows, hidden))
+    }
+
+    fn dequantize(&self, elem_count: usize) -> Result<CpuStorage> {
+        self.read(|blocks| blocks.dequantize(elem_count))
+    }
+
+    fn storage_size_in_bytes(&self) -> usize {
+        self.0.n_bytes
+    }
+
+    fn as_ptr(&self) -> *const u8 {
+        self.0.n_asked.fetch_add(1, Ordering::Relaxed);
+        match self.0.held().as_deref() {
+            Some(blocks) => blocks.as_ptr(),
+            None => self.0.zeros.get_or_init(|| vec![0; self.0.n_bytes.div_ceil(8)]).as_ptr().cast(),
+        }
+    }
+
+    fn block_size(&self) -> usize {
+        self.0.block_size
+    }
+
+    // candle fills only blocks that it made itself.
+    fn from_float(&mut self, _: &[f32]) {}
+
+    fn from_float_imatrix(&mut self, _: &[f32], _: &[f32], _: usize) {}
+
+    fn size(&self) -> usize {
+        self.0.n_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GgmlDType, Quantized, packs_once};
+    use crate::generate::tensor;
+    use candle_core::Tensor;
+
+    fn numbers(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect()
+    }
+
+    fn matrix(dtype: GgmlDType, [n_out, n_in]: [usize; 2]) -> Quantized {
+        let mut blocks = dtype.cpu_zeros(n_out * n_in);
+        blocks.from_float(&numbers(n_out * n_in));
+        Quantized::new(blocks, [n_out, n_in]).unwrap()
+    }
+
+    fn bits(x: &Tensor) -> Vec<u32> {
+        x.flatten_all().unwrap().to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect()
+    }
+
+    /// Products of one row and of many, alone and together with another matrix.
+    fn products(matrix: &Quantized, n_in: usize) -> Vec<Vec<u32>> {
+        let x = |m: usize| tensor::own(numbers(m * n_in), (m, n_in)).unwrap();
+        let alone = [1, 2, 5, 31, 32, 33, 64].map(|m| bits(&matrix.times(&x(m)).unwrap()));
+        let together = [1, 32].map(|m| Quantized::times_each(&[matrix, matrix], &x(m)).unwrap());
+        let together = together.into_iter().flatten().flatten().map(|product| bits(&product));
+        alone.into_iter().chain(together).collect()
+    }
+
+    /// Whatever this machine has tiles for, every product has the same bits as before, and bytes are counted where they are.
+    #[test]
+    fn products_are_the_same_without_blocks() {
+        for (dtype, shape) in [
+            (GgmlDType::Q8_0, [48, 512]),
+            (GgmlDType::Q4K, [48, 512]),
+            (GgmlDType::Q6K, [48, 512]),
+            (GgmlDType::Q5_0, [48, 512]),
+            (GgmlDType::Q8_0, [40, 512]),
+            (GgmlDType::Q8_0, [48, 96]),
+        ] {
+            let (before, mut packed) = (matrix(dtype, shape), matrix(dtype, shape));
+            packed.pack(false).unwrap();
+            assert_eq!(products(&packed, shape[1]), products(&before, shape[1]), "{dtype:?} {shape:?}");
+            let of_blocks = shape[0] * shape[1] / dtype.block_size() * dtype.type_size();
+            if packed.blocks.are_gone() {
+                assert!(packed.rows(&[0]).is_err() && packed.with_bytes(|_, _, bytes| bytes.len()).is_err());
+                assert!((of_blocks..of_blocks * 3 / 2).contains(&packed.n_bytes()), "tiles are counted");
+            } else {
+                assert_eq!(bits(&packed.rows(&[7, 0]).unwrap()), bits(&before.rows(&[7, 0]).unwrap()));
+                assert_eq!(packed.n_bytes(), of_blocks, "{dtype:?}: nothing was packed");
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_keeps_its_blocks() {
+        let (before, mut table) = (matrix(GgmlDType::Q8_0, [48, 512]), matrix(GgmlDType::Q8_0, [48, 512]));
+        table.pack(true).unwrap();
+        assert!(!table.blocks.are_gone());
+        assert_eq!(products(&table, 512), products(&before, 512));
+        assert_eq!(bits(&table.rows(&[47, 3]).unwrap()), bits(&before.rows(&[47, 3]).unwrap()));
+        let held = if table.is_packed { 2 } else { 1 };
+        assert_eq!(table.n_bytes(), held * before.n_bytes(), "tiles and blocks are counted");
+    }
+
+    /// Of a type that is not packed the blocks multiply, so they stay; on every machine.
+    #[test]
+    fn blocks_that_multiply_stay() {
+        assert!(!packs_once(GgmlDType::Q5_0).unwrap());
+        let mut matrix = matrix(GgmlDType::Q5_0, [48, 512]);
+        matrix.pack(false).unwrap();
+        assert!(!matrix.blocks.are_gone() && !matrix.is_packed);
+    }
+
+    /// What a later version of candle might do: ask for blocks that are gone. That is an error, not a product of zeros.
+    #[test]
+    fn asking_for_blocks_that_are_gone_is_an_error() {
+        for dtype in [GgmlDType::Q8_0, GgmlDType::Q5_0] {
+            let matrix = matrix(dtype, [16, 256]);
+            matrix.blocks.release();
+            let x = tensor::own(numbers(256), (1, 256)).unwrap();
+            assert!(matrix.times(&x).is_err(), "{dtype:?}");
+            let together = Quantized::times_each(&[&matrix], &x);
+            assert!(!matches!(together, Ok(Some(_))), "{dtype:?}");
+            assert!(matrix.rows(&[0]).is_err());
+        }
+    }
+}
