@@ -57,7 +57,7 @@ pub mod segment;
 mod simd;
 
 pub use element::ElementType;
-pub use encoding::{Encoding, PageError, PageShape};
+pub use encoding::{Encoding, PageError, PageShape, QuantizedPage};
 pub use error::{FormatError, Result};
 pub use fidelity::Fidelity;
 pub use fingerprint::{CaptureStage, Digest, ModelFingerprint};
@@ -67,5 +67,5 @@ pub use kv_log::{KvLayer, KvLog, KvRead, KvRun, RunNumbers};
 pub use probes::ProbeQueries;
 pub use segment::{
     Bytes, Footer, FooterRange, KeySummary, KvLogView, Out, PageBounds, PageInfo, PageNumbers, PageSummary, Part,
-    Precision, RowGroup, RowGroupIndex, Segment, SegmentWriter, Verification,
+    Precision, RowGroup, RowGroupIndex, ScoresInPlace, Segment, SegmentWriter, Verification,
 };

@@ -121,27 +121,56 @@ proptest! {
 }
 
 proptest! {
+    /// Scores, mixes and heads of every way that an int8 page may be stored; this writer does not rotate, others may.
     #[test]
-    fn scores_of_stored_codes_are_those_of_the_decoded_numbers(page in pages(), seed in any::<u64>()) {
-        let (stored, _) = bare::encode(Encoding::Int8, page.shape, &page.raw).unwrap();
+    fn what_is_made_of_stored_codes_is_what_the_decoded_numbers_give(
+        page in pages(),
+        seed in any::<u64>(),
+        rotates in any::<bool>(),
+    ) {
+        let (mut stored, _) = bare::encode(Encoding::Int8, page.shape, &page.raw).unwrap();
+        if rotates && stored[2] == 2 && page.shape.head_dim.is_power_of_two() {
+            stored[3] |= 1;
+        }
         let mut numbers = vec![0.0; page.raw.len() / page.shape.element.n_bytes()];
         bare::decode_f32(Encoding::Int8, page.shape, &stored, &mut numbers).unwrap();
         let quantized = QuantizedPage::parse(page.shape, &stored).unwrap();
-        let head_dim = page.shape.head_dim as usize;
-        let query: Vec<f32> = (0..head_dim).map(|i| ((seed >> (i % 60)) & 15) as f32 - 7.0).collect();
-        let mut scores = vec![f32::NAN; page.shape.n_tokens as usize];
+        let (head_dim, n_tokens) = (page.shape.head_dim as usize, quantized.n_tokens());
+        let whole = |i: usize| ((seed >> (i % 60)) & 15) as f32 - 7.0;
+        let (query, weights) = ((0..head_dim).map(whole).collect::<Vec<_>>(), (0..n_tokens).map(whole).collect::<Vec<_>>());
+        let largest = numbers.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
+        let is_near = |found: f32, products: &mut dyn Iterator<Item = f32>| {
+            let (exact, size, n) = products.map(f64::from).fold((0.0, 0.0, 0), |(sum, size, n): (f64, f64, _), x| {
+                (sum + x, size + x.abs(), n + 1)
+            });
+            // Ranges reach as far as the numbers of all heads and tokens.
+            let rounding = 1e-5 * (size + f64::from(largest) * f64::from(n) * 7.0) * if rotates { 8.0 } else { 1.0 };
+            prop_assert!((f64::from(found) - exact).abs() <= rounding, "{found} is {exact}");
+            Ok(())
+        };
+        let (mut scores, mut mixed) = (vec![f32::NAN; n_tokens], vec![1.0; head_dim]);
+        let mut read = vec![f32::NAN; n_tokens * head_dim];
         for head in 0..page.shape.n_kv_heads {
+            let rows = || numbers.chunks(page.shape.row_width()).map(|row| &row[head as usize * head_dim..][..head_dim]);
             quantized.scores(head, &query, &mut scores).unwrap();
-            for (score, row) in scores.iter().zip(numbers.chunks(page.shape.row_width())) {
-                let products = query.iter().zip(&row[head as usize * head_dim..]).map(|(q, x)| f64::from(q * x));
-                let (exact, size) = products.fold((0.0, 0.0), |(sum, size): (f64, f64), x| (sum + x, size + x.abs()));
-                let largest = numbers.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
-                let rounding = 1e-5 * (size + f64::from(largest) * head_dim as f64 * 7.0);
-                prop_assert!((f64::from(*score) - exact).abs() <= rounding, "{score} is {exact}");
+            for (score, row) in scores.iter().zip(rows()) {
+                is_near(*score, &mut query.iter().zip(row).map(|(q, x)| q * x))?;
             }
+            mixed.fill(1.0);
+            quantized.mix(head, &weights, &mut mixed).unwrap();
+            for (channel, found) in mixed.iter().enumerate() {
+                is_near(*found, &mut weights.iter().zip(rows()).map(|(w, row)| w * row[channel]).chain([1.0]))?;
+            }
+            quantized.read_head(head, &mut read).unwrap();
+            prop_assert!(read.iter().zip(rows().flatten()).all(|(a, b)| a.to_bits() == b.to_bits()), "head {}", head);
         }
-        prop_assert!(quantized.scores(page.shape.n_kv_heads, &query, &mut scores).is_err());
+        let none = page.shape.n_kv_heads;
+        prop_assert!(quantized.scores(none, &query, &mut scores).is_err());
         prop_assert!(quantized.scores(0, &query[1..], &mut scores).is_err());
+        prop_assert!(quantized.mix(none, &weights, &mut mixed).is_err());
+        prop_assert!(quantized.mix(0, &weights[1..], &mut mixed).is_err());
+        prop_assert!(quantized.read_head(none, &mut read).is_err());
+        prop_assert!(quantized.read_head(0, &mut read[1..]).is_err());
         prop_assert!(QuantizedPage::parse(page.shape, &stored[1..]).is_err());
     }
 }

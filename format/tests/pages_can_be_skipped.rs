@@ -112,6 +112,35 @@ proptest! {
     }
 }
 
+/// The scores of each page, head after head: those of the query as it is, whose keys stand where it stands.
+fn scores_in_place<'a>(keys: &'a [f32], query: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
+    keys.chunks(8).map(move |key| key.iter().zip(query).map(|(k, q)| f64::from(*k) * f64::from(*q)).sum())
+}
+
+proptest! {
+    /// Of keys before RoPE, or where all stand at one position: no score is above the bound, and their mean not below its own.
+    #[test]
+    fn scores_in_place_are_between_what_is_said_of_them(
+        seed in any::<u64>(),
+        element in prop::sample::select(&ELEMENTS[..]),
+        encoding in prop::sample::select(vec![Encoding::Plain, Encoding::Int8, Encoding::Int4]),
+        is_ragged in any::<bool>(),
+        query in prop::collection::vec(-8.0_f32..8.0, 8),
+    ) {
+        let bytes = segment(&log(seed, element, is_ragged), &[encoding]);
+        let view = Segment::open(&bytes).unwrap().kv_log(RowGroupIndex(0)).unwrap();
+        for (page, keys) in view.key_summaries(1).unwrap().unwrap().iter().zip(keys_of_pages(&view)) {
+            for (head, summary) in (page.head.unwrap_or(0)..).zip(&page.heads) {
+                let scores: Vec<f64> = scores_in_place(&keys[head as usize], &query).collect();
+                let found = summary.scores_in_place(&query);
+                let (most, mean) = (scores.iter().copied().fold(f64::MIN, f64::max), scores.iter().sum::<f64>() / scores.len() as f64);
+                prop_assert!(most <= f64::from(found.bound), "{most} > {}", found.bound);
+                prop_assert!(mean >= f64::from(found.mean), "{mean} < {}", found.mean);
+            }
+        }
+    }
+}
+
 /// The summaries were once of f32 alone: a key that a reader of bytes gets is rounded to bf16, away from zero too, and
 /// exceeded the norms of its page.
 #[test]

@@ -1,7 +1,7 @@
 //! Encodings without the checksums around them: what they write they read, and any bytes are numbers or refused.
 
 use lagdb_format::encoding::bare;
-use lagdb_format::{ElementType, Encoding, PageError, PageShape, Part};
+use lagdb_format::{ElementType, Encoding, PageError, PageShape, Part, QuantizedPage};
 
 /// Any numbers come back from byte-split + zstd; any bytes decode to the length asked for or are refused.
 pub fn encoding_byte_split(data: &[u8]) {
@@ -90,6 +90,7 @@ pub fn encoding_quantized(data: &[u8]) {
             assert!(numbers.iter().all(|x| x.is_finite()), "{encoding:?} gives numbers");
         }
     }
+    codes_are_read(shape, data, &mut numbers);
     let (base, residual) = data.split_at(data.len() / 2);
     let (residual, exact) = residual.split_at(residual.len() / 2);
     let levels = [(Encoding::Int4, base), (Encoding::Int8Residual, residual), (Encoding::ExactResidual, exact)];
@@ -100,6 +101,24 @@ pub fn encoding_quantized(data: &[u8]) {
     }
     raw.iter_mut().zip(data.iter().cycle()).for_each(|(raw, byte)| *raw = *byte);
     layers_come_back(shape, &raw);
+}
+
+/// A page is read as it is stored exactly when it is decoded, and a head of it has the same bits.
+fn codes_are_read(shape: PageShape, stored: &[u8], numbers: &mut [f32]) {
+    let decoded = bare::decode_f32(Encoding::Int8, shape, stored, numbers);
+    let page = QuantizedPage::parse(shape, stored);
+    assert_eq!(decoded.is_ok(), page.is_ok());
+    let Ok(page) = page else { return };
+    let (d, n_tokens) = (shape.head_dim as usize, shape.n_tokens as usize);
+    let (mut scores, mut mixed, mut rows) = (vec![0.0; n_tokens], vec![0.0; d], vec![0.0; n_tokens * d]);
+    for head in 0..shape.n_kv_heads {
+        page.read_head(head, &mut rows).expect("a head that there is");
+        let expected = numbers.chunks(shape.row_width()).flat_map(|row| &row[head as usize * d..][..d]);
+        assert!(rows.iter().zip(expected).all(|(a, b)| a.to_bits() == b.to_bits()));
+        page.scores(head, &vec![0.0; d], &mut scores).expect("a head that there is");
+        page.mix(head, &vec![0.0; n_tokens], &mut mixed).expect("a head that there is");
+        assert!(scores.iter().chain(&mixed).all(|x| *x == 0.0), "of nothing comes nothing");
+    }
 }
 
 fn layers_come_back(shape: PageShape, raw: &[u8]) {

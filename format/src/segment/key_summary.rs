@@ -13,7 +13,9 @@
 //! in f32 adds a few `2⁻²⁴` of the same sum.
 //!
 //! Tang et al., *Quest*, 2024, <https://arxiv.org/abs/2406.10774>, bound scores by minimum and maximum, of keys after
-//! RoPE; those of keys before RoPE bound only a query at the key's own position.
+//! RoPE; those of keys before RoPE bound only a query at the key's own position. Where all keys have one position, a query
+//! that is turned by its distance to them is such a query: then the lower of the two bounds holds, and the mean of the keys
+//! says how much the page weighs at least, since by Jensen's inequality `Σ exp(s_i) ≥ n exp(Σ s_i / n)`.
 
 use super::layout::Fields;
 use crate::encoding::{Decoder, PageError, PageShape};
@@ -32,6 +34,18 @@ pub struct KeySummary {
     /// No key has a larger norm in this RoPE pair, `[head_dim / 2]`.
     pub pair_norm: Vec<f32>,
 }
+
+/// What can be said of the scores of a page whose keys stand where the query stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScoresInPlace {
+    /// No score is above it.
+    pub bound: f32,
+    /// The mean of the scores is not below it.
+    pub mean: f32,
+}
+
+/// Sums that do not wait for each other.
+const SUMS: usize = 8;
 
 /// Bytes of one summary.
 pub(crate) fn n_bytes(head_dim: u32) -> usize {
@@ -98,15 +112,33 @@ impl KeySummary {
         let (first, second) = query.split_at(query.len() / 2);
         let norms = first.iter().zip(second).map(|(a, b)| f64::from(*a).hypot(f64::from(*b)));
         let sum: f64 = norms.zip(&self.pair_norm).map(|(q, k)| q * f64::from(*k)).sum();
-        let bound = sum * (1.0 + query.len() as f64 * f64::from(f32::EPSILON) * 4.0);
-        let rounded = bound as f32;
-        if bound.is_nan() {
-            f32::INFINITY
-        } else if f64::from(rounded) < bound {
-            rounded.next_up()
-        } else {
-            rounded
+        at_least(sum * (1.0 + rounding(query)))
+    }
+
+    /// What can be said of the scores with `query`, `[head_dim]`, before the scale of attention, of keys that stand where it
+    /// stands: both before RoPE, or the query turned by its distance to all of them.
+    ///
+    /// Minimum and maximum bound each product. The mean of each channel is off by less than `2⁻⁸` of the largest key there:
+    /// the keys that it is the mean of may be rounded to bf16, which is `2⁻⁹` of each, and it is itself rounded to f16, which
+    /// is `2⁻¹¹`; rounding scores adds far less than what is left. Below the smallest f16 it is off by `2⁻²⁴`.
+    pub fn scores_in_place(&self, query: &[f32]) -> ScoresInPlace {
+        let ranges = self.min.as_chunks::<SUMS>().0.iter().zip(self.max.as_chunks::<SUMS>().0);
+        let mut sums = [[0.0; SUMS]; 4];
+        let (queries, rest) = query.as_chunks::<SUMS>();
+        for ((query, (min, max)), mean) in queries.iter().zip(ranges).zip(self.mean.as_chunks::<SUMS>().0) {
+            add_products(query, min, max, mean, &mut sums);
         }
+        let n = queries.len() * SUMS;
+        let padded = |numbers: &[f32]| -> [f32; SUMS] {
+            let rest = numbers.get(n..).unwrap_or_default();
+            std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0.0))
+        };
+        let mut last = [0.0; SUMS];
+        last.iter_mut().zip(rest).for_each(|(last, q)| *last = *q);
+        add_products(&last, &padded(&self.min), &padded(&self.max), &padded(&self.mean), &mut sums);
+        let [bound, most, mean, size] = sums.map(|sums| sums.iter().sum::<f64>());
+        let least_mean = mean - most / 256.0 - size * 2.0_f64.powi(-24);
+        ScoresInPlace { bound: at_least(bound + rounding(query) * most), mean: -at_least(-least_mean) }
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -168,6 +200,43 @@ pub(crate) fn of_page(
         }
     }
     Ok(summaries)
+}
+
+/// Adds the largest products, their largest sizes, the products with the mean, and the sizes of the query.
+#[inline(always)]
+fn add_products(
+    query: &[f32; SUMS],
+    min: &[f32; SUMS],
+    max: &[f32; SUMS],
+    mean: &[f32; SUMS],
+    [bound, most, mean_sum, size]: &mut [[f64; SUMS]; 4],
+) {
+    for i in 0..SUMS {
+        let [q, min, max, mean] = [query[i], min[i], max[i], mean[i]].map(f64::from);
+        let (low, high) = (q * min, q * max);
+        // Not `max`: what is no number has to stay.
+        bound[i] += if low > high { low } else { high };
+        most[i] += if low.abs() > high.abs() { low.abs() } else { high.abs() };
+        mean_sum[i] += q * mean;
+        size[i] += q.abs();
+    }
+}
+
+/// What attention in f32 may err, as a share of the sum of the products' sizes.
+fn rounding(query: &[f32]) -> f64 {
+    query.len() as f64 * f64::from(f32::EPSILON) * 4.0
+}
+
+/// The smallest f32 that is not below `bound`; infinity when that is no number.
+fn at_least(bound: f64) -> f32 {
+    let rounded = bound as f32;
+    if bound.is_nan() {
+        f32::INFINITY
+    } else if f64::from(rounded) < bound {
+        rounded.next_up()
+    } else {
+        rounded
+    }
 }
 
 /// The smallest f16 that is not below `x`, as f32.

@@ -28,7 +28,7 @@ pub use directory::{DIRECTORY_SECTIONS, PAGE_ENTRY_BYTES};
 pub use dump::{Dump, DumpedField, dump};
 pub use footer::{FOOTER_SECTIONS, Footer, RowGroup, RowGroupIndex};
 pub use grid::Part;
-pub use key_summary::KeySummary;
+pub use key_summary::{KeySummary, ScoresInPlace};
 pub use layout::{
     ALIGNMENT, END_MAGIC, FIRST_VERSION, HEADER_BYTES, MAGIC, MAX_LAYERS, MAX_PAGE_BYTES, TAIL_BYTES,
     TARGET_PAGE_BYTES, VERSION,

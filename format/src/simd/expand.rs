@@ -130,22 +130,3 @@ compiled! {
         }
     }
 }
-
-compiled! {
-    /// `sum` becomes the dot product of codes and weights. Products of every sixteenth number are added apart, so that the
-    /// order of additions is the same on every machine.
-    fn dot_codes(codes: &[u8], weights: &[f32], sum: &mut f32) {
-        let mut sums = [0.0_f32; 16];
-        let (blocks, rest) = codes.as_chunks::<16>();
-        let (weight_blocks, weights) = weights.as_chunks::<16>();
-        for (codes, weights) in blocks.iter().zip(weight_blocks) {
-            for ((sum, code), weight) in sums.iter_mut().zip(codes).zip(weights) {
-                *sum += f32::from(*code) * weight;
-            }
-        }
-        for ((sum, code), weight) in sums.iter_mut().zip(rest).zip(weights) {
-            *sum += f32::from(*code) * weight;
-        }
-        *sum = sums.iter().sum();
-    }
-}

@@ -6,6 +6,7 @@
 //! intrinsics stands beside the one that says what it does. The crate has `unsafe` here and in `crc.rs` only: calling what
 //! needs a processor feature, and loads and stores at addresses that were checked.
 
+mod codes;
 mod expand;
 mod floats;
 mod lanes;
@@ -19,9 +20,8 @@ mod shrink;
 mod tests;
 mod widen;
 
-pub(crate) use expand::{
-    dot_codes, expand_4_by_channel, expand_8_by_channel, expand_8_by_token, join_halves, split_halves,
-};
+pub(crate) use codes::{add_codes, dot_codes};
+pub(crate) use expand::{expand_4_by_channel, expand_8_by_channel, expand_8_by_token, join_halves, split_halves};
 pub(crate) use floats::{
     Layout, Parts, References, exponents_16, exponents_32, join_16, join_32, join_f32, mantissas_16, mantissas_32,
     pairs, parts_of, symbols_16, symbols_32,

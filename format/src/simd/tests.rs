@@ -130,14 +130,31 @@ fn turning_twice_multiplies_by_the_width() {
     }
 }
 
+/// Rows of a head lie between those of others.
 #[test]
-fn dot_products_are_the_same_everywhere() {
-    for n in [1, 15, 16, 50, 64, 128] {
-        let (codes, weights) = (noise(n, 13), numbers(n, 14));
-        let found = on_every_target(1, |target, out| dot_codes(target, &codes, &weights, &mut out[0]));
-        let exact: f64 = codes.iter().zip(&weights).map(|(code, x)| f64::from(*code) * f64::from(*x)).sum();
-        let size: f64 = codes.iter().zip(&weights).map(|(code, x)| f64::from(*code) * f64::from(x.abs())).sum();
-        assert!((f64::from(found[0]) - exact).abs() <= 1e-6 * size + 1e-40, "{n}: {} is {exact}", found[0]);
+fn products_of_codes_are_the_same_everywhere() {
+    for (width, stride, n_rows) in
+        [(1, 1, 3), (15, 40, 2), (16, 16, 5), (50, 77, 4), (64, 128, 33), (128, 256, 7), (200, 201, 3)]
+    {
+        let codes = noise((n_rows - 1) * stride + width, 13);
+        let code = |row: usize, channel: usize| f64::from(codes[row * stride + channel]);
+        let is_near = |found: f32, products: &mut dyn Iterator<Item = f64>| {
+            let (exact, size) = products.fold((0.0, 0.0), |(sum, size): (f64, f64), x| (sum + x, size + x.abs()));
+            assert!((f64::from(found) - exact).abs() <= 1e-6 * size + 1e-40, "{width}, {n_rows}: {found} is {exact}");
+        };
+        let query = numbers(width, 14);
+        let dots = on_every_target(n_rows, |target, out| dot_codes(target, &codes, stride, &query, out));
+        for (row, found) in dots.into_iter().enumerate() {
+            is_near(found, &mut (0..width).map(|channel| code(row, channel) * f64::from(query[channel])));
+        }
+        let weights = numbers(n_rows, 15);
+        let sums = on_every_target(width, |target, out| {
+            out.fill(0.0);
+            add_codes(target, &codes, stride, &weights, out);
+        });
+        for (channel, found) in sums.into_iter().enumerate() {
+            is_near(found, &mut (0..n_rows).map(|row| code(row, channel) * f64::from(weights[row])));
+        }
     }
 }
 

@@ -6,9 +6,11 @@
 //! - How is less than all of a row group read from its file? [`front`].
 //! - How are the numbers of a layer read, in one thread or several? [`read`].
 //! - How are the numbers of some tokens read? [`gather`].
+//! - How is attention computed without decoding them? [`codes`].
 //! - What can be known of pages before they are decoded? [`summaries`].
 //! - What does `lagdb inspect` see, and what is wrong with a row group? [`pages`].
 
+mod codes;
 mod front;
 mod gather;
 mod pages;
@@ -118,6 +120,9 @@ impl<'a> KvLogView<'a> {
     /// # Errors
     /// As [`check_pages`](Self::check_pages).
     pub fn into_checked(self) -> Result<Self> {
+        if self.is_checked {
+            return Ok(self);
+        }
         self.check_pages()?;
         Ok(Self { is_checked: true, ..self })
     }
