@@ -32,6 +32,7 @@ pub struct Options {
     pub(crate) create: bool,
     pub(crate) space: Option<EmbeddingSpace>,
     pub(crate) kv_storage: KvStorage,
+    pub(crate) key_summaries: bool,
     pub(crate) owner: String,
     pub(crate) check_pages: bool,
     pub(crate) read_only: bool,
@@ -70,6 +71,7 @@ impl Default for Options {
             create: true,
             space: None,
             kv_storage: KvStorage::default(),
+            key_summaries: false,
             owner: this_process(),
             check_pages: false,
             read_only: false,
@@ -103,6 +105,16 @@ impl Options {
     #[must_use]
     pub fn kv_storage(mut self, storage: KvStorage) -> Self {
         self.kv_storage = storage;
+        self
+    }
+
+    /// Whether new KV logs are written with a summary of the keys of each page and KV head, by which attention over
+    /// pages (`Session::attach_pages`) chooses those that it reads. They are not by default: they take 7
+    /// bytes per page and number of a token's keys, which is a fortieth of a log of int8. Logs whose heads are of odd width
+    /// are then refused.
+    #[must_use]
+    pub fn key_summaries(mut self, summarize: bool) -> Self {
+        self.key_summaries = summarize;
         self
     }
 

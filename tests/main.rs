@@ -78,6 +78,8 @@ mod generate_matches_transformers;
 #[cfg(feature = "generate")]
 mod generate_model_mismatch;
 #[cfg(feature = "generate")]
+mod generate_pages;
+#[cfg(feature = "generate")]
 mod generate_policies;
 #[cfg(feature = "generate")]
 mod generate_precision;

@@ -1,4 +1,5 @@
-//! The one attention: queries against every row of the KV cache, whether the row was attached or computed here.
+//! The one attention: queries against every row of the KV cache, whether the row was attached or computed here, and against
+//! the pages of logs that were attached as they are.
 //!
 //! Keys are kept twice: before RoPE as the projection gave them (after `k_norm`), for capture, and turned in the
 //! cache, for attention. Under grouped-query attention the query heads of one KV head are stacked into one matrix,
@@ -11,6 +12,7 @@ use super::half_attention::{self, Seeing};
 use super::heads::{HeadShape, Numbers};
 use super::kv_cache::{KvCache, LayerRows, Part, Place};
 use super::linear::Linear;
+use super::pages::{self, Asking, Mix};
 use super::product;
 use super::rms_norm::RmsNorm;
 use super::sources::HeadPlace;
@@ -62,11 +64,19 @@ impl Attention {
         }
         let turned = tensor::read(&query, |q| asked.to_head_major(q, angles))?;
         let seeing = Seeing { layer, seen: step.seen(self.windowed), watch: step.watch.as_ref() };
-        let mixed = match cache.rows(layer, step.n_rows)? {
+        let mut mix = match cache.rows(layer, step.n_rows)? {
             LayerRows::Float(keys, values) => self.mix(turned, asked, (&keys, &values), seeing)?,
             LayerRows::Half(rows) => half_attention::attend(&turned, asked, rows, seeing),
         };
-        let mixed = tensor::own(mixed, (asked.n_tokens, self.n_heads * self.head_dim))?;
+        for seen in &step.pages {
+            let read = tensor::read(&query, |query| {
+                let (shape, n_kv_heads) = (asked, self.n_kv_heads);
+                let asking = Asking { query, shape, n_kv_heads, layer, windowed: self.windowed, rope: self.rope };
+                pages::attend(asking, seen, &mut mix)
+            })?;
+            cache.count_pages(read?);
+        }
+        let mixed = tensor::own(mix.numbers, (asked.n_tokens, self.n_heads * self.head_dim))?;
         Ok(Attended { hidden: self.output.forward(&mixed)?, raw_keys })
     }
 
@@ -99,24 +109,25 @@ impl Attention {
         }
     }
 
-    /// Softmax(query · keysᵀ) · values, back as `[n_tokens, n_heads * head_dim]`.
-    fn mix(&self, query: Vec<f32>, asked: HeadShape, rows: (&Tensor, &Tensor), seeing: Seeing<'_>) -> Result<Vec<f32>> {
+    /// Softmax(query · keysᵀ) · values.
+    fn mix(&self, query: Vec<f32>, asked: HeadShape, rows: (&Tensor, &Tensor), seeing: Seeing<'_>) -> Result<Mix> {
         let (keys, values) = rows;
         let (n_rows, stacked) = (keys.dim(1)?, self.n_heads / self.n_kv_heads * asked.n_tokens);
         let query = tensor::own(query, (self.n_kv_heads, stacked, self.head_dim))?;
         let scores = product::with_rows(&query, keys)?;
         let scale = 1.0 / (self.head_dim as f32).sqrt();
+        let mut sums = Vec::with_capacity(self.n_heads * asked.n_tokens);
         let weights = tensor::read(&scores, |scores| {
             let mut weights = scores.to_vec();
             for (i, weights) in weights.chunks_exact_mut(n_rows).enumerate() {
                 let head = HeadPlace { layer: seeing.layer, kv_head: i / stacked };
-                seeing.seen.weigh(weights, 0, i % asked.n_tokens, head, scale);
+                sums.push(seeing.seen.weigh(weights, 0, i % asked.n_tokens, head, scale));
                 seeing.watch.inspect(|watch| watch.add(weights, 0, head));
             }
             weights
         })?;
         let mixed = product::with_columns(&tensor::own(weights, scores.shape())?, values)?;
-        tensor::read(&mixed, |mixed| asked.to_token_major(mixed))
+        Ok(Mix { numbers: tensor::read(&mixed, |mixed| asked.to_token_major(mixed))?, sums })
     }
 
     fn shape(&self, x: &Tensor, n_heads: usize) -> Result<HeadShape> {

@@ -11,6 +11,7 @@ use super::kv_cache::KvCache;
 use super::linear::Linear;
 use super::matrix::Matrix;
 use super::mlp::Mlp;
+use super::pages::SeenPages;
 use super::precision::WeightsInfo;
 use super::rms_norm::RmsNorm;
 use super::rope::{Angles, Rope};
@@ -56,6 +57,8 @@ pub(super) struct Step {
     pub(super) watch: Option<WeightSums>,
     /// Where the queries before RoPE go, for each layer `[n_tokens, n_heads * head_dim]`, if anyone wants them.
     pub(super) queries: Option<RefCell<Vec<Vec<f32>>>>,
+    /// What the tokens see of the pages that were attached.
+    pub(super) pages: Vec<SeenPages>,
     full: Visibility,
     windowed: Option<Visibility>,
 }
@@ -125,6 +128,7 @@ impl Decoder {
             writes: true,
             watch: None,
             queries: None,
+            pages: cache.pages().seen(&rows, &of_rows, self.config.window(), &self.rope),
             full: seen(None),
             windowed: self.config.window().map(|window| seen(Some(window))),
             rows,

@@ -9,6 +9,7 @@
 
 use super::heads::HeadShape;
 use super::kv_cache::HalfRows;
+use super::pages::Mix;
 use super::simd::{Columns, Halves, LANES, Target, add_products, dots};
 use super::sources::HeadPlace;
 use super::visibility::{Visibility, WeightSums};
@@ -30,8 +31,8 @@ pub(super) struct Seeing<'a> {
     pub(super) watch: Option<&'a WeightSums>,
 }
 
-/// The mix of values for each query, token-major, `[n_new, n_heads * head_dim]`.
-pub(super) fn attend(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing: Seeing<'_>) -> Vec<f32> {
+/// The mix of values for each query.
+pub(super) fn attend(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing: Seeing<'_>) -> Mix {
     let HeadShape { n_tokens: n_new, n_heads, head_dim } = asked;
     let padded = rows.width * LANES;
     let query = padded_rows(query, head_dim, padded);
@@ -39,7 +40,7 @@ pub(super) fn attend(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing
     let per_head = rows.capacity * rows.width;
     let n_kv_heads = rows.keys.len() / per_head.max(1);
     let group = n_heads / n_kv_heads.max(1);
-    let mut scratch = Scratch::default();
+    let (mut scratch, mut sums) = (Scratch::default(), Vec::with_capacity(n_new * n_heads));
     for kv_head in 0..n_kv_heads {
         let head = Head {
             keys: &rows.keys[kv_head * per_head..][..per_head],
@@ -57,8 +58,9 @@ pub(super) fn attend(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing
             let (query_head, token) = (kv_head * group + i / n_new, i % n_new);
             out[(token * n_heads + query_head) * head_dim..][..head_dim].copy_from_slice(&mixed[..head_dim]);
         }
+        sums.append(&mut scratch.sums);
     }
-    out
+    Mix { numbers: out, sums }
 }
 
 /// Each `width` numbers of `x` followed by zeros, `padded` in all.
@@ -80,6 +82,8 @@ struct Scratch {
     panels: Vec<Halves>,
     scores: Vec<f32>,
     mixed: Vec<f32>,
+    /// Of each query the logarithm of what softmax divided by.
+    sums: Vec<f32>,
 }
 
 /// One KV head; keys and values are `[capacity, width]`.
@@ -122,7 +126,7 @@ impl Head<'_> {
         scratch.scores.resize(n_queries * all.len(), 0.0);
         let keys = &self.keys[all.start * self.width..all.end * self.width];
         dots(self.target, queries.as_chunks().0, keys, self.width, &mut scratch.scores);
-        self.weigh(&mut scratch.scores, numbers, &all);
+        self.weigh(&mut scratch.scores, numbers, &all, &mut scratch.sums);
         self.mix(&scratch.scores, all.len(), all.clone(), &mut scratch.mixed[..n_queries * padded]);
     }
 
@@ -143,16 +147,16 @@ impl Head<'_> {
         scratch.scores.resize(numbers.len() * all.len(), 0.0);
         add_products(self.target, queries, padded, columns, &mut scratch.scores, all.len());
         let first = numbers.start;
-        self.weigh(&mut scratch.scores, numbers, &all);
+        self.weigh(&mut scratch.scores, numbers, &all, &mut scratch.sums);
         let mixed = &mut scratch.mixed[first * padded..][..queries.len()];
         // Panels are whole, rows are not: those behind the last one may hold anything, and zero times infinity is no number.
         self.mix(&scratch.scores[seen.start - all.start..], all.len(), seen, mixed);
     }
 
     /// Turns scores of the rows `all` into weights: zero where a query does not see.
-    fn weigh(&self, scores: &mut [f32], numbers: Range<usize>, all: &Range<usize>) {
+    fn weigh(&self, scores: &mut [f32], numbers: Range<usize>, all: &Range<usize>, sums: &mut Vec<f32>) {
         for (scores, number) in scores.chunks_exact_mut(all.len().max(1)).zip(numbers) {
-            self.seeing.seen.weigh(scores, all.start, number % self.n_new, self.place, self.scale);
+            sums.push(self.seeing.seen.weigh(scores, all.start, number % self.n_new, self.place, self.scale));
             if let Some(watch) = self.seeing.watch {
                 watch.add(scores, all.start, self.place);
             }

@@ -8,6 +8,7 @@
 //! leaves the cache as it was, since rows beyond the committed ones are never read. Every number of a row is finite.
 
 use super::heads::{HeadShape, Numbers, Rows};
+use super::pages::{Pages, PagesRead};
 use super::room::{Room, Rooms};
 use super::rope::Angles;
 use super::simd::{Halves, LANES, Target, narrow_heads};
@@ -48,6 +49,7 @@ pub(super) struct KvCache {
     limit: usize,
     positions: Vec<u32>,
     sources: Arc<Sources>,
+    pages: Pages,
     rooms: Arc<Rooms>,
 }
 
@@ -96,7 +98,8 @@ pub(super) struct HalfRows<'a> {
 impl KvCache {
     /// An empty cache that never holds more than `limit` rows.
     pub(super) fn new(geometry: KvGeometry, numbers: KvNumbers, limit: usize, rooms: Arc<Rooms>) -> Self {
-        Self { layers: Vec::new(), geometry, numbers, limit, positions: Vec::new(), sources: Arc::default(), rooms }
+        let (sources, pages) = Default::default();
+        Self { layers: Vec::new(), geometry, numbers, limit, positions: Vec::new(), sources, pages, rooms }
     }
 
     /// How rows are held.
@@ -210,6 +213,22 @@ impl KvCache {
         Arc::make_mut(&mut self.sources).push(source);
     }
 
+    /// What was attached without becoming rows.
+    pub(super) fn pages(&self) -> &Pages {
+        &self.pages
+    }
+
+    /// The same, to be changed.
+    pub(super) fn pages_mut(&mut self) -> &mut Pages {
+        &mut self.pages
+    }
+
+    /// Notes what attention read.
+    pub(super) fn count_pages(&mut self, read: PagesRead) {
+        self.pages.read.read += read.read;
+        self.pages.read.of += read.of;
+    }
+
     /// Forgets the rows from `n_rows` on.
     pub(super) fn truncate(&mut self, n_rows: usize) {
         self.positions.truncate(n_rows);
@@ -247,6 +266,7 @@ impl KvCache {
             layers: self.layers.iter().map(copy).collect::<Result<_>>()?,
             positions: self.positions.clone(),
             sources: self.sources.clone(),
+            pages: self.pages.clone(),
             rooms: self.rooms.clone(),
             ..*self
         })

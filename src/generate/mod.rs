@@ -26,6 +26,7 @@
 //! | how does it want to be spoken to? | [`chat_template`], `tokenizer` |
 //! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask), [`sources`] (what is attached, and how loud) |
 //! | where do keys and values lie? | [`kv_cache`], `heads`, `room` |
+//! | what is attached without becoming rows? | [`pages`] |
 //! | what decides how fast? | `half_attention`, `simd` |
 //! | what does a user hold? | [`generator`], [`session`] with attach, capture, generation, recall and admission, [`sampling`] |
 //!
@@ -53,6 +54,7 @@ mod linear;
 mod matrix;
 mod mlp;
 pub mod model_files;
+pub mod pages;
 pub mod precision;
 mod product;
 mod random;
@@ -74,11 +76,12 @@ pub use config::ModelConfig;
 pub use generator::Generator;
 pub use kv_cache::KvNumbers;
 pub use model_files::ModelFiles;
+pub use pages::{PagePolicy, PagesRead};
 pub use precision::{LoadOptions, WeightPrecision, WeightsInfo};
 pub use sampling::Sampling;
 pub use session::{
     Admission, Admitted, AttachPolicy, Attachment, Cancellation, CaptureBudget, CapturePolicy, Choice, FinishReason,
-    Importance, Layout, LogOrder, LogPositions, Moment, NewToken, Prompt, RecallPolicy, Recalled, Recompute, Response,
-    Selection, Session, SessionOptions,
+    Importance, Layout, LogOrder, LogPositions, Moment, NewToken, PagedLogs, Prompt, RecallPolicy, Recalled, Recompute,
+    Response, Selection, Session, SessionOptions,
 };
 pub use sources::Emphasis;

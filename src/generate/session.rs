@@ -18,13 +18,14 @@ mod recall;
 mod stops;
 
 pub use admission::{Admission, Admitted};
-pub use attach::{AttachPolicy, Attachment, LogOrder, LogPositions, Recompute};
+pub use attach::{AttachPolicy, Attachment, LogOrder, LogPositions, PagedLogs, Recompute};
 pub use capture::{CaptureBudget, CapturePolicy, Choice, Importance, Selection};
 pub use generation::{Cancellation, FinishReason, NewToken, Prompt, Response};
 pub use recall::{Moment, RecallPolicy, Recalled};
 
 use super::generator::Generator;
 use super::kv_cache::{KvCache, KvNumbers};
+use super::pages::PagesRead;
 use crate::error::{Error, Result};
 use candle_core::Tensor;
 use raw_keys::RawKeys;
@@ -199,6 +200,16 @@ impl Session {
         self.attached.iter().map(Range::len).sum()
     }
 
+    /// Tokens of KV logs that were attached by their pages: they are no rows.
+    pub fn n_paged(&self) -> usize {
+        self.cache.pages().n_tokens()
+    }
+
+    /// How many pages were read so far, of how many; a fork goes on counting from what was read before.
+    pub fn pages_read(&self) -> PagesRead {
+        self.cache.pages().read
+    }
+
     /// The most rows.
     pub fn context_limit(&self) -> usize {
         self.cache.limit()
@@ -212,12 +223,13 @@ impl Session {
     /// What `call` returns; when that is an error, the session is again as it was before.
     fn or_as_it_was<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let (n_ids, n_rows, n_logs, begun) = (self.ids.len(), self.cache.n_rows(), self.attached.len(), self.begun);
-        let (hidden, n_responses) = (self.hidden.clone(), self.responses.len());
+        let (hidden, n_responses, n_pages) = (self.hidden.clone(), self.responses.len(), self.cache.pages().len());
         let done = call(self);
         if done.is_err() {
             self.ids.truncate(n_ids);
             self.attached.truncate(n_logs);
             self.cache.truncate(n_rows);
+            self.cache.pages_mut().truncate(n_pages);
             self.raw_keys.iter_mut().for_each(|keys| keys.truncate(n_rows));
             self.responses.truncate(n_responses);
             (self.hidden, self.begun) = (hidden, begun);
@@ -235,7 +247,8 @@ impl Session {
     }
 
     fn check_room(&self, n_new: usize) -> Result<()> {
-        let (n_tokens, limit) = (self.ids.len() + n_new, self.cache.limit());
+        // Pages take a position of those that the model has, and no row.
+        let (n_tokens, limit) = (self.ids.len() + self.cache.pages().len() + n_new, self.cache.limit());
         if n_tokens > limit { Err(Error::ContextLimit { n_tokens, limit }) } else { Ok(()) }
     }
 
@@ -282,9 +295,11 @@ impl Session {
         self.chunk.min(MAX_SCORES / scores_per_token).max(1)
     }
 
-    /// The position of the next row. Attached rows may share some, so there are never more positions than rows.
+    /// The position of the next row. Attached rows may share some, so there are never more positions than rows and sources of
+    /// pages.
     fn next_position(&self) -> u32 {
-        self.cache.positions().iter().max().map_or(self.first_position, |last| last + 1)
+        let last = self.cache.positions().iter().copied().max().max(self.cache.pages().last_position());
+        last.map_or(self.first_position, |last| last + 1)
     }
 }
 

@@ -56,8 +56,8 @@ impl Visibility {
     }
 
     /// Turns the scores that token `i` has of the rows from `first` on into weights, which are zero where it does not see:
-    /// softmax of `scale * score`, as the sources adjust it.
-    pub(super) fn weigh(&self, scores: &mut [f32], first: usize, i: usize, head: HeadPlace, scale: f32) {
+    /// softmax of `scale * score`, as the sources adjust it. Returns the logarithm of the sum of what softmax divides.
+    pub(super) fn weigh(&self, scores: &mut [f32], first: usize, i: usize, head: HeadPlace, scale: f32) -> f32 {
         let seen = self.range(i);
         let seen = seen.start - first..seen.end - first;
         let (of_seen, first_seen) = (&mut scores[seen.clone()], first + seen.start);
@@ -67,9 +67,11 @@ impl Visibility {
             far.for_each(|(_, score)| *score = f32::NEG_INFINITY);
         }
         self.sources.adjust(of_seen, first_seen, head, scale);
-        softmax(Target::best(), of_seen, scale);
+        let mut total = f32::NEG_INFINITY;
+        softmax(Target::best(), of_seen, scale, &mut total);
         scores[..seen.start].fill(0.0);
         scores[seen.end..].fill(0.0);
+        total
     }
 }
 

@@ -50,6 +50,12 @@ impl PendingSegment {
         Ok(Self { id, medium, file, writer, written_bytes: 0, is_finished: false })
     }
 
+    /// The same, with key summaries of every log that is added from now on.
+    pub(crate) fn with_key_summaries(mut self) -> Self {
+        self.writer = self.writer.take().map(SegmentWriter::with_key_summaries);
+        self
+    }
+
     pub(crate) fn id(&self) -> SegmentId {
         self.id
     }

@@ -330,7 +330,8 @@ impl Transaction {
                 let id = self.store.take_segment()?;
                 self.numbers.next_segment = id.as_u64() + 1;
                 self.view.pending.push(id);
-                PendingSegment::create(self.store.medium.clone(), id)?
+                let segment = PendingSegment::create(self.store.medium.clone(), id)?;
+                if self.store.options.key_summaries { segment.with_key_summaries() } else { segment }
             }
         };
         Ok(self.segments.push_mut(segment))

@@ -7,6 +7,7 @@
 //! log whose KV heads keep tokens of their own each head has a row for all of them, and those that it does not keep weigh
 //! nothing.
 
+mod pages;
 mod policy;
 mod recompute;
 
@@ -17,6 +18,7 @@ use crate::generate::kv_cache::{KvNumbers, Part, Place};
 use crate::generate::rope::Angles;
 use crate::generate::sources::{Emphasis, Source};
 use lagdb_format::{self as format, Fidelity, FormatError, HeadTokens, KvRead, KvRun, RunNumbers};
+pub use pages::PagedLogs;
 pub use policy::{AttachPolicy, LogOrder, LogPositions, Recompute};
 use std::ops::{ControlFlow, Range};
 

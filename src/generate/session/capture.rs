@@ -1,6 +1,7 @@
 //! Capturing a KV log: keys before RoPE, values, token ids and positions of rows that were computed here.
 //!
-//! Attached rows cannot be captured again: they already are a log, and what this session adds to them is nothing.
+//! Attached rows cannot be captured again: they already are a log, and what this session adds to them is nothing. Tokens that
+//! were attached by their pages are no rows, so that no selection can name them.
 
 mod importance;
 mod policy;

@@ -80,7 +80,7 @@ pub struct Response {
     pub finish: FinishReason,
     /// Tokens computed before the first new one.
     pub prefill_tokens: usize,
-    /// Rows of attached KV logs that it could see.
+    /// Tokens of attached KV logs that it could see, as rows and in pages.
     pub attached_tokens: usize,
     /// Time from the call to the first new token.
     pub time_to_first_token: Duration,
@@ -161,7 +161,7 @@ impl Session {
             tokens,
             finish,
             prefill_tokens,
-            attached_tokens: self.n_attached(),
+            attached_tokens: self.n_attached() + self.n_paged(),
             time_to_first_token: time_to_first_token.unwrap_or_default(),
             time: start.elapsed(),
         })

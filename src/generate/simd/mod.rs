@@ -18,7 +18,7 @@ mod tests;
 pub(super) use dots::dots;
 pub(super) use heads::narrow_heads;
 pub(super) use products::{Columns, add_products};
-pub(super) use softmax::softmax;
+pub(super) use softmax::{exponentials, softmax};
 
 /// Numbers that are computed together.
 pub(super) const LANES: usize = 16;

@@ -64,9 +64,11 @@ fn weights_sum_to_one_and_follow_the_scores() {
         for n in [1, 7, 64, 129] {
             let scores = floats(n);
             let mut weights = scores.clone();
-            softmax(target, &mut weights, 0.5);
+            let mut total = f32::NAN;
+            softmax(target, &mut weights, 0.5, &mut total);
             let exps: Vec<f64> = scores.iter().map(|x| f64::from(x * 0.5).exp()).collect();
             let sum: f64 = exps.iter().sum();
+            assert!((f64::from(total) - sum.ln()).abs() < 1e-6, "{target:?}, {n}: {total}");
             for (weight, exp) in weights.iter().zip(exps) {
                 assert!((f64::from(*weight) - exp / sum).abs() < 1e-6, "{target:?}, {n}");
             }

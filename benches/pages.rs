@@ -1,0 +1,158 @@
+//! What attending to a KV log by its pages costs and saves, beside the same log as rows of an f16 cache.
+//!
+//! Keys and values are made up, at the geometry of Qwen3-0.6B: what is measured is bytes and arithmetic. CPU time of the whole
+//! process, medians of rounds in which all ways take turns. The floor of a step is a session that attends to nothing: the
+//! weights of the model. `-- 8192` measures logs of as many tokens.
+
+mod report;
+mod synthetic;
+
+use lagdb::format::{Bytes, ElementType, Encoding, KvLog, KvLogView, KvRead, Segment, SegmentWriter};
+use lagdb::generate::{
+    AttachPolicy, Generator, KvNumbers, LogPositions, ModelConfig, PagePolicy, Session, SessionOptions, WeightPrecision,
+};
+use report::{Row, cpu, median};
+
+type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Qwen3-0.6B but for its vocabulary: the embedding table takes no part in what is measured.
+const QWEN3_06B: &str = r#"{
+    "model_type": "qwen3", "vocab_size": 1024, "hidden_size": 1024, "intermediate_size": 3072,
+    "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128,
+    "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "max_position_embeddings": 40960,
+    "tie_word_embeddings": true, "attention_bias": false, "hidden_act": "silu"
+}"#;
+
+const ROUNDS: usize = 9;
+/// Steps of a round.
+const STEPS: usize = 4;
+/// Tokens of a prompt that is read after the log.
+const PROMPT: usize = 64;
+
+fn main() -> BenchResult<()> {
+    let config = ModelConfig::from_json(QWEN3_06B.as_bytes(), "config.json".as_ref())?;
+    let generator = Generator::random(config, 1, WeightPrecision::Q8_0)?;
+    let mut rows = Vec::new();
+    for n_tokens in [2048, 8192] {
+        if report::is_wanted(&n_tokens.to_string()) {
+            rows.extend(compare(&generator, n_tokens)?);
+        }
+    }
+    rows.push(report::memory());
+    report::print(&rows);
+    Ok(())
+}
+
+/// A log of int8 with key summaries, as a segment has it.
+fn segment(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<u8>> {
+    let log = synthetic::kv_log(synthetic::QWEN3_06B, n_tokens, ElementType::F16, 1)?;
+    let (ids, positions) = (vec![7; n_tokens], log.positions().to_vec());
+    let log = KvLog::new(*generator.fingerprint(), ElementType::F16, ids, positions, log.layers().to_vec())?;
+    let mut writer = SegmentWriter::new(1).with_key_summaries();
+    writer.push(&log, Encoding::Int8)?;
+    Ok(writer.finish()?)
+}
+
+fn empty(generator: &Generator) -> lagdb::Result<Session> {
+    let options = SessionOptions { capture: false, kv_numbers: Some(KvNumbers::F16), ..SessionOptions::default() };
+    let mut session = generator.session(options)?;
+    session.feed(&[1, 2, 3])?;
+    Ok(session)
+}
+
+/// How a session comes to attend to the log: as rows, or by its pages.
+#[derive(Clone, Copy)]
+enum Way {
+    Nothing,
+    Rows,
+    Pages(PagePolicy),
+}
+
+impl Way {
+    fn session(self, generator: &Generator, log: KvLogView<'static>) -> lagdb::Result<Session> {
+        let mut session = empty(generator)?;
+        match self {
+            Self::Nothing => {}
+            Self::Rows => {
+                let policy = AttachPolicy { positions: LogPositions::One, ..AttachPolicy::default() };
+                session.attach_all(&[&log], &policy)?;
+            }
+            Self::Pages(policy) => drop(session.attach_pages(&[log], &policy)?),
+        }
+        Ok(session)
+    }
+}
+
+fn compare(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<Row>> {
+    let segment = segment(generator, n_tokens)?;
+    let opened = Segment::open(&segment)?;
+    let row_group = &opened.footer().row_groups()[0];
+    let range = row_group.range();
+    let bytes = Bytes::from(segment[range.start as usize..range.end as usize].to_vec());
+    let view = || KvLogView::new(row_group, bytes.clone());
+    let most = |n| Way::Pages(PagePolicy { max_pages: Some(n), ..PagePolicy::default() });
+    let negligible = Way::Pages(PagePolicy { negligible: 0.01, ..PagePolicy::default() });
+    let ways = [
+        ("all pages", Way::Pages(PagePolicy::default())),
+        ("rows of f16", Way::Rows),
+        ("nothing", Way::Nothing),
+        ("8 pages", most(8)),
+        ("1 page", most(1)),
+        ("all but a hundredth", negligible),
+    ];
+    let mut attaches = ways.map(|_| Vec::new());
+    let mut steps = ways.map(|_| Vec::new());
+    let mut prompts = ways.map(|_| Vec::new());
+    let mut read = 0.0;
+    for _ in 0..ROUNDS {
+        for (i, (_, way)) in ways.iter().enumerate() {
+            let log = view()?;
+            let (attach, session) = cpu(|| way.session(generator, log));
+            let mut session = session?;
+            attaches[i].push(attach * 1e3);
+            session.feed(&[5])?; // whatever is done only once
+            for step in 0..STEPS as u32 {
+                let (step, fed) = cpu(|| session.feed(&[step]));
+                fed?;
+                steps[i].push(step * 1e3);
+            }
+            let (prompt, fed) = cpu(|| session.feed(&[9; PROMPT]));
+            fed?;
+            prompts[i].push(prompt * 1e3);
+            let pages = session.pages_read();
+            read = pages.read as f64 / pages.of.max(1) as f64;
+        }
+    }
+    let row = |what: &str, unit, figures: Vec<f64>| {
+        let all = ways.iter().map(|(name, _)| *name).zip(figures).collect::<Vec<_>>();
+        let (lagdb, peers) = (all[0].1, all[1..].to_vec());
+        let name = format!("{n_tokens} tokens: {what}");
+        Row { name, unit, higher_is_better: false, lagdb, peers, goal: None }
+    };
+    let medians = |times: [Vec<f64>; 6]| times.map(median).to_vec();
+    let geometry = synthetic::QWEN3_06B;
+    let f16_bytes = 2 * 2 * geometry.n_layers as usize * geometry.row_width() * n_tokens;
+    let mib = |n: usize| n as f64 / f64::from(1 << 20);
+    let log_bytes = mib((range.end - range.start) as usize);
+    Ok(vec![
+        row("attach", "CPU ms", medians(attaches)),
+        row("decode step", "CPU ms", medians(steps)),
+        row(&format!("prompt of {PROMPT}"), "CPU ms", medians(prompts)),
+        Row {
+            name: format!("{n_tokens} tokens: keys and values held"),
+            unit: "MiB",
+            higher_is_better: false,
+            lagdb: log_bytes,
+            peers: vec![("rows of f16", mib(f16_bytes)), ("rows of f32", 2.0 * mib(f16_bytes))],
+            goal: None,
+        },
+        Row {
+            name: format!("{n_tokens} tokens: pages read where a hundredth is negligible"),
+            unit: "share",
+            higher_is_better: false,
+            lagdb: read,
+            peers: vec![("all", 1.0)],
+            goal: None,
+        },
+    ])
+}
