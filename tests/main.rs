@@ -96,4 +96,6 @@ mod generate_speaks;
 #[cfg(feature = "generate")]
 mod generate_stops;
 #[cfg(feature = "generate")]
+mod generate_streams;
+#[cfg(feature = "generate")]
 mod generate_support;

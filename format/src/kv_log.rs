@@ -55,8 +55,9 @@ pub enum RunNumbers<'a> {
 
 /// What every KV log answers, whether it lies in memory or in a segment.
 ///
-/// Reading goes layer by layer so that a decoder can start before the whole log is decoded.
-pub trait KvRead {
+/// Reading goes layer by layer so that a decoder can start before the whole log is decoded; another thread may read while the
+/// decoder computes.
+pub trait KvRead: Sync {
     /// The model that made the log.
     fn fingerprint(&self) -> &ModelFingerprint;
     /// Type of the stored numbers.

@@ -4,20 +4,26 @@
 //! are tensors that candle multiplies. f16 is half of the bytes, and attention over many rows is as slow as its bytes; rows
 //! of f16 are padded to whole vectors. Memory is mapped when it is first touched, so room for rows to come costs little.
 //!
+//! Layers can be lent to another thread, which writes rows to one while those that came back are computed with.
+//!
 //! Rows are first written at every layer and then committed together: work that fails in between
 //! leaves the cache as it was, since rows beyond the committed ones are never read. Every number of a row is finite.
 
-use super::heads::{HeadShape, Numbers, Rows};
+mod layer;
+mod lent;
+
+use super::heads::HeadShape;
 use super::pages::{Pages, PagesRead};
-use super::room::{Room, Rooms};
-use super::rope::Angles;
-use super::simd::{Halves, LANES, Target, narrow_heads};
+use super::room::Rooms;
+use super::simd::{Halves, LANES, Target};
 use super::sources::{Source, Sources};
-use super::{tensor, vector};
+use super::tensor;
 use candle_core::{DType, Device, Error, Result, Tensor};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
-use lagdb_format::{ElementType, KvGeometry};
+use lagdb_format::KvGeometry;
+pub(super) use layer::{LayerCache, Part, Place};
+use lent::{Lent, lost};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -43,7 +49,9 @@ impl KvNumbers {
 /// Keys and values of every layer, and the position of every committed row.
 #[derive(Debug)]
 pub(super) struct KvCache {
+    /// Those that are here: all but while some are lent.
     layers: Vec<LayerCache>,
+    lent: Option<Lent>,
     geometry: KvGeometry,
     numbers: KvNumbers,
     limit: usize,
@@ -51,29 +59,6 @@ pub(super) struct KvCache {
     sources: Arc<Sources>,
     pages: Pages,
     rooms: Arc<Rooms>,
-}
-
-/// One half of some rows at one layer, token-major, `[n_tokens, n_kv_heads, head_dim]`.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Part<'a> {
-    /// Keys before RoPE, and the angles of all that are written in one go (none at a layer without RoPE).
-    Keys(Numbers<'a>, Option<&'a Angles>),
-    /// Values.
-    Values(Numbers<'a>),
-}
-
-/// Where tokens are written: to rows from `row` on; the first of them has number `token` among those of the angles.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place {
-    pub(super) row: usize,
-    pub(super) token: usize,
-}
-
-/// Keys and values, `[n_kv_heads, capacity, head_dim]`; those of f16 lie in one room, keys first.
-#[derive(Debug)]
-enum LayerCache {
-    Float { keys: Tensor, values: Tensor },
-    Half { rows: Room, capacity: usize },
 }
 
 /// The rows of one layer.
@@ -98,8 +83,8 @@ pub(super) struct HalfRows<'a> {
 impl KvCache {
     /// An empty cache that never holds more than `limit` rows.
     pub(super) fn new(geometry: KvGeometry, numbers: KvNumbers, limit: usize, rooms: Arc<Rooms>) -> Self {
-        let (sources, pages) = Default::default();
-        Self { layers: Vec::new(), geometry, numbers, limit, positions: Vec::new(), sources, pages, rooms }
+        let (layers, positions, sources, pages) = Default::default();
+        Self { layers, lent: None, geometry, numbers, limit, positions, sources, pages, rooms }
     }
 
     /// How rows are held.
@@ -125,8 +110,15 @@ impl KvCache {
     /// Makes room for `n_new` more rows, one layer after the other; the caller has checked the limit.
     pub(super) fn reserve(&mut self, n_new: usize) -> Result<()> {
         let needed = self.n_rows() + n_new;
+        let n_layers = self.geometry.n_layers as usize;
+        match &self.lent {
+            Some(lent) if needed <= lent.capacity => return Ok(()),
+            Some(_) => self.wait_for(n_layers - 1)?,
+            None if self.n_rows() > 0 && self.layers.len() < n_layers => return Err(lost()),
+            None => {}
+        }
         let capacity = (needed + (needed / 8).max(HEADROOM)).min(self.limit.max(needed)).next_multiple_of(LANES);
-        for layer in self.layers.len()..self.geometry.n_layers as usize {
+        for layer in self.layers.len()..n_layers {
             let empty = self.empty_layer(capacity)?;
             debug_assert_eq!(layer, self.layers.len());
             self.layers.push(empty);
@@ -139,55 +131,27 @@ impl KvCache {
         Ok(())
     }
 
-    /// Writes `part` straight to its place at `layer`, for which there is room: a log can be hundreds of megabytes.
+    /// Writes `part` straight to its place at `layer`, for which there is room.
     ///
     /// # Errors
     /// Naming layer and token, when a number is not finite, or no finite f16 where the cache holds those.
     pub(super) fn write(&mut self, layer: usize, place: Place, shape: HeadShape, part: Part<'_>) -> Result<()> {
-        let first = place.row;
-        let (numbers, angles) = match part {
-            Part::Keys(keys, angles) => (keys, angles.map(|angles| (angles, place.token))),
-            Part::Values(values) => (values, None),
-        };
-        let fits = match &mut self.layers[layer] {
-            LayerCache::Float { keys, values } => {
-                let buffer = if matches!(part, Part::Keys(..)) { keys } else { values };
-                let rows = Rows { first, capacity: buffer.dim(1)? };
-                widened(numbers, |x| {
-                    tensor::change(buffer, &|out| shape.write_rows(x, angles, out, rows))?;
-                    Ok(vector::are_finite(x))
-                })?
-            }
-            LayerCache::Half { rows, capacity } => {
-                let middle = rows.len() / 2;
-                let (keys, values) = rows.split_at_mut(middle);
-                let buffer = if matches!(part, Part::Keys(..)) { keys } else { values };
-                let (rows, mut fits) = (Rows { first, capacity: *capacity }, true);
-                narrow_heads(Target::best(), numbers, shape, angles, buffer, rows, &mut fits);
-                fits
-            }
-        };
-        if fits { Ok(()) } else { widened(numbers, |x| Err(self.unfit(layer, place.token, shape, part, x))) }
+        self.layer_mut(layer)?.write(layer, place, shape, part)
     }
 
-    /// Which number of `part` cannot be held.
-    fn unfit(&self, layer: usize, first: usize, shape: HeadShape, part: Part<'_>, numbers: &[f32]) -> Error {
-        let part = if matches!(part, Part::Keys(..)) { "key" } else { "value" };
-        let largest = if self.numbers == KvNumbers::F16 { f16::MAX.to_f32() } else { f32::MAX };
-        let found = numbers.iter().position(|x| x.is_nan() || x.abs() > largest);
-        let what = match found.map(|i| (first + i / (shape.n_heads * shape.head_dim), numbers[i])) {
-            Some((token, x)) if !x.is_finite() => format!("the {part} of token {token} is {x}"),
-            Some((token, x)) => {
-                format!("the {part} of token {token} is {x}, which is no finite f16; KvNumbers::F32 holds it")
-            }
-            None => format!("a {part} turned by RoPE is no finite f16; KvNumbers::F32 holds it"),
-        };
-        Error::Msg(format!("layer {layer}: {what}"))
+    /// The buffers of `layer`, once they are here.
+    pub(super) fn layer_mut(&mut self, layer: usize) -> Result<&mut LayerCache> {
+        self.wait_for(layer)?;
+        self.layers.get_mut(layer).ok_or_else(lost)
+    }
+
+    fn layer(&self, layer: usize) -> Result<&LayerCache> {
+        self.layers.get(layer).ok_or_else(lost)
     }
 
     /// The first `n_rows` rows of `layer`, all of which were written.
     pub(super) fn rows(&self, layer: usize, n_rows: usize) -> Result<LayerRows<'_>> {
-        Ok(match &self.layers[layer] {
+        Ok(match self.layer(layer)? {
             LayerCache::Float { keys, values } => {
                 LayerRows::Float(keys.narrow(1, 0, n_rows)?, values.narrow(1, 0, n_rows)?)
             }
@@ -237,7 +201,7 @@ impl KvCache {
 
     /// The values of some rows at one layer for each KV head, `[n_kv_heads, n_tokens, head_dim]`.
     pub(super) fn values(&self, layer: usize, rows: Range<usize>) -> Result<Vec<f32>> {
-        match &self.layers[layer] {
+        match self.layer(layer)? {
             LayerCache::Float { values, .. } => {
                 let rows = values.narrow(1, rows.start, rows.len())?.contiguous()?;
                 tensor::read(&rows, <[f32]>::to_vec)
@@ -264,6 +228,7 @@ impl KvCache {
         let copy = |layer: &LayerCache| self.larger(layer, layer.capacity()?);
         Ok(Self {
             layers: self.layers.iter().map(copy).collect::<Result<_>>()?,
+            lent: None,
             positions: self.positions.clone(),
             sources: self.sources.clone(),
             pages: self.pages.clone(),
@@ -312,26 +277,5 @@ impl KvCache {
             _ => return Err(Error::Msg("layers of one cache hold one type of number".to_owned())),
         }
         Ok(new)
-    }
-}
-
-impl LayerCache {
-    fn capacity(&self) -> Result<usize> {
-        match self {
-            Self::Float { keys, .. } => keys.dim(1),
-            Self::Half { capacity, .. } => Ok(*capacity),
-        }
-    }
-}
-
-/// Runs `f` on the numbers as f32.
-fn widened<R>(numbers: Numbers<'_>, f: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
-    match numbers {
-        Numbers::Single(x) => f(x),
-        Numbers::Half(x) => {
-            let mut wide = vec![0.0; x.len()];
-            ElementType::F16.decode_f32(x.as_flattened(), &mut wide).map_err(Error::wrap)?;
-            f(&wide)
-        }
     }
 }

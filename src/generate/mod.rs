@@ -28,7 +28,7 @@
 //! | where do keys and values lie? | [`kv_cache`], `heads`, `room` |
 //! | what is attached without becoming rows? | [`pages`] |
 //! | what decides how fast? | `half_attention`, `simd` |
-//! | what does a user hold? | [`generator`], [`session`] with attach, capture, generation, recall and admission, [`sampling`] |
+//! | what does a user hold? | [`generator`], [`session`] with attach (first, or while it computes), capture, generation, recall and admission, [`sampling`] |
 //!
 //! Nothing here knows of the store: both sides speak [`KvLog`](lagdb_format::KvLog),
 //! [`KvRead`](lagdb_format::KvRead) and [`ModelFingerprint`](lagdb_format::ModelFingerprint).

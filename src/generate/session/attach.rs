@@ -1,6 +1,6 @@
 //! Attaching KV logs: their keys, turned to the next positions, and their values become rows of the session.
 //!
-//! A log is read page by page, and each page is written to its rows while it is in the processor's caches. A log that turns
+//! Logs are read layer by layer, and each page is written to its rows while it is in the processor's caches. A log that turns
 //! out corrupt leaves the session as it was.
 //!
 //! Tokens become rows in the order of their positions: a log ordered by importance is put back into the order of its text. Of a
@@ -10,11 +10,13 @@
 mod pages;
 mod policy;
 mod recompute;
+mod streamed;
 
 use super::Session;
 use crate::error::{Error, Result};
+use crate::generate::config::ModelConfig;
 use crate::generate::heads::{HeadShape, Numbers};
-use crate::generate::kv_cache::{KvNumbers, Part, Place};
+use crate::generate::kv_cache::{KvNumbers, LayerCache, Part, Place};
 use crate::generate::rope::Angles;
 use crate::generate::sources::{Emphasis, Source};
 use lagdb_format::{self as format, Fidelity, FormatError, HeadTokens, KvRead, KvRun, RunNumbers};
@@ -31,11 +33,16 @@ pub struct Attachment {
     pub fidelity: Fidelity,
 }
 
-/// Where the rows of a log go.
-struct Rows<'a> {
+/// A log, and where it goes.
+struct Placed<'a> {
+    log: &'a dyn KvRead,
+    /// Its first row.
     first: usize,
-    angles: &'a Angles,
-    order: Option<&'a [usize]>,
+    /// Of its rows.
+    positions: Vec<u32>,
+    angles: Angles,
+    /// The token that each row is, where that is not its number.
+    order: Option<Vec<usize>>,
 }
 
 impl Session {
@@ -61,69 +68,88 @@ impl Session {
     /// As [`attach`](Self::attach); [`Error::Invalid`] when a number of the policy is out of range. The session stays as it
     /// was, whichever log it is.
     pub fn attach_all(&mut self, logs: &[&dyn KvRead], policy: &AttachPolicy) -> Result<Vec<Attachment>> {
+        self.check_logs(logs, policy, 0)?;
+        self.or_as_it_was(|session| {
+            let placed = session.place(logs, policy)?;
+            session.fill_all(&placed)?;
+            session.commit(&placed, policy)
+        })
+    }
+
+    /// Checks what can be before anything is read; `n_more` tokens will follow the logs.
+    fn check_logs(&self, logs: &[&dyn KvRead], policy: &AttachPolicy, n_more: usize) -> Result<()> {
         policy.check()?;
         if matches!(policy.recompute, Recompute::MostDeviating(_)) && logs.iter().any(|log| log.heads().is_some()) {
             let detail = "what deviates most is not told of logs whose heads keep tokens of their own";
             return Err(Error::invalid("attach policy", detail));
         }
-        self.check_room(logs.iter().map(|log| log.n_tokens()).sum())?;
-        logs.iter().try_for_each(|log| self.check_log(*log))?;
-        self.or_as_it_was(|session| session.attach_checked(logs, policy))
+        self.check_room(logs.iter().map(|log| log.n_tokens()).sum::<usize>() + n_more)?;
+        logs.iter().try_for_each(|log| self.check_log(*log))
     }
 
-    fn attach_checked(&mut self, logs: &[&dyn KvRead], policy: &AttachPolicy) -> Result<Vec<Attachment>> {
+    /// Where the logs go, in the order in which they will stand; there is room for them when this returns.
+    fn place<'a>(&mut self, logs: &[&'a dyn KvRead], policy: &AttachPolicy) -> Result<Vec<Placed<'a>>> {
         self.compute(|_| Ok(()))?;
-        let (first_row, begin) = (self.ids.len(), self.next_position());
         self.cache.reserve(logs.iter().map(|log| log.n_tokens()).sum())?;
-        let mut attached = Vec::with_capacity(logs.len());
-        for i in 0..logs.len() {
-            let log = match policy.order {
-                LogOrder::BestFirst => logs[i],
-                LogOrder::BestLast => logs[logs.len() - 1 - i],
-            };
+        let (begin, mut row) = (self.next_position(), self.ids.len());
+        let mut position = begin;
+        let mut place = |log: &'a dyn KvRead| {
             let n = log.n_tokens() as u32;
             let positions: Vec<u32> = match policy.positions {
-                LogPositions::Consecutive => (self.next_position()..).take(n as usize).collect(),
+                LogPositions::Consecutive => (position..position + n).collect(),
                 LogPositions::Parallel => (begin..begin + n).collect(),
                 LogPositions::One => vec![begin; n as usize],
             };
-            attached.push(self.attach_one(log, &positions)?);
-        }
+            let angles = self.generator.decoder().rope().angles(&positions);
+            let placed = Placed { log, first: row, order: text_order(log), positions, angles };
+            (row, position) = (row + n as usize, position + n);
+            placed
+        };
+        Ok(match policy.order {
+            LogOrder::BestFirst => logs.iter().map(|&log| place(log)).collect(),
+            LogOrder::BestLast => logs.iter().rev().map(|&log| place(log)).collect(),
+        })
+    }
+
+    fn fill_all(&mut self, placed: &[Placed<'_>]) -> Result<()> {
+        let generator = self.generator.clone();
+        let config = generator.config();
+        (0..config.layers.len()).try_for_each(|layer| fill(placed, config, layer, self.cache.layer_mut(layer)?))
+    }
+
+    /// Makes rows that were written, or will be before they are read, rows of the session.
+    fn commit(&mut self, placed: &[Placed<'_>], policy: &AttachPolicy) -> Result<Vec<Attachment>> {
+        let first_row = self.ids.len();
+        let mut attached: Vec<Attachment> = placed.iter().map(|placed| self.commit_one(placed)).collect();
         let rows = first_row..self.ids.len();
-        if rows.is_empty() {
-            return Ok(attached);
-        }
-        let of_logs: Vec<_> = attached.iter().map(|log| log.tokens.clone()).collect();
-        let n_recomputed = self.recompute(policy.recompute, &of_logs)?;
-        // After the logs' tokens were computed as the model computes them: it says how loud they are beside the text.
-        self.cache.weigh_as(Source { rows, emphasis: policy.emphasis, heads: None });
-        let is_plain = policy.emphasis == Emphasis::default() && n_recomputed == 0;
-        if !is_plain || policy.positions != LogPositions::Consecutive {
-            attached.iter_mut().for_each(|log| log.fidelity = Fidelity::Approximate);
+        if !rows.is_empty() {
+            let of_logs: Vec<_> = attached.iter().map(|log| log.tokens.clone()).collect();
+            let n_recomputed = self.recompute(policy.recompute, &of_logs)?;
+            // After the logs' tokens were computed as the model computes them: it says how loud they are beside the text.
+            self.cache.weigh_as(Source { rows, emphasis: policy.emphasis, heads: None });
+            let is_plain = policy.emphasis == Emphasis::default() && n_recomputed == 0;
+            if !is_plain || policy.positions != LogPositions::Consecutive {
+                attached.iter_mut().for_each(|log| log.fidelity = Fidelity::Approximate);
+            }
+            self.hidden = None;
         }
         if policy.order == LogOrder::BestLast {
             attached.reverse();
         }
-        self.hidden = None;
         Ok(attached)
     }
 
-    fn attach_one(&mut self, log: &dyn KvRead, positions: &[u32]) -> Result<Attachment> {
+    fn commit_one(&mut self, placed: &Placed<'_>) -> Attachment {
+        let Placed { log, positions, order, .. } = placed;
         let first = self.ids.len();
-        let fidelity = self.fidelity(log, positions.first().copied().unwrap_or(0));
-        let angles = self.generator.decoder().rope().angles(positions);
-        let order = text_order(log);
-        let rows = Rows { first, angles: &angles, order: order.as_deref() };
-        for layer in 0..self.generator.config().layers.len() {
-            self.attach_layer(log, layer, &rows)?;
-        }
+        let fidelity = self.fidelity(*log, positions.first().copied().unwrap_or(0));
         self.cache.commit(positions);
-        match &order {
+        match order {
             None => self.ids.extend_from_slice(log.token_ids()),
             Some(order) => self.ids.extend(order.iter().map(|&token| log.token_ids()[token])),
         }
         let tokens = first..self.ids.len();
-        if let (Some(heads), Some(order)) = (log.heads(), &order) {
+        if let (Some(heads), Some(order)) = (log.heads(), order) {
             let keeps = |layer, head, row: u32| heads.keeps(layer, head, order[row as usize] as u32);
             let heads = HeadTokens::new(log.geometry(), order.len() as u32, keeps);
             let emphasis = Emphasis::default();
@@ -132,7 +158,7 @@ impl Session {
         if !tokens.is_empty() {
             self.attached.push(tokens.clone());
         }
-        Ok(Attachment { tokens, fidelity })
+        Attachment { tokens, fidelity }
     }
 
     /// As [`attach`](Self::attach), of a log whose tokens must be exactly `ids`, in the order of the log.
@@ -153,27 +179,45 @@ impl Session {
         self.check_vocabulary(log.token_ids())
     }
 
-    fn attach_layer(&mut self, log: &dyn KvRead, layer: usize, rows: &Rows<'_>) -> Result<()> {
+    /// What comes of the log in a session that holds rows as this one does.
+    fn fidelity(&self, log: &dyn KvRead, first_position: u32) -> Fidelity {
+        match self.cache.numbers() {
+            KvNumbers::F32 => Fidelity::of(log, first_position),
+            KvNumbers::F16 => Fidelity::Approximate,
+        }
+    }
+}
+
+/// Writes the keys and values that the logs have at one layer to their rows.
+fn fill(placed: &[Placed<'_>], config: &ModelConfig, layer: usize, rows: &mut LayerCache) -> Result<()> {
+    for placed in placed {
         for part in [format::Part::Keys, format::Part::Values] {
             let mut written = Ok(());
             let mut write = |run: KvRun<'_>| {
-                written = self.write_run(layer, part, run, rows);
+                written = placed.write(run, config, (layer, part), rows);
                 if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             };
-            match rows.order {
-                None => log.each_run(layer as u32, part, &mut write).map_err(corrupt)?,
+            match &placed.order {
+                None => placed.log.each_run(layer as u32, part, &mut write).map_err(corrupt)?,
                 Some(order) => {
-                    let numbers = in_order(log, layer as u32, part, order).map_err(corrupt)?;
+                    let numbers = in_order(placed.log, layer as u32, part, order).map_err(corrupt)?;
                     let _ = write(KvRun { first_row: 0, numbers: RunNumbers::Single(&numbers) });
                 }
             }
             written?;
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    fn write_run(&mut self, layer: usize, part: format::Part, run: KvRun<'_>, rows: &Rows<'_>) -> Result<()> {
-        let config = self.generator.config();
+impl Placed<'_> {
+    fn write(
+        &self,
+        run: KvRun<'_>,
+        config: &ModelConfig,
+        (layer, part): (usize, format::Part),
+        rows: &mut LayerCache,
+    ) -> Result<()> {
         let (n_heads, head_dim) = (config.n_kv_heads, config.head_dim);
         let (numbers, n_numbers) = match run.numbers {
             RunNumbers::Single(numbers) => (Numbers::Single(numbers), numbers.len()),
@@ -181,19 +225,11 @@ impl Session {
         };
         let shape = HeadShape { n_tokens: n_numbers / (n_heads * head_dim), n_heads, head_dim };
         let part = match part {
-            format::Part::Keys => Part::Keys(numbers, config.layers[layer].rope.then_some(rows.angles)),
+            format::Part::Keys => Part::Keys(numbers, config.layers[layer].rope.then_some(&self.angles)),
             format::Part::Values => Part::Values(numbers),
         };
-        let place = Place { row: rows.first + run.first_row, token: run.first_row };
-        self.cache.write(layer, place, shape, part).map_err(|error| Error::invalid("KV log", error))
-    }
-
-    /// What comes of the log in a session that holds rows as this one does.
-    fn fidelity(&self, log: &dyn KvRead, first_position: u32) -> Fidelity {
-        match self.cache.numbers() {
-            KvNumbers::F32 => Fidelity::of(log, first_position),
-            KvNumbers::F16 => Fidelity::Approximate,
-        }
+        let place = Place { row: self.first + run.first_row, token: run.first_row };
+        rows.write(layer, place, shape, part).map_err(|error| Error::invalid("KV log", error))
     }
 }
 

@@ -129,7 +129,7 @@ impl Session {
         self.cancellation.clone()
     }
 
-    fn respond(
+    pub(super) fn respond(
         &mut self,
         prompt: Prompt<'_>,
         sampling: &Sampling,
@@ -167,7 +167,7 @@ impl Session {
         })
     }
 
-    fn prompt_ids(&self, prompt: Prompt<'_>) -> Result<Vec<u32>> {
+    pub(super) fn prompt_ids(&self, prompt: Prompt<'_>) -> Result<Vec<u32>> {
         match prompt {
             Prompt::Tokens(ids) => Ok(ids.to_vec()),
             Prompt::Text(text) => self.generator.encode(text, !self.begun),
