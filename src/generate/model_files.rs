@@ -8,6 +8,7 @@ use super::weights::{TensorSource, Weights};
 use crate::error::{Error, Result};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
@@ -49,7 +50,7 @@ impl<'a> ModelFiles<'a> {
         let mut weights = Weights::new("model.safetensors");
         for (i, &bytes) in self.weights.iter().enumerate() {
             let name = if self.weights.len() == 1 { "model.safetensors".to_owned() } else { format!("shard {i}") };
-            weights.add(Path::new(&name), bytes)?;
+            weights.add(Path::new(&name), Cursor::new(bytes))?;
         }
         let tokenizer = self.tokenizer.map(|json| TokenizerJson::parse(json, PathBuf::from("tokenizer.json")));
         let tokenizer = tokenizer.transpose()?.map(|json| json.load(config.vocab_size)).transpose()?;
@@ -62,8 +63,7 @@ impl<'a> ModelFiles<'a> {
 pub(super) fn read_path(path: &Path) -> Result<Parts<'static>> {
     match path.extension() {
         Some(extension) if extension.eq_ignore_ascii_case("gguf") => {
-            let file = std::fs::File::open(path).map_err(|source| refused(path, source))?;
-            gguf::read(BufReader::new(file), Some(path))
+            gguf::read(BufReader::new(open(path)?), Some(path))
         }
         _ => read_dir(path),
     }
@@ -92,7 +92,7 @@ fn read_weights(dir: &Path) -> Result<Weights<'static>> {
     let single = dir.join("model.safetensors");
     if single.is_file() {
         let mut weights = Weights::new(&single);
-        weights.add(&single, read(&single)?)?;
+        weights.add(&single, open(&single)?)?;
         return Ok(weights);
     }
     let index = dir.join("model.safetensors.index.json");
@@ -103,7 +103,7 @@ fn read_weights(dir: &Path) -> Result<Weights<'static>> {
     let mut weights = Weights::new(&index);
     for shard in shards(&index)? {
         let path = dir.join(shard);
-        weights.add(&path, read(&path)?)?;
+        weights.add(&path, open(&path)?)?;
     }
     Ok(weights)
 }
@@ -142,6 +142,10 @@ fn read_json(path: &Path) -> Result<Vec<u8>> {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| refused(path, source))
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|source| refused(path, source))
 }
 
 fn refused(path: &Path, source: std::io::Error) -> Error {

@@ -1,18 +1,25 @@
-//! Weights: named tensors from safetensors bytes.
+//! Weights: named tensors of safetensors files.
 //!
-//! Only the safe reader is used: bytes are parsed in memory, never mapped, and a tensor is widened to f32 when the decoder
-//! takes it, from the bytes that are there rather than from what a header claims. So a model that is quantized as it is
-//! loaded is never in memory as f32.
+//! A file is read tensor by tensor, as the decoder takes them, and never mapped; of a tensor the bytes that are there are widened
+//! to f32, not those that a header claims. So of a model that is quantized as it is loaded one tensor at a time is in memory as it
+//! is stored and as f32.
 
 use super::matrix::Matrix;
 use super::precision::WeightPrecision;
 use crate::error::{Error, Result};
-use candle_core::safetensors::SliceSafetensors;
 use lagdb_format::ElementType;
-use std::borrow::Cow;
+use safetensors::tensor::Metadata;
 use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+/// The most bytes of a file's header, as the library has it.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// What weights can be read from.
+pub(super) trait Source: Read + Seek {}
+impl<R: Read + Seek> Source for R {}
 
 /// Where a decoder takes its tensors from.
 pub(super) trait TensorSource {
@@ -41,7 +48,7 @@ pub(super) struct Taken {
 /// The tensors of a model that have not been taken yet.
 #[derive(Default)]
 pub(super) struct Weights<'a> {
-    files: Vec<Cow<'a, [u8]>>,
+    files: Vec<Box<dyn Source + 'a>>,
     stored: BTreeMap<String, Stored>,
     /// The file named when a tensor is in none.
     file: PathBuf,
@@ -51,9 +58,9 @@ struct Stored {
     path: PathBuf,
     shape: Vec<usize>,
     kind: String,
-    /// Its bytes in one of the files.
+    /// Its bytes in one of the files, which are there.
     file: usize,
-    bytes: Range<usize>,
+    bytes: Range<u64>,
 }
 
 impl<'a> Weights<'a> {
@@ -65,23 +72,48 @@ impl<'a> Weights<'a> {
     /// Adds the tensors of one safetensors file.
     ///
     /// # Errors
-    /// [`Error::Model`] when the bytes are damaged or repeat a name.
-    pub(super) fn add(&mut self, path: &Path, bytes: impl Into<Cow<'a, [u8]>>) -> Result<()> {
-        let bytes = bytes.into();
+    /// [`Error::Model`] when the bytes are damaged or repeat a name; [`Error::Io`] when they cannot be read.
+    pub(super) fn add(&mut self, path: &Path, mut source: impl Source + 'a) -> Result<()> {
         let problem = |problem: String| Error::Model { path: path.to_path_buf(), problem };
-        let tensors = SliceSafetensors::new(&bytes).map_err(|e| problem(format!("no safetensors: {e}")))?;
-        for (name, view) in tensors.tensors() {
-            let start = view.data().as_ptr().addr().wrapping_sub(bytes.as_ptr().addr()); // the view is a part of `bytes`
-            let bytes = start..start.wrapping_add(view.data().len());
-            let (kind, shape) = (view.dtype().to_string(), view.shape().to_vec());
+        let header = header(&mut source).map_err(|source| Error::io("read", path, source))?;
+        let (start, tensors) = header.map_err(|why| problem(format!("no safetensors: {why}")))?;
+        for (name, info) in tensors.tensors() {
+            let (first, end) = info.data_offsets;
+            let bytes = start + first as u64..start + end as u64;
+            let (kind, shape) = (info.dtype.to_string(), info.shape.clone());
             let stored = Stored { path: path.to_path_buf(), shape, kind, file: self.files.len(), bytes };
             if self.stored.insert(name.clone(), stored).is_some() {
                 return Err(problem(format!("tensor {name} is in two files")));
             }
         }
-        self.files.push(bytes);
+        self.files.push(Box::new(source));
         Ok(())
     }
+}
+
+/// Where the numbers of a file begin and what they are, or what is wrong: as many bytes follow the header as it says.
+fn header(source: &mut impl Source) -> std::io::Result<std::result::Result<(u64, Metadata), String>> {
+    let n_bytes = source.seek(SeekFrom::End(0))?;
+    let mut length = [0; 8];
+    if n_bytes < length.len() as u64 {
+        return Ok(Err(format!("{n_bytes} bytes")));
+    }
+    source.rewind()?;
+    source.read_exact(&mut length)?;
+    let n = u64::from_le_bytes(length);
+    if n > MAX_HEADER_BYTES.min(n_bytes - length.len() as u64) {
+        return Ok(Err(format!("a header of {n} bytes")));
+    }
+    let mut header = vec![0; n as usize];
+    source.read_exact(&mut header)?;
+    let start = length.len() as u64 + n;
+    Ok(match serde_json::from_slice::<Metadata>(&header) {
+        Err(error) => Err(error.to_string()),
+        Ok(tensors) if tensors.data_len() as u64 != n_bytes - start => {
+            Err(format!("{} bytes of numbers, the header says {}", n_bytes - start, tensors.data_len()))
+        }
+        Ok(tensors) => Ok((start, tensors)),
+    })
 }
 
 impl TensorSource for Weights<'_> {
@@ -94,11 +126,14 @@ impl TensorSource for Weights<'_> {
             let found = &stored.shape;
             return Err(problem(format!("tensor {name} has shape {found:?}, the configuration says {shape:?}")));
         }
-        let bytes = self.files.get(stored.file).and_then(|file| file.get(stored.bytes)).unwrap_or_default();
-        let kind = stored.kind;
-        let numbers = widen(&kind, bytes)
-            .map_err(|kind| problem(format!("tensor {name} is of type {kind}; F32, F16 and BF16 are read")))?;
-        Ok(numbers)
+        let Stored { file, bytes, kind, .. } = &stored;
+        let mut data = vec![0; (bytes.end - bytes.start) as usize];
+        if let Some(file) = self.files.get_mut(*file) {
+            let read = file.seek(SeekFrom::Start(bytes.start)).and_then(|_| file.read_exact(&mut data));
+            read.map_err(|source| Error::io("read", &stored.path, source))?;
+        }
+        widen(kind, &data)
+            .map_err(|kind| problem(format!("tensor {name} is of type {kind}; F32, F16 and BF16 are read")))
     }
 }
 
