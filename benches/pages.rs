@@ -1,4 +1,4 @@
-//! What attending to a KV log by its pages costs and saves, beside the same log as rows of an f16 cache.
+//! What attending to a KV log by its pages costs and saves, beside the same log as rows of a KV cache of each type.
 //!
 //! Keys and values are made up, at the geometry of Qwen3-0.6B: what is measured is bytes and arithmetic. CPU time of the whole
 //! process, medians of rounds in which all ways take turns. The floor of a step is a session that attends to nothing: the
@@ -23,7 +23,7 @@ const QWEN3_06B: &str = r#"{
     "tie_word_embeddings": true, "attention_bias": false, "hidden_act": "silu"
 }"#;
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 5;
 /// Steps of a round.
 const STEPS: usize = 4;
 /// Tokens of a prompt that is read after the log.
@@ -53,8 +53,8 @@ fn segment(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<u8>> {
     Ok(writer.finish()?)
 }
 
-fn empty(generator: &Generator) -> lagdb::Result<Session> {
-    let options = SessionOptions { capture: false, kv_numbers: Some(KvNumbers::F16), ..SessionOptions::default() };
+fn empty(generator: &Generator, numbers: KvNumbers) -> lagdb::Result<Session> {
+    let options = SessionOptions { capture: false, kv_numbers: Some(numbers), ..SessionOptions::default() };
     let mut session = generator.session(options)?;
     session.feed(&[1, 2, 3])?;
     Ok(session)
@@ -64,16 +64,17 @@ fn empty(generator: &Generator) -> lagdb::Result<Session> {
 #[derive(Clone, Copy)]
 enum Way {
     Nothing,
-    Rows,
+    Rows(KvNumbers),
     Pages(PagePolicy),
 }
 
 impl Way {
     fn session(self, generator: &Generator, log: KvLogView<'static>) -> lagdb::Result<Session> {
-        let mut session = empty(generator)?;
+        let numbers = if let Self::Rows(numbers) = self { numbers } else { KvNumbers::F16 };
+        let mut session = empty(generator, numbers)?;
         match self {
             Self::Nothing => {}
-            Self::Rows => {
+            Self::Rows(_) => {
                 let policy = AttachPolicy { positions: LogPositions::One, ..AttachPolicy::default() };
                 session.attach_all(&[&log], &policy)?;
             }
@@ -94,7 +95,9 @@ fn compare(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<Row>> {
     let negligible = Way::Pages(PagePolicy { negligible: 0.01, ..PagePolicy::default() });
     let ways = [
         ("all pages", Way::Pages(PagePolicy::default())),
-        ("rows of f16", Way::Rows),
+        ("rows of f16", Way::Rows(KvNumbers::F16)),
+        ("rows of int8", Way::Rows(KvNumbers::Int8)),
+        ("rows of f32", Way::Rows(KvNumbers::F32)),
         ("nothing", Way::Nothing),
         ("8 pages", most(8)),
         ("1 page", most(1)),
@@ -129,7 +132,7 @@ fn compare(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<Row>> {
         let name = format!("{n_tokens} tokens: {what}");
         Row { name, unit, higher_is_better: false, lagdb, peers, goal: None }
     };
-    let medians = |times: [Vec<f64>; 6]| times.map(median).to_vec();
+    let medians = |times: [Vec<f64>; 8]| times.map(median).to_vec();
     let geometry = synthetic::QWEN3_06B;
     let f16_bytes = 2 * 2 * geometry.n_layers as usize * geometry.row_width() * n_tokens;
     let mib = |n: usize| n as f64 / f64::from(1 << 20);
@@ -143,7 +146,12 @@ fn compare(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<Row>> {
             unit: "MiB",
             higher_is_better: false,
             lagdb: log_bytes,
-            peers: vec![("rows of f16", mib(f16_bytes)), ("rows of f32", 2.0 * mib(f16_bytes))],
+            // Codes, and four bytes for every 64 of them.
+            peers: vec![
+                ("rows of f16", mib(f16_bytes)),
+                ("rows of int8", mib(f16_bytes) * 68.0 / 128.0),
+                ("rows of f32", 2.0 * mib(f16_bytes)),
+            ],
             goal: None,
         },
         Row {

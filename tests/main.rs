@@ -58,6 +58,8 @@ mod embed_hidden;
 #[cfg(feature = "generate")]
 mod generate_attach;
 #[cfg(feature = "generate")]
+mod generate_byte_cache;
+#[cfg(feature = "generate")]
 mod generate_chat;
 #[cfg(feature = "generate")]
 mod generate_config;

@@ -7,6 +7,7 @@
 //!
 //! Ainslie et al., *GQA*, 2023, <https://arxiv.org/abs/2305.13245>.
 
+use super::byte_attention;
 use super::decoder::Step;
 use super::half_attention::{self, Seeing};
 use super::heads::{HeadShape, Numbers};
@@ -67,6 +68,7 @@ impl Attention {
         let mut mix = match cache.rows(layer, step.n_rows)? {
             LayerRows::Float(keys, values) => self.mix(turned, asked, (&keys, &values), seeing)?,
             LayerRows::Half(rows) => half_attention::attend(&turned, asked, rows, seeing),
+            LayerRows::Bytes(rows) => byte_attention::attend(&turned, asked, rows, seeing),
         };
         for seen in &step.pages {
             let read = tensor::read(&query, |query| {

@@ -16,7 +16,7 @@ use super::visibility::{Visibility, WeightSums};
 use std::ops::Range;
 
 /// Queries up to which keys are read as they lie.
-const FEW: usize = 8;
+pub(super) const FEW: usize = 8;
 /// Queries that are computed together: four blocks of twelve.
 const BLOCK: usize = 48;
 /// Rows of values that pass while sums stay in registers.

@@ -25,9 +25,9 @@
 //! | which KV logs fit it? | `fingerprint` |
 //! | how does it want to be spoken to? | [`chat_template`], `tokenizer` |
 //! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask), [`sources`] (what is attached, and how loud) |
-//! | where do keys and values lie? | [`kv_cache`], `heads`, `room` |
+//! | where do keys and values lie? | [`kv_cache`], `byte_rows`, `heads`, `room` |
 //! | what is attached without becoming rows? | [`pages`] |
-//! | what decides how fast? | `half_attention`, `simd` |
+//! | what decides how fast? | `half_attention`, `byte_attention`, `simd` |
 //! | what does a user hold? | [`generator`], [`session`] with attach (first, or while it computes), capture, generation, recall and admission, [`sampling`] |
 //!
 //! Nothing here knows of the store: both sides speak [`KvLog`](lagdb_format::KvLog),
@@ -39,6 +39,8 @@
 
 mod attention;
 mod blocks;
+mod byte_attention;
+mod byte_rows;
 pub mod chat_template;
 pub mod config;
 mod decoder;

@@ -43,7 +43,7 @@ pub struct SessionOptions {
     /// What stands before the attached logs.
     pub layout: Layout,
     /// Keep keys before RoPE, as f32, so that own tokens can be captured: half of the memory of an f32 cache again, as much
-    /// again as an f16 one has.
+    /// again as an f16 one has, and twice as much as one of int8.
     pub capture: bool,
     /// RoPE position of row 0, which is the beginning-of-text token where the layout puts one there.
     pub first_position: u32,

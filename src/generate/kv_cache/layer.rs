@@ -1,5 +1,6 @@
 //! One layer's keys and values, and writing rows to them: the layer needs nothing of the cache for that.
 
+use crate::generate::byte_rows::ByteRows;
 use crate::generate::heads::{HeadShape, Numbers, Rows};
 use crate::generate::room::Room;
 use crate::generate::rope::Angles;
@@ -14,6 +15,7 @@ use lagdb_format::ElementType;
 pub(in crate::generate) enum LayerCache {
     Float { keys: Tensor, values: Tensor },
     Half { rows: Room, capacity: usize },
+    Bytes(ByteRows),
 }
 
 /// One half of some rows at one layer, token-major, `[n_tokens, n_kv_heads, head_dim]`.
@@ -67,6 +69,7 @@ impl LayerCache {
                 narrow_heads(Target::best(), numbers, shape, angles, buffer, rows, &mut fits);
                 fits
             }
+            Self::Bytes(rows) => rows.write(matches!(part, Part::Values(_)), numbers, shape, angles, first),
         };
         if fits { Ok(()) } else { widened(numbers, |x| Err(self.unfit(layer, place.token, shape, part, x))) }
     }
@@ -74,7 +77,7 @@ impl LayerCache {
     /// Which number of `part` cannot be held.
     fn unfit(&self, layer: usize, first: usize, shape: HeadShape, part: Part<'_>, numbers: &[f32]) -> Error {
         let part = if matches!(part, Part::Keys(..)) { "key" } else { "value" };
-        let largest = if matches!(self, Self::Half { .. }) { f16::MAX.to_f32() } else { f32::MAX };
+        let largest = if matches!(self, Self::Float { .. }) { f32::MAX } else { f16::MAX.to_f32() };
         let found = numbers.iter().position(|x| x.is_nan() || x.abs() > largest);
         let what = match found.map(|i| (first + i / (shape.n_heads * shape.head_dim), numbers[i])) {
             Some((token, x)) if !x.is_finite() => format!("the {part} of token {token} is {x}"),
@@ -91,6 +94,7 @@ impl LayerCache {
         match self {
             Self::Float { keys, .. } => keys.dim(1),
             Self::Half { capacity, .. } => Ok(*capacity),
+            Self::Bytes(rows) => Ok(rows.capacity()),
         }
     }
 }

@@ -183,7 +183,7 @@ impl Session {
     fn fidelity(&self, log: &dyn KvRead, first_position: u32) -> Fidelity {
         match self.cache.numbers() {
             KvNumbers::F32 => Fidelity::of(log, first_position),
-            KvNumbers::F16 => Fidelity::Approximate,
+            KvNumbers::F16 | KvNumbers::Int8 => Fidelity::Approximate,
         }
     }
 }

@@ -32,7 +32,8 @@ impl Session {
     /// The selected rows as a KV log whose numbers are stored as `element`.
     ///
     /// f16 is the type to store: widened again it changed logits by 0.001 to 0.005 and no choice of token. f32 gives
-    /// back what was computed, exactly, where the session holds f32; from one that holds f16 it is marked as approximate.
+    /// back what was computed, exactly, where the session holds f32; from one that holds f16 or int8, whose values have lost what
+    /// such rows lose, it is marked as approximate. Keys are always those that were computed.
     /// Every number is finite: a KV cache has no others.
     ///
     /// # Errors

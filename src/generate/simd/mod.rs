@@ -6,6 +6,7 @@
 //! Unlike there, results may differ in the last bit from one processor to another: multiplication and addition are fused
 //! where the processor can. The generator has `unsafe` in this folder only: calling what needs a processor feature.
 
+mod bytes;
 mod dots;
 mod heads;
 mod products;
@@ -15,6 +16,7 @@ mod softmax;
 #[cfg(test)]
 mod tests;
 
+pub(super) use bytes::{BLOCK, add_rows, dot_rows, narrow_row, widen_rows};
 pub(super) use dots::dots;
 pub(super) use heads::narrow_heads;
 pub(super) use products::{Columns, add_products};

@@ -1,6 +1,9 @@
 //! Every target gives what plain loops in f64 give.
 
-use super::{Columns, Halves, LANES, Target, add_products, dots, narrow_heads, softmax};
+use super::{
+    BLOCK, Columns, Halves, LANES, Target, add_products, add_rows, dot_rows, dots, narrow_heads, narrow_row, softmax,
+    widen_rows,
+};
 use crate::generate::config::{RopeConfig, RopeScaling};
 use crate::generate::heads::{HeadShape, Numbers, Rows};
 use crate::generate::rope::Rope;
@@ -56,6 +59,61 @@ fn dots_are_those_of_plain_loops() {
             }
         }
     }
+}
+
+/// What is narrowed is off by half a step of its block; products are those of the numbers that come back.
+#[test]
+fn rows_of_bytes_are_near_and_multiplied_as_they_are() {
+    for target in Target::all() {
+        for (n_rows, d) in [(1, 16), (5, 24), (9, 64), (4, 96), (7, 128), (2, 256)] {
+            let (width, n_blocks) = (f32_width(d), f32_width(d).div_ceil(BLOCK));
+            let rows: Vec<f32> = floats(n_rows * d).iter().enumerate().map(|(i, x)| x * (1 + i % 7) as f32).collect();
+            let (mut codes, mut scales) = (vec![9_i8; n_rows * width], vec![f32::NAN; n_rows * n_blocks]);
+            for (i, row) in rows.chunks(d).enumerate() {
+                let mut largest = f32::NAN;
+                let (codes, scales) = (&mut codes[i * width..][..width], &mut scales[i * n_blocks..][..n_blocks]);
+                narrow_row(target, row, codes, scales, &mut largest);
+                assert_eq!(largest, row.iter().fold(0.0, |a: f32, x| a.max(x.abs())), "{target:?}");
+            }
+            let mut wide = vec![f32::NAN; n_rows * width];
+            widen_rows(target, &codes, width, &scales, &mut wide);
+            for (i, x) in rows.iter().enumerate() {
+                let (row, channel) = (i / d, i % d);
+                let step = scales[row * n_blocks + channel / BLOCK];
+                assert!((wide[row * width + channel] - x).abs() <= 0.501 * step, "{target:?}, {d}: {x}");
+            }
+            let query: Vec<f32> = (0..width).map(|i| if i < d { floats(d)[i] } else { 0.0 }).collect();
+            let mut dots = vec![f32::NAN; n_rows];
+            dot_rows(target, &query, &codes, width, &scales, &mut dots);
+            let (weights, mut sums) = (floats(n_rows), vec![1.0; width]);
+            add_rows(target, &weights, &codes, width, &scales, &mut sums);
+            let number = |row: usize, channel: usize| f64::from(wide[row * width + channel]);
+            for (row, dot) in dots.iter().enumerate() {
+                let exact: f64 = (0..width).map(|channel| f64::from(query[channel]) * number(row, channel)).sum();
+                assert!((f64::from(*dot) - exact).abs() < 1e-3, "{target:?}, {d}: {dot} {exact}");
+            }
+            for (channel, sum) in sums.iter().enumerate() {
+                let exact: f64 =
+                    1.0 + (0..n_rows).map(|row| f64::from(weights[row]) * number(row, channel)).sum::<f64>();
+                assert!((f64::from(*sum) - exact).abs() < 1e-3, "{target:?}, {d}: {sum} {exact}");
+            }
+        }
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let (mut codes, mut scales, mut largest) = ([0; 128], [0.0; 2], 0.0);
+            let mut row = floats(128);
+            row[3] = bad;
+            narrow_row(target, &row, &mut codes, &mut scales, &mut largest);
+            assert!(!largest.is_finite(), "{target:?}: {bad}");
+        }
+        let (mut codes, mut scales, mut largest) = ([1; 64], [1.0], 1.0);
+        narrow_row(target, &[0.0; 64], &mut codes, &mut scales, &mut largest);
+        assert_eq!((codes, scales, largest), ([0; 64], [0.0], 0.0));
+    }
+}
+
+/// Rows of codes are whole vectors of 32.
+fn f32_width(d: usize) -> usize {
+    d.next_multiple_of(32)
 }
 
 #[test]
