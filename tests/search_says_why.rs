@@ -73,6 +73,23 @@ fn utility_and_recency_are_signals_beside_similarity() {
     assert!((of(all[1]).score - (signals.similarity.unwrap() + 0.5 + 0.25)).abs() < 1e-6);
 }
 
+/// A reward for a run that changed nothing counted as much as one for a run that did the right thing.
+#[test]
+fn a_weak_success_is_worth_less() {
+    let (_database, scope, all) = circle(&[(0.0, Success, 1), (10.0, Success, 1), (20.0, Success, 1)]);
+    let mut tx = scope.begin().unwrap();
+    tx.judge(all[0], &Judgment::new(Success, "reward").score(0.5)).unwrap();
+    // A score on another scale says nothing of how strong it is.
+    tx.judge(all[1], &Judgment::new(Success, "reward").score(7.0)).unwrap();
+    tx.commit().unwrap();
+    let near = Query::near(at(0.0));
+    assert_eq!(ids(&scope, &near), all);
+    assert_eq!(ids(&scope, &near.clone().utility(0.5)), [all[1], all[2], all[0]]);
+    let hits = scope.snapshot().unwrap().search::<Trajectory>(&near.utility(0.5)).unwrap();
+    let found: Vec<_> = hits.iter().map(|hit| hit.signals.utility).collect();
+    assert_eq!(found, [Some(1.0), Some(1.0), Some(0.75)]);
+}
+
 #[test]
 fn a_strategy_is_as_useful_as_it_has_been_at_least() {
     let (_database, scope, all) = circle(&[(0.0, Success, 1), (1.0, Success, 1), (2.0, Failure, 1)]);

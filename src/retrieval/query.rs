@@ -76,7 +76,7 @@ impl Query {
 
     /// Adds `weight` times the utility of a record to its score: what is known of its success, 0 to 1. For a strategy the
     /// rate of success that it has at least, with a probability of 95 %; for a trajectory 1 when it was judged a success,
-    /// 0 when a failure, half when in part or unknown.
+    /// 0 when a failure, half when in part or unknown; a success with a score from 0 to 1 lies between half and 1.
     #[must_use]
     pub fn utility(mut self, weight: f32) -> Self {
         self.utility = weight;

@@ -1,7 +1,7 @@
 //! In which order candidates answer: signals, their weighted sum, and diversity.
 
 use super::Query;
-use crate::record::{Embedding, Outcome, Record};
+use crate::record::{Embedding, Judgment, Outcome, Record};
 use crate::{Id, Result, Snapshot};
 use std::cmp::Ordering;
 
@@ -46,11 +46,18 @@ fn utility<R: Record>(snapshot: &Snapshot, id: Id<R>, record: &R) -> Result<f32>
     if record.as_strategy().is_some() {
         return Ok(snapshot.counters(id.as_u64())?.success_lower() as f32);
     }
-    Ok(match snapshot.outcome(Id::from_u64(id.as_u64()))? {
-        Outcome::Success => 1.0,
+    let trajectory = Id::from_u64(id.as_u64());
+    Ok(match snapshot.outcome(trajectory)? {
+        Outcome::Success => success(snapshot.judgments(trajectory)?.last()),
         Outcome::Partial | Outcome::Unknown => 0.5,
         Outcome::Failure => 0.0,
     })
+}
+
+/// A reward for doing nothing is weaker evidence than one for doing the right thing: a score within 0 and 1 says how weak.
+fn success(judgment: Option<&Judgment>) -> f32 {
+    let score = judgment.and_then(|judgment| judgment.score).filter(|score| (0.0..=1.0).contains(score));
+    score.map_or(1.0, |score| 0.5 + 0.5 * score as f32)
 }
 
 /// Higher first.
