@@ -57,12 +57,11 @@ impl Life {
         // Arms of a seed share worlds, tasks and dice (common random numbers): what differs between them is no luck of theirs.
         let mut rng = Rng::new(seed ^ 0xd1ce);
         let dialect = Arc::new(ToolDialect { avoid_only: arm.memory == Memory::AvoidOnly });
-        let noise = if arm.judge == JudgedBy::Noise30 { 0.3 } else { 0.0 };
         let recorder = Recorder::new(model.clone());
         let kept = recorder.kept();
         let judging: Arc<dyn LanguageModel> = if arm.logs == Logs::None { model.0.clone() } else { Arc::new(recorder) };
         let own = (arm.judge != JudgedBy::Truth).then(|| (judging, dialect.clone()));
-        let witness = Arc::new(Witness::new(own, noise, rng.bits()));
+        let witness = Arc::new(Witness::new(own, arm.judge.noise(), rng.bits()));
         let scope = Database::in_memory()?.scope("stream")?;
         let mut distiller = Distiller::new(model.0.clone(), dialect.clone());
         distiller.decoding = Decoding::greedy(MAX_WRITTEN);

@@ -55,6 +55,13 @@ pub enum JudgedBy {
     Noise30,
 }
 
+impl JudgedBy {
+    /// How often a verdict is turned round.
+    pub(super) fn noise(self) -> f64 {
+        if self == Self::Noise30 { 0.3 } else { 0.0 }
+    }
+}
+
 /// What the memory holds before the first task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {

@@ -1,11 +1,15 @@
 //! What must hold of a run: the same seeds give the same streams, a kill costs nothing, the report has its shape.
 
 use super::journal::{Header, Journal};
+use super::judge::Witness;
 use super::life::Life;
 use super::mind::Minds;
+use super::settings::Mind;
 use super::*;
-use crate::tool_choice::{Item, Word};
-use lagdb::agent::Dialect;
+use crate::tool_choice::{Item, ToolWorld, Word};
+use crate::world::Rng;
+use lagdb::agent::{Agent, Dialect, Judge, Policy, Recollection};
+use std::sync::Arc;
 
 fn options(arms: &[&str]) -> Options {
     Options {
@@ -175,4 +179,31 @@ fn items_come_right_after_the_beginning() {
     let reminded = dialect.remind(&[strategy], "<bos> task Delta pay act Delta pay");
     assert_eq!(reminded, "<bos> Delta pay menu fails task Delta pay act Delta pay");
     assert_eq!(dialect.retry(&reminded, 1, &lagdb::Judgment::new(lagdb::Outcome::Failure, "test")), "again Delta pay");
+}
+
+/// Three verdicts in ten are turned round in the noisy arm, none in the others, and the truth is told as it is.
+#[test]
+fn noise_turns_as_many_verdicts_round_as_it_says() {
+    let mut rng = Rng::new(5);
+    let world = ToolWorld::draw(&mut rng);
+    let model = Minds::load(None).expect("the embedded model").get(Mind::Symbolic);
+    let scope = lagdb::Database::in_memory().and_then(|database| database.scope("s")).expect("a scope");
+    let dialect = Arc::new(ToolDialect::default());
+    let agent = Agent::new(model.clone(), scope, Policy { max_steps: 3, ..Policy::default() }).dialect(dialect.clone());
+    let n = 400;
+    for (arm, turned_round) in [("successes_and_failures", 0..1), ("noisy_labels_30", n * 24 / 100..n * 36 / 100)] {
+        let noise = Arm::named(arm).expect("an arm").judge.noise();
+        let witness = |noise| Witness::new(Some((model.0.clone(), dialect.clone())), noise, 1);
+        let (own, heard) = (witness(0.0), witness(noise));
+        let mut n_turned = 0;
+        for number in 0..n {
+            let task = world.task(&mut rng);
+            let mut environment = ToolEnvironment::new(&world, &task, number, Rng::new(number as u64));
+            let attempt = agent.solve(&mut environment, &Recollection::default()).expect("an attempt");
+            let [own, heard] = [&own, &heard].map(|judge| judge.judge(&mut environment, &attempt).expect("a verdict"));
+            n_turned += usize::from(own.outcome != heard.outcome);
+        }
+        assert!(turned_round.contains(&n_turned), "{arm}: {n_turned} of {n}");
+        assert_eq!(own.truths(), heard.truths(), "{arm}");
+    }
 }
