@@ -9,7 +9,7 @@ use candle_core::quantized::gguf_file::Value;
 use lagdb::Error;
 use lagdb::agent::{ChatModel, Conversation, ConversationOptions, Decoding, LanguageModel};
 use lagdb::format::{ElementType, KvRead};
-use lagdb::generate::{Chat, Generator, Message};
+use lagdb::generate::{Chat, Date, Generator, Message};
 use std::time::{Duration, Instant};
 
 const TALK: [(&str, &str); 4] = [
@@ -26,7 +26,7 @@ fn render(template: &str, talk: &[(&str, &str)], flags: &[(&str, bool)]) -> Resu
 
 fn chat(generator: &Generator, talk: &[(&str, &str)], flags: &[(&str, bool)]) -> Result<String, Error> {
     let messages: Vec<_> = talk.iter().map(|&(role, content)| Message { role, content }).collect();
-    generator.chat(&Chat { messages: &messages, add_generation_prompt: true, flags })
+    generator.chat(&Chat { messages: &messages, add_generation_prompt: true, flags, ..Chat::default() })
 }
 
 /// Concatenation binds less than a filter; a variable that is set again in the loop.
@@ -195,6 +195,26 @@ fn templates_of_the_families_are_rendered() {
         render("{{ messages[0] | tojson }}", &TALK, &[]).unwrap(),
         r#"{"role": "system", "content": "Be brief."}"#
     );
+}
+
+/// As SmolLM3 publishes it: a date without asking whether there is one, and marks around what the assistant says.
+#[test]
+fn a_date_is_the_caller_s_and_marks_for_training_say_nothing() {
+    let template = "{%- set today = strftime_now(\"%d %B %Y\") -%}\n{{ '<|im_start|>system\nToday: ' ~ today ~ '<|im_end|>\n' }}\
+        {%- for message in messages -%}\n{%- if message.role == 'assistant' %}\n{% generation -%}\n{{ message.content }}\
+        {%- endgeneration %}\n{% else %}{{ message.content | trim ~ ' -> ' }}{% endif %}{%- endfor -%}";
+    let generator = Files::of("llama").with_template(template).load().unwrap();
+    let messages = [("user", " Hi? "), ("assistant", "Hello!")].map(|(role, content)| Message { role, content });
+    let on = |date| generator.chat(&Chat { messages: &messages, date, ..Chat::default() });
+    let date: Date = "2026-03-07".parse().unwrap();
+    assert_eq!(on(Some(date)).unwrap(), "<|im_start|>system\nToday: 07 March 2026<|im_end|>\nHi? -> Hello!");
+    let error = on(None).unwrap_err().to_string();
+    assert!(error.contains("strftime_now") && error.contains("give a date"), "{error}");
+    // Templates that have a date of their own take the caller's.
+    let own = render(LLAMA_3_1, &TALK, &[]).unwrap();
+    let generator = Files::of("llama").with_template(LLAMA_3_1).load().unwrap();
+    let given = generator.chat(&Chat { messages: &messages, date: Some(date), ..Chat::default() }).unwrap();
+    assert!(own.contains("Today: 26 Jul 2024") && given.contains("Today: 07 Mar 2026"), "{given}");
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn text_is_split_as_the_name_says() {
     let begun = ["<|begin|>", "hello"];
     for (pre, expected) in [
         ("llama-bpe", [&begun[..], &said, &["123", "4", "5"], &blank, &end].concat()),
+        ("smaug-bpe", [&["hello"][..], &said, &["123", "4", "5"], &blank, &end].concat()),
         ("tekken", [&begun[..], &said, &apart, &blank, &end].concat()),
         ("qwen2", [&letters[..], &said, &apart, &blank, &end].concat()),
         ("smollm", [&letters[..], &said, &apart, &lines, &end].concat()),
@@ -46,6 +47,16 @@ fn the_file_says_whether_a_text_begins() {
         let expected = if add { file.ids(&["<|begin|>", "H"]) } else { file.ids(&["H"]) };
         assert_eq!(file.load().encode("H", true).unwrap(), expected);
     }
+}
+
+/// Converters name the first word of a vocabulary where there is no padding: it vanished from every reply.
+#[test]
+fn what_stands_for_padding_is_still_a_word() {
+    let plain = byte_level("qwen2");
+    let id = plain.ids(&["H"])[0];
+    let generator = plain.with("tokenizer.ggml.padding_token_id", Value::U32(id)).load();
+    let ids = generator.encode("Hi", false).unwrap();
+    assert_eq!(generator.decode(&ids, false).unwrap(), "Hi");
 }
 
 /// A tool call is text; the end of a turn is not, and ends one wherever it stands in the vocabulary.

@@ -2,8 +2,9 @@
 
 use crate::generate_support::*;
 use lagdb::Error;
+use lagdb::format::{ElementType, KvRead};
 use lagdb::generate::{
-    AttachPolicy, FinishReason, Generator, Moment, RecallPolicy, Response, Sampling, SessionOptions,
+    AttachPolicy, FinishReason, Generator, Moment, RecallPolicy, Response, Sampling, Selection, SessionOptions,
 };
 
 fn generator() -> Generator {
@@ -108,4 +109,19 @@ fn tokens_that_were_chosen_stay() {
     assert_eq!(whole.token_ids[..2], response.token_ids);
     let rest = running.generate(&[][..] as &[u32], &Sampling::greedy(4), go_on).unwrap();
     assert_eq!(whole.token_ids[2..], rest.token_ids);
+}
+
+/// Broken off at the very last token, a response is whole; its log could not be captured, and the next turn was refused.
+#[test]
+fn a_response_that_has_ended_cannot_be_cancelled() {
+    let generator = model("qwen2");
+    let mut session = session(&generator);
+    let cancellation = session.cancellation();
+    let response = session.generate(&tokens(9, 0), &Sampling::greedy(1), |token| {
+        cancellation.cancel();
+        go_on(token)
+    });
+    assert_eq!(response.unwrap().finish, FinishReason::MaxTokens);
+    assert_eq!(session.capture(Selection::LastResponse, ElementType::F16).unwrap().n_tokens(), 1);
+    assert_eq!(session.generate(&tokens(2, 1), &Sampling::greedy(2), go_on).unwrap().token_ids.len(), 2);
 }

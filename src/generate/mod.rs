@@ -73,7 +73,7 @@ mod vector;
 mod visibility;
 mod weights;
 
-pub use chat_template::{Chat, Message};
+pub use chat_template::{Chat, Date, Message};
 pub use config::ModelConfig;
 pub use generator::Generator;
 pub use kv_cache::KvNumbers;

@@ -7,7 +7,7 @@
 
 use super::generator::Spoken;
 use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
-use crate::generate::{Admission, Chat, Generator, Message};
+use crate::generate::{Admission, Chat, Date, Generator, Message};
 use crate::{Error, Result};
 use lagdb_format::{ElementType, KvLog, KvRead, ModelFingerprint};
 use std::path::PathBuf;
@@ -19,6 +19,7 @@ pub struct ChatModel {
     system: Option<String>,
     flags: Vec<(String, bool)>,
     admission: Option<Admission>,
+    date: Option<Date>,
 }
 
 impl ChatModel {
@@ -35,13 +36,19 @@ impl ChatModel {
         if !generator.has_tokenizer() {
             return Err(problem("the model has no tokenizer"));
         }
-        Ok(Self { generator, system: None, flags: Vec::new(), admission: None })
+        Ok(Self { generator, system: None, flags: Vec::new(), admission: None, date: None })
     }
 
     /// Every conversation begins with this as the system's message.
     #[must_use]
     pub fn system(self, text: impl Into<String>) -> Self {
         Self { system: Some(text.into()), ..self }
+    }
+
+    /// What day it is, for templates that say so.
+    #[must_use]
+    pub fn date(self, date: Date) -> Self {
+        Self { date: Some(date), ..self }
     }
 
     /// Attaches, computes or refuses KV logs as [`AdmittingGenerator`](super::AdmittingGenerator) does.
@@ -119,7 +126,8 @@ impl ChatSpoken {
         let messages: Vec<Message<'_>> = messages.collect();
         let flags: Vec<(&str, bool)> = self.model.flags.iter().map(|(name, flag)| (name.as_str(), *flag)).collect();
         let generator = self.model.generator.clone();
-        let text = generator.chat(&Chat { messages: &messages, add_generation_prompt: true, flags: &flags })?;
+        let date = self.model.date;
+        let text = generator.chat(&Chat { messages: &messages, add_generation_prompt: true, flags: &flags, date })?;
         let mut rest = text.as_str();
         let mut unread: Vec<(bool, Option<&[u32]>, &str)> = vec![(false, None, "")];
         for (i, part) in parts().filter(|part| !matches!(part, Part::Text(_))).enumerate() {

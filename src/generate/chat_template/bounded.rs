@@ -7,6 +7,7 @@
 //! counted: a product with anything but names and numbers beside it is refused. Expressions, and the thread that
 //! renders, have room for all the nesting that is left. Macros and other files are not read.
 
+use super::Date;
 use super::functions;
 use minijinja::machinery::{self, CodeGenerator, Instruction, Instructions, Token};
 use minijinja::syntax::SyntaxConfig;
@@ -87,7 +88,8 @@ pub(super) fn failed(detail: &str) -> Error {
 ///
 /// # Errors
 /// A [`Refusal`] that names the line.
-pub(super) fn render(source: &str, variables: &Value, bounds: Bounds) -> Result<String, Refusal> {
+pub(super) fn render(source: &str, variables: &Value, date: Option<Date>, bounds: Bounds) -> Result<String, Refusal> {
+    let source = &without_generation(source);
     let left = Left {
         bytes: AtomicUsize::new(bounds.n_bytes),
         containers: AtomicUsize::new(MAX_CONTAINERS),
@@ -96,14 +98,20 @@ pub(super) fn render(source: &str, variables: &Value, bounds: Bounds) -> Result<
     let budget = Budget(Arc::new(left));
     let rendered = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
-        let thread = thread.spawn_scoped(scope, || render_here(source, variables, bounds, &budget));
+        let thread = thread.spawn_scoped(scope, || render_here(source, variables, date, bounds, &budget));
         thread.map_err(|e| e.to_string())?.join().map_err(|_| "the template engine failed".to_owned())?
     });
     let raised = budget.0.raised.lock().unwrap_or_else(PoisonError::into_inner).take();
     rendered.map_err(|problem| raised.map_or(Refusal::Template(problem), Refusal::Raised))
 }
 
-fn render_here(source: &str, variables: &Value, bounds: Bounds, budget: &Budget) -> Result<String, String> {
+fn render_here(
+    source: &str,
+    variables: &Value,
+    date: Option<Date>,
+    bounds: Bounds,
+    budget: &Budget,
+) -> Result<String, String> {
     let shown = |error: Error| match error.line() {
         Some(line) => format!("line {line}: {error}"),
         None => error.to_string(),
@@ -116,7 +124,7 @@ fn render_here(source: &str, variables: &Value, bounds: Bounds, budget: &Budget)
     let (mut instructions, blocks) = generator.finish();
     let longest = pay_for_what_is_done(&mut instructions)?;
     let mut environment = Environment::empty();
-    functions::add_to(&mut environment, budget);
+    functions::add_to(&mut environment, budget, date);
     environment.set_recursion_limit(50);
     environment.set_fuel(Some(bounds.steps.min((MAX_RAW / longest.max(1)) as u64)));
     let mut text = String::new();
@@ -125,6 +133,30 @@ fn render_here(source: &str, variables: &Value, bounds: Bounds, budget: &Budget)
     let done = machinery::eval(&environment, &instructions, variables, &blocks, &mut output, AutoEscape::None);
     done.map(drop).map_err(shown)?;
     Ok(text)
+}
+
+/// The template with a condition that always holds in the place of each `{% generation %}`: it marks what the assistant says, for
+/// those who train on it, and writes nothing.
+fn without_generation(source: &str) -> String {
+    let mut plain = String::with_capacity(source.len());
+    for (i, part) in source.split("{%").enumerate() {
+        if i > 0 {
+            plain.push_str("{%");
+        }
+        let Some((block, after)) = part.split_once("%}").filter(|_| i > 0) else {
+            plain.push_str(part);
+            continue;
+        };
+        let word = block.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
+        match word {
+            "generation" => plain.push_str(&block.replace(word, "if true")),
+            "endgeneration" => plain.push_str(&block.replace(word, "endif")),
+            _ => plain.push_str(block),
+        }
+        plain.push_str("%}");
+        plain.push_str(after);
+    }
+    plain
 }
 
 /// The name of a template in the messages of the engine.

@@ -1,9 +1,10 @@
 //! What a chat template may call: the operators, filters, tests and methods that published templates use, each paying for
 //! what it makes.
 //!
-//! Operators are named by signs, which no template can write as a name. Strings have Python's methods. `strftime_now` is not
-//! there: what a prompt says must not depend on when it is said; templates that ask for it have a date of their own.
+//! Operators are named by signs, which no template can write as a name. Strings have Python's methods. `strftime_now` is
+//! there where the caller gave a date.
 
+use super::Date;
 use super::bounded::{Budget, failed};
 use super::json::to_json;
 use minijinja::value::{Kwargs, Rest, ValueKind};
@@ -25,6 +26,7 @@ pub(super) const AT_LEAST: &str = ">=";
 pub(super) const IN: &str = "in ";
 pub(super) const LIST: &str = "[]";
 pub(super) const MAP: &str = "{}";
+pub(super) const NOW: &str = "strftime_now";
 
 /// Python's methods that make no more than a few times what they are given.
 const METHODS: [&str; 22] = [
@@ -55,7 +57,17 @@ const METHODS: [&str; 22] = [
 type Result<T> = std::result::Result<T, Error>;
 
 /// Gives `environment` all of it, paid for from `budget`.
-pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget) {
+pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget, date: Option<Date>) {
+    if let Some(date) = date {
+        let paid = budget.clone();
+        environment.add_function(NOW, move |format: Value| {
+            let format = text(&format)?;
+            // A sign of the format is at most a month.
+            paid.pay(9 * format.len())?;
+            date.format(&format)
+                .ok_or_else(|| failed(&format!("the date format {format:.40} asks for more than a day")))
+        });
+    }
     operators(environment, budget);
     add_filters(environment, budget);
     add_tests(environment);

@@ -2,15 +2,18 @@
 //!
 //! A template is Jinja, kept in `chat_template.jinja`, in `tokenizer_config.json` (one, or a list of named ones of which the
 //! one called `default` is taken), or in a GGUF's `tokenizer.chat_template`. It is rendered as transformers does: blocks are
-//! trimmed, `messages`, `add_generation_prompt`, `bos_token` and `eos_token` are there, `tools` and `documents` are none. What it
-//! may take of time and memory is bounded by the length of the messages.
+//! trimmed, `messages`, `add_generation_prompt`, `bos_token` and `eos_token` are there, `tools` and `documents` are none, marks
+//! around what the assistant says (`{% generation %}`) say nothing, and `strftime_now` tells the date that the caller gives.
+//! What it may take of time and memory is bounded by the length of the messages.
 
 mod bounded;
+mod date;
 mod functions;
 mod json;
 
 use crate::error::{Error, Result};
 use bounded::{Bounds, Refusal};
+pub use date::Date;
 use minijinja::Value;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
@@ -44,6 +47,8 @@ pub struct Chat<'a> {
     pub add_generation_prompt: bool,
     /// Further variables, such as `enable_thinking` of Qwen3; what they mean is the template's.
     pub flags: &'a [(&'a str, bool)],
+    /// What day it is, for templates that say so; without it `strftime_now` is not there.
+    pub date: Option<Date>,
 }
 
 /// The template of a model.
@@ -94,10 +99,13 @@ impl ChatTemplate {
             steps: STEPS + STEPS_PER_MESSAGE.saturating_mul(n_messages as u64),
             n_bytes: BYTES.saturating_add(BYTES_PER_BYTE.saturating_mul(n_bytes + 100 * n_messages)),
         };
-        bounded::render(&self.source, &self.variables(chat), bounds).map_err(|refusal| match refusal {
+        let rendered = bounded::render(&self.source, &self.variables(chat), chat.date, bounds);
+        rendered.map_err(|refusal| match refusal {
             Refusal::Raised(message) => Error::invalid("messages", format!("the chat template says: {message}")),
             Refusal::Template(problem) => {
-                Error::Model { path: self.path.clone(), problem: format!("chat template: {problem}") }
+                let asks_for_date = chat.date.is_none() && problem.contains(functions::NOW);
+                let hint = if asks_for_date { "; it wants to say what day it is: give a date" } else { "" };
+                Error::Model { path: self.path.clone(), problem: format!("chat template: {problem}{hint}") }
             }
         })
     }
@@ -155,5 +163,6 @@ pub(super) fn fuzz(source: &str) {
         ("user", "é"),
     ];
     let messages = messages.map(|(role, content)| Message { role, content });
-    drop(template.render(&Chat { messages: &messages, add_generation_prompt: true, flags: &[] }));
+    let date = "2026-11-22".parse().ok();
+    drop(template.render(&Chat { messages: &messages, add_generation_prompt: true, flags: &[], date }));
 }

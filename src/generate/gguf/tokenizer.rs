@@ -24,13 +24,21 @@ struct Splitting {
     add_bos: bool,
 }
 
-const SPLITTINGS: [Splitting; 5] = [
+const SPLITTINGS: [Splitting; 6] = [
     Splitting {
         names: &["llama-bpe", "llama3", "llama-v3"],
         normalizer: None,
         pre_tokenizer: || split_by(LLAMA_3),
         ignore_merges: true,
         add_bos: true,
+    },
+    Splitting {
+        // What converters call the tokenizer of SmolLM3, which is that of Llama 3 without a beginning of text.
+        names: &["smaug-bpe"],
+        normalizer: None,
+        pre_tokenizer: || split_by(LLAMA_3),
+        ignore_merges: true,
+        add_bos: false,
     },
     Splitting {
         names: &["qwen2"],
@@ -204,7 +212,8 @@ impl<'a> Vocabulary<'a> {
     /// the marks around a tool call, are.
     fn added(&self) -> Result<Vec<Json>> {
         let mut special = BTreeSet::new();
-        for name in ["bos", "eos", "eot", "eom", "unknown", "padding"] {
+        // Not what stands for padding or the unknown: converters name words of the text there.
+        for name in ["bos", "eos", "eot", "eom"] {
             special.extend(self.id(name)?);
         }
         let of = |(id, (text, &kind)): (usize, (&&str, &u64))| {

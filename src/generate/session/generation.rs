@@ -143,10 +143,13 @@ impl Session {
         let prefill_tokens = self.ids.len() - self.cache.n_rows();
         let first = self.ids.len();
         let mut time_to_first_token = None;
-        let (finish, said) = self.choose_tokens(sampling, |token| {
+        let chosen = self.choose_tokens(sampling, |token| {
             time_to_first_token.get_or_insert_with(|| start.elapsed());
             on_token(token)
-        })?;
+        });
+        // Who broke off at the last token stopped this response and not what comes after it.
+        let _ = self.cancellation.obeyed();
+        let (finish, said) = chosen?;
         let tokens = first..self.ids.len();
         self.responses.push(vec![tokens.clone()]);
         let token_ids = self.ids[tokens.clone()].to_vec();

@@ -7,7 +7,7 @@ use lagdb::agent::{
     LogUse, Policy, Recall, Recollection, Task, Verifier,
 };
 use lagdb::format::ElementType;
-use lagdb::generate::{Admission, Generator, LoadOptions, WeightPrecision, WeightsInfo};
+use lagdb::generate::{Admission, Date, Generator, LoadOptions, WeightPrecision, WeightsInfo};
 use lagdb::{Database, Judgment, Scope, Step};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -35,6 +35,9 @@ pub struct Options {
     /// The system's message of that conversation.
     #[arg(long, requires = "chat")]
     system: Option<String>,
+    /// What day it is, such as 2026-11-22, for chat templates that say so.
+    #[arg(long, requires = "chat")]
+    date: Option<Date>,
     /// A database to remember in; created where there is none.
     #[arg(long)]
     db: Option<PathBuf>,
@@ -241,6 +244,7 @@ impl Options {
             return Ok(Agent::new(AdmittingGenerator::new(generator, admission), scope, self.policy()));
         }
         let model = ChatModel::new(generator)?.admission(admission);
+        let model = self.date.into_iter().fold(model, ChatModel::date);
         let model = self.system.iter().fold(model, |model, text| model.system(text));
         Ok(Agent::new(model, scope, self.policy()))
     }
