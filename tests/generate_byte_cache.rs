@@ -65,7 +65,6 @@ fn a_trained_model_says_nearly_the_same() {
     let exact = answer(KvNumbers::F32);
     for (numbers, most) in [(KvNumbers::F16, 1e-4), (KvNumbers::Int8, 1e-2)] {
         let kl = kl_divergence(&exact, &answer(numbers), n_vocab);
-        println!("{numbers:?}: {kl:.2e} nats a token beside f32");
         assert!(kl > 0.0 && kl < most, "{numbers:?}: {kl} nats");
     }
 }

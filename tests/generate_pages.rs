@@ -186,7 +186,6 @@ fn negligible_pages_are_not_read() {
     for negligible in [0.001, 0.05, 0.3] {
         let (some, read) = answer(negligible);
         let distance = distance(&some, &all);
-        println!("negligible {negligible}: {} of {} pages, logits within {distance}", read.read, read.of);
         assert!(read.read <= last, "{negligible}: {} of {}", read.read, read.of);
         assert!(distance < 100.0 * negligible, "{negligible}: {distance}");
         last = read.read;

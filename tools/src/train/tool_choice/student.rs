@@ -59,7 +59,7 @@ impl Student<'_> {
     }
 
     /// The shares of the tools among all words, of which `shares` has every one.
-    pub(crate) fn tools<'s>(self, shares: &'s [f32]) -> &'s [f32] {
+    pub(crate) fn tools(self, shares: &[f32]) -> &[f32] {
         &shares[self.tokens.first_tool() as usize..][..N_TOOLS]
     }
 
