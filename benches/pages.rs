@@ -69,9 +69,12 @@ enum Way {
 }
 
 impl Way {
-    fn session(self, generator: &Generator, log: KvLogView<'static>) -> lagdb::Result<Session> {
-        let numbers = if let Self::Rows(numbers) = self { numbers } else { KvNumbers::F16 };
-        let mut session = empty(generator, numbers)?;
+    /// A session of the type of rows that this way needs.
+    fn empty(self, generator: &Generator) -> lagdb::Result<Session> {
+        empty(generator, if let Self::Rows(numbers) = self { numbers } else { KvNumbers::F16 })
+    }
+
+    fn attach(self, session: &mut Session, log: KvLogView<'static>) -> lagdb::Result<()> {
         match self {
             Self::Nothing => {}
             Self::Rows(_) => {
@@ -80,7 +83,7 @@ impl Way {
             }
             Self::Pages(policy) => drop(session.attach_pages(&[log], &policy)?),
         }
-        Ok(session)
+        Ok(())
     }
 }
 
@@ -110,8 +113,9 @@ fn compare(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<Row>> {
     for _ in 0..ROUNDS {
         for (i, (_, way)) in ways.iter().enumerate() {
             let log = view()?;
-            let (attach, session) = cpu(|| way.session(generator, log));
-            let mut session = session?;
+            let mut session = way.empty(generator)?;
+            let (attach, attached) = cpu(|| way.attach(&mut session, log));
+            attached?;
             attaches[i].push(attach * 1e3);
             session.feed(&[5])?; // whatever is done only once
             for step in 0..STEPS as u32 {
