@@ -8,6 +8,11 @@
 //! A [`PagePolicy`] says how loud the logs are, and which of their pages each KV head of each layer reads at each token: those
 //! that key summaries show to matter.
 //!
+//! What it costs, measured with a log of 2,048 tokens at the geometry of Qwen3-0.6B (`cargo bench --bench pages`): attaching
+//! takes a ninth of what rows of f16 take, and half of the bytes. Loops over codes are not yet as fast as those over f16 rows: a
+//! step that reads all pages takes 1.4 times as long as with such rows (and less than with rows of f32), one that reads eight
+//! of sixteen 1.25 times, one that reads one page 0.8 times. So pages are for logs that few steps attend to, or few pages of.
+//!
 //! | question | file |
 //! |---|---|
 //! | what is held? | `source` |
