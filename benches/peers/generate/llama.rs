@@ -12,6 +12,13 @@ pub(crate) struct Llama {
     pub(crate) absent: Vec<Absent>,
 }
 
+/// What computing some tokens took, and the likeliest token after them.
+pub(crate) struct Computed {
+    pub(crate) cpu_s: f64,
+    pub(crate) wall_s: f64,
+    pub(crate) likeliest: Option<u32>,
+}
+
 impl Llama {
     /// Starts it, or says how to get it.
     pub(crate) fn start() -> Self {
@@ -28,9 +35,9 @@ impl Llama {
         }
     }
 
-    /// Loads a model.
-    pub(crate) fn load(&mut self, file: &Path) -> BenchResult<()> {
-        self.ask(&json!({ "load": file })).map(drop)
+    /// Loads a model, to be computed by so many threads.
+    pub(crate) fn load(&mut self, file: &Path, n_threads: usize) -> BenchResult<()> {
+        self.ask(&json!({ "load": file, "threads": n_threads })).map(drop)
     }
 
     /// Lets the model go.
@@ -39,10 +46,12 @@ impl Llama {
     }
 
     /// Keeps the first `n_past` tokens of the sequence, computes those that are missing, and then `ids` in one batch, or
-    /// one by one; CPU seconds of the last step, and the likeliest token after it.
-    pub(crate) fn compute(&mut self, past: &[u32], ids: &[u32], one_by_one: bool) -> BenchResult<(f64, Option<u32>)> {
+    /// one by one; CPU and wall seconds of the last step, and the likeliest token after it.
+    pub(crate) fn compute(&mut self, past: &[u32], ids: &[u32], one_by_one: bool) -> BenchResult<Computed> {
         let answer = self.ask(&json!({ "past": past, "ids": ids, "one_by_one": one_by_one }))?;
-        Ok((answer["s"].as_f64().unwrap_or(f64::NAN), answer["likeliest"].as_u64().map(|id| id as u32)))
+        let seconds = |name: &str| answer[name].as_f64().unwrap_or(f64::NAN);
+        let likeliest = answer["likeliest"].as_u64().map(|id| id as u32);
+        Ok(Computed { cpu_s: seconds("s"), wall_s: seconds("wall_s"), likeliest })
     }
 
     /// Restores the state of the sequence as it is after `past`; CPU seconds.

@@ -1,8 +1,9 @@
 //! The generator beside llama.cpp: `cargo bench --manifest-path benches/peers/Cargo.toml --bench generate -- --json`.
 //!
-//! Both read the same GGUF file of random weights at the geometry of Qwen3-0.6B. One thread, CPU seconds of each engine's
-//! process, medians of rounds in which both take turns. Parts on the command line (`-- q8_0`) run only those. The most memory held
-//! is that of one model: a child writes the files, and each model has a llama.cpp of its own.
+//! Both read the same GGUF file of random weights at the geometry of Qwen3-0.6B. One thread each, or `LAGDB_PEERS_THREADS`; CPU
+//! seconds of each engine's process and seconds of the clock, medians of rounds in which both take turns. Parts on the command
+//! line (`-- q8_0`) run only those. The most memory held is that of a process that loads the model, computes 2,048 tokens and
+//! generates 16.
 
 #[path = "../../report.rs"]
 mod report;
@@ -16,16 +17,27 @@ use candle_core::quantized::GgmlDType;
 use lagdb_peers::BenchResult;
 use llama::Llama;
 use report::Row;
+use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// The file that this process is to write a model to, and nothing else: who measures has not held what writing takes.
+/// The file that this process is to write a model to, and nothing else.
 const FILE_TO_WRITE: &str = "LAGDB_PEERS_FILE_TO_WRITE";
+/// The file whose model this process is to serve, to see how much memory that takes.
+const FILE_TO_SERVE: &str = "LAGDB_PEERS_FILE_TO_SERVE";
+/// How many threads each engine has.
+const THREADS: &str = "LAGDB_PEERS_THREADS";
 
 const MODELS: [(&str, &str, GgmlDType); 2] = [("q8_0", "Q8_0", GgmlDType::Q8_0), ("q4_k", "Q4_K", GgmlDType::Q4K)];
 
 fn main() -> BenchResult<()> {
-    one_thread();
+    let n_threads = std::env::var(THREADS).map_or(Ok(1), |n| n.parse())?;
+    with_threads(n_threads);
+    if let Some(file) = std::env::var_os(FILE_TO_SERVE) {
+        speed::serve(&lagdb::generate::Generator::load(file)?)?;
+        report::print(&[report::memory()]);
+        return Ok(());
+    }
     if let Some(file) = std::env::var_os(FILE_TO_WRITE) {
         let asked = MODELS.iter().find(|(part, ..)| report::is_wanted(part));
         return asked.map_or(Ok(()), |(_, _, dtype)| model::write(Path::new(&file), *dtype));
@@ -37,17 +49,18 @@ fn main() -> BenchResult<()> {
             continue;
         }
         let file = directory.path().join(format!("{part}.gguf"));
-        written_by_a_child(part, &file)?;
-        forget_peak_memory();
+        child(part, FILE_TO_WRITE, &file)?;
+        let served: Value = serde_json::from_slice(&child(part, FILE_TO_SERVE, &file)?)?;
+        let served = served["rows"][0]["lagdb"].as_f64().unwrap_or(f64::NAN);
         let generator = lagdb::generate::Generator::load(&file)?;
         // A process for each model, so that its peak is that of this model.
         let mut llama = Llama::start();
-        llama.load(&file)?;
+        llama.load(&file, n_threads)?;
         std::fs::remove_file(&file)?;
         rows.extend(speed::rows(name, &generator, &mut llama)?);
-        rows.extend(attach::rows(name, &generator, &mut llama)?);
         let peers = vec![("llama.cpp", llama.memory()?)];
-        rows.push(Row { name: format!("{name}: most memory held"), peers, ..report::memory() });
+        rows.push(Row { name: format!("{name}: most memory held"), lagdb: served, peers, ..report::memory() });
+        rows.extend(attach::rows(name, &generator, &mut llama)?);
         llama.unload()?;
         absent = llama.absent;
     }
@@ -55,26 +68,24 @@ fn main() -> BenchResult<()> {
     Ok(())
 }
 
-fn written_by_a_child(part: &str, file: &Path) -> BenchResult<()> {
-    let status = Command::new(std::env::current_exe()?).arg(part).env(FILE_TO_WRITE, file).status()?;
-    if status.success() { Ok(()) } else { Err(format!("the model {part} was not written: {status}").into()) }
-}
-
-/// What was held before does not count any more; where the system knows no such thing, the peak is that of all models.
-fn forget_peak_memory() {
-    if std::fs::write("/proc/self/clear_refs", "5").is_err() {
-        eprintln!("the most memory held is that of all models so far");
+/// What this program says when it runs for one thing only.
+fn child(part: &str, what: &str, file: &Path) -> BenchResult<Vec<u8>> {
+    let child = Command::new(std::env::current_exe()?).args([part, "--json"]).env(what, file).output()?;
+    if child.status.success() {
+        return Ok(child.stdout);
     }
+    Err(format!("{what} {part}: {}: {}", child.status, String::from_utf8_lossy(&child.stderr)).into())
 }
 
 /// candle asks for the number of threads once, before its first product; a bench that was started otherwise starts itself
 /// again.
-fn one_thread() {
-    let settings = [("RAYON_NUM_THREADS", "1"), ("CANDLE_NUM_THREADS", "1")];
+fn with_threads(n_threads: usize) {
+    let n = n_threads.to_string();
+    let settings = ["RAYON_NUM_THREADS", "CANDLE_NUM_THREADS"].map(|name| (name, n.as_str()));
     if settings.iter().all(|(name, value)| std::env::var(name).is_ok_and(|set| set == *value)) {
         return;
     }
     let Ok(program) = std::env::current_exe() else { return };
-    let status = std::process::Command::new(program).args(std::env::args_os().skip(1)).envs(settings).status();
+    let status = Command::new(program).args(std::env::args_os().skip(1)).envs(settings).status();
     std::process::exit(status.ok().and_then(|status| status.code()).unwrap_or(1));
 }

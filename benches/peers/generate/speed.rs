@@ -2,7 +2,7 @@
 
 use crate::llama::Llama;
 use crate::model::N_VOCAB;
-use crate::report::{Row, cpu, median};
+use crate::report::{Row, cpu, median, wall};
 use lagdb::generate::{Generator, Session, SessionOptions};
 use lagdb_peers::BenchResult;
 
@@ -30,30 +30,32 @@ pub(crate) fn rows(name: &str, generator: &Generator, llama: &mut Llama) -> Benc
         let all = tokens(n_past + n_new);
         let (past, ids) = all.split_at(n_past);
         let before = session(generator, past)?;
-        let (mut own, mut theirs) = (Vec::new(), Vec::new());
+        let (mut own, mut theirs) = (Rates::default(), Rates::default());
         for round in 0..=ROUNDS {
             let mut session = before.fork()?;
-            let (seconds, logits) = cpu(|| compute(&mut session, ids, one_by_one));
+            let (wall_s, (cpu_s, logits)) = wall(|| cpu(|| compute(&mut session, ids, one_by_one)));
             let likeliest = likeliest(&logits?);
-            let (their_seconds, their_likeliest) = llama.compute(past, ids, one_by_one)?;
-            if let Some(their_likeliest) = their_likeliest {
+            let their = llama.compute(past, ids, one_by_one)?;
+            if let Some(their_likeliest) = their.likeliest {
                 (agree, asked) = (agree + f64::from(u8::from(likeliest == their_likeliest)), asked + 1.0);
             }
-            // Kernels repack weights when they are first used.
+            // Whatever is done only once.
             if round > 0 {
-                own.push(n_new as f64 / seconds);
-                theirs.push(n_new as f64 / their_seconds);
+                own.add(n_new, cpu_s, wall_s);
+                theirs.add(n_new, their.cpu_s, their.wall_s);
             }
         }
-        let theirs = median(theirs);
-        rows.push(Row {
-            name: format!("{name}: {what} of {n_new} tokens after {n_past}"),
-            unit: "tokens/CPU s",
-            higher_is_better: true,
-            lagdb: median(own),
-            peers: vec![("llama.cpp", theirs)],
-            goal: Some(theirs).filter(|goal| !goal.is_nan()),
-        });
+        let ((cpu, wall), (their_cpu, their_wall)) = (own.medians(), theirs.medians());
+        for (unit, own, theirs) in [("tokens/CPU s", cpu, their_cpu), ("tokens/s", wall, their_wall)] {
+            rows.push(Row {
+                name: format!("{name}: {what} of {n_new} tokens after {n_past}"),
+                unit,
+                higher_is_better: true,
+                lagdb: own,
+                peers: vec![("llama.cpp", theirs)],
+                goal: Some(theirs).filter(|goal| !goal.is_nan()),
+            });
+        }
     }
     rows.push(Row {
         name: format!("{name}: likeliest token is llama.cpp's"),
@@ -64,6 +66,32 @@ pub(crate) fn rows(name: &str, generator: &Generator, llama: &mut Llama) -> Benc
         goal: None,
     });
     Ok(rows)
+}
+
+/// Tokens a second, of the processor and of the clock.
+#[derive(Default)]
+struct Rates {
+    cpu: Vec<f64>,
+    wall: Vec<f64>,
+}
+
+impl Rates {
+    fn add(&mut self, n_tokens: usize, cpu_s: f64, wall_s: f64) {
+        self.cpu.push(n_tokens as f64 / cpu_s);
+        self.wall.push(n_tokens as f64 / wall_s);
+    }
+
+    fn medians(self) -> (f64, f64) {
+        (median(self.cpu), median(self.wall))
+    }
+}
+
+/// What serving a session takes: prefill and decode once. Beside it nothing is held.
+pub(crate) fn serve(generator: &Generator) -> BenchResult<()> {
+    let all = tokens(2048 + DECODE);
+    let (past, ids) = all.split_at(2048);
+    compute(&mut session(generator, past)?, ids, true)?;
+    Ok(())
 }
 
 /// A session that has computed `past`.

@@ -1,8 +1,8 @@
-"""llama.cpp computing tokens of a GGUF file: one thread, CPU seconds of this process.
+"""llama.cpp computing tokens of a GGUF file: CPU and wall seconds of this process.
 
 One JSON request a line, one JSON answer a line; see `python.rs`.
-  {"load": path}                    {}
-  {"past", "ids", "one_by_one"}     {"s", "likeliest"}   seconds for ids after past, the likeliest token then
+  {"load": path, "threads"}         {}
+  {"past", "ids", "one_by_one"}     {"s", "wall_s", "likeliest"}   seconds for ids after past, the likeliest token then
   {"restore": past}                 {"s"}                seconds to set the state that past leaves
   {"memory": true}                  {"mib"}
   {"unload": true}                  {}
@@ -23,13 +23,13 @@ BATCH = 512
 class Engine:
     """A model, a context, and the tokens whose keys and values it holds."""
 
-    def __init__(self, lib, path):
+    def __init__(self, lib, path, threads):
         self.lib = lib
         self.model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
         assert self.model, "the model does not load"
         params = lib.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = CONTEXT, BATCH, BATCH
-        params.n_threads = params.n_threads_batch = 1
+        params.n_threads = params.n_threads_batch = threads
         self.context = lib.llama_init_from_model(self.model, params)
         assert self.context, "no context"
         self.memory = lib.llama_get_memory(self.context)
@@ -60,12 +60,12 @@ class Engine:
 
     def compute(self, past, ids, one_by_one):
         self.keep(past)
-        start = time.process_time()
+        start, wall = time.process_time(), time.perf_counter()
         self.decode(ids, 1 if one_by_one else BATCH)
         logits = self.lib.llama_get_logits_ith(self.context, -1)
-        seconds = time.process_time() - start
+        seconds, wall = time.process_time() - start, time.perf_counter() - wall
         likeliest = max(range(self.n_vocab), key=lambda i: logits[i])
-        return {"s": seconds, "likeliest": likeliest}
+        return {"s": seconds, "wall_s": wall, "likeliest": likeliest}
 
     def restore(self, past):
         self.keep(past)
@@ -100,7 +100,7 @@ def main():
         try:
             request = json.loads(line)
             if "load" in request:
-                engine = Engine(lib, request["load"])
+                engine = Engine(lib, request["load"], request["threads"])
                 answer({})
             elif "unload" in request:
                 engine.close()
