@@ -39,7 +39,7 @@ pub enum KvNumbers {
     F32,
     /// f16: half of the memory. Logits change by some thousandths; a key or value beyond f16 is an error.
     F16,
-    /// Eight bits and a scale for every 64 numbers of a row: 17 bits where f16 has 32, for heads of whole 64s. Logits change by
+    /// Eight bits and a scale for every 64 numbers of a row: 8.5 bits where f16 has 16, for heads of whole 64s. Logits change by
     /// hundredths, the next token of the demo model by 0.0065 nats where f16 changes it by 0.00001; a key or value beyond f16
     /// is an error. It saves memory, not time: with 2,048 tokens a step takes half as long again as with f16.
     Int8,

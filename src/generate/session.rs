@@ -262,6 +262,8 @@ impl Session {
 
     /// Computes the tokens that have no row yet, chunk by chunk; `each` gets the hidden states of every chunk.
     fn compute(&mut self, mut each: impl FnMut(&Tensor) -> Result<()>) -> Result<()> {
+        // At once: growing chunk by chunk copies all rows each time, and leaves rooms that are too small for the next session.
+        self.cache.reserve(self.ids.len() - self.cache.n_rows())?;
         while self.cache.n_rows() < self.ids.len() {
             if self.cancellation.obeyed() {
                 return Err(Error::Cancelled);
