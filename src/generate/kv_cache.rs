@@ -2,7 +2,7 @@
 //!
 //! Buffers are head-major, `[n_kv_heads, capacity, head_dim]`, with keys already turned by RoPE. f32 is the reference: rows
 //! are tensors that candle multiplies. f16 is half of the bytes, and attention over many rows is as slow as its bytes; rows
-//! of f16 are padded to whole vectors. Eight bits are about half of that again: [`byte_rows`](super::byte_rows). Memory is mapped when it is first touched, so room for rows to come costs little.
+//! of f16 are padded to whole vectors. Eight bits are about half of that again: `byte_rows`. Memory is mapped when it is first touched, so room for rows to come costs little.
 //!
 //! Layers can be lent to another thread, which writes rows to one while those that came back are computed with.
 //!

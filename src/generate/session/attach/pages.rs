@@ -31,10 +31,11 @@ impl Session {
     /// important.
     ///
     /// # Errors
-    /// [`Error::ModelMismatch`](crate::Error::ModelMismatch) naming the field in which a log's model differs; [`Error::ContextLimit`];
-    /// [`Error::Corrupt`](crate::Error::Corrupt) when the bytes of a log are damaged; [`Error::Invalid`] when a log is not int8 throughout, when its
-    /// heads keep tokens of their own or some of its tokens were left out, when pages are to be chosen and it has no key
-    /// summaries, or when the policy is out of range. The session stays as it was.
+    /// [`ModelMismatch`](crate::Error::ModelMismatch) naming the field in which a log's model differs;
+    /// [`ContextLimit`](crate::Error::ContextLimit); [`Corrupt`](crate::Error::Corrupt) when the bytes of a log are damaged;
+    /// [`Invalid`](crate::Error::Invalid) when a log is not int8 throughout, when its heads keep tokens of their own or some of
+    /// its tokens were left out, when pages are to be chosen and it has no key summaries, or when the policy is out of range. The
+    /// session stays as it was.
     pub fn attach_pages(&mut self, logs: &[KvLogView<'static>], policy: &PagePolicy) -> Result<PagedLogs> {
         policy.check()?;
         logs.iter().try_for_each(|log| self.check_log(log))?;
