@@ -5,6 +5,7 @@
 //! first, or while layers are computed with. CPU time of the whole process, so that a busy machine does not decide, and time of
 //! the clock, which a second processor shortens. `-- demo` or `-- qwen3` runs one part.
 
+mod qwen3;
 mod report;
 
 use lagdb::format::{ElementType, Encoding, KvLog, KvLogView};
@@ -17,14 +18,6 @@ use std::ops::ControlFlow;
 
 type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Qwen3-0.6B but for its vocabulary: the embedding table takes no part in what is measured.
-const QWEN3_06B: &str = r#"{
-    "model_type": "qwen3", "vocab_size": 1024, "hidden_size": 1024, "intermediate_size": 3072,
-    "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128,
-    "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "max_position_embeddings": 40960,
-    "tie_word_embeddings": true, "attention_bias": false, "hidden_act": "silu"
-}"#;
-
 fn main() -> BenchResult<()> {
     let mut rows = Vec::new();
     if report::is_wanted("demo") {
@@ -36,7 +29,7 @@ fn main() -> BenchResult<()> {
         )?);
     }
     if report::is_wanted("qwen3") {
-        let config = ModelConfig::from_json(QWEN3_06B.as_bytes(), "config.json".as_ref())?;
+        let config = ModelConfig::from_json(qwen3::CONFIG.as_bytes(), "config.json".as_ref())?;
         let qwen = Generator::random(config, 1, WeightPrecision::Q8_0)?;
         let sizes = Sizes { context: 2048, log: 2048, prompt: 16, rounds: 5, prefills: 1 };
         rows.extend(compare("Qwen3-0.6B geometry, Q8_0", &qwen, &sizes)?);

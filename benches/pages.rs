@@ -4,6 +4,7 @@
 //! process, medians of rounds in which all ways take turns. The floor of a step is a session that attends to nothing: the
 //! weights of the model. `-- 8192` measures logs of as many tokens.
 
+mod qwen3;
 mod report;
 mod synthetic;
 
@@ -15,14 +16,6 @@ use report::{Row, cpu, median};
 
 type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Qwen3-0.6B but for its vocabulary: the embedding table takes no part in what is measured.
-const QWEN3_06B: &str = r#"{
-    "model_type": "qwen3", "vocab_size": 1024, "hidden_size": 1024, "intermediate_size": 3072,
-    "num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128,
-    "rms_norm_eps": 1e-6, "rope_theta": 1000000.0, "max_position_embeddings": 40960,
-    "tie_word_embeddings": true, "attention_bias": false, "hidden_act": "silu"
-}"#;
-
 const ROUNDS: usize = 5;
 /// Steps of a round.
 const STEPS: usize = 4;
@@ -30,7 +23,7 @@ const STEPS: usize = 4;
 const PROMPT: usize = 64;
 
 fn main() -> BenchResult<()> {
-    let config = ModelConfig::from_json(QWEN3_06B.as_bytes(), "config.json".as_ref())?;
+    let config = ModelConfig::from_json(qwen3::CONFIG.as_bytes(), "config.json".as_ref())?;
     let generator = Generator::random(config, 1, WeightPrecision::Q8_0)?;
     let mut rows = Vec::new();
     for n_tokens in [2048, 8192] {

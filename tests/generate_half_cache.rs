@@ -2,7 +2,7 @@
 
 use crate::generate_support::*;
 use lagdb::Error;
-use lagdb::format::{ElementType, Fidelity, KvLayer, KvLog, KvRead};
+use lagdb::format::{ElementType, Fidelity, KvRead};
 use lagdb::generate::{Generator, KvNumbers, Selection, Session, SessionOptions};
 
 fn half(generator: &Generator) -> Session {
@@ -85,15 +85,6 @@ fn a_number_that_does_not_fit_is_an_error() {
     // It failed in the second of its layers and goes on as if nothing had been asked.
     assert_eq!(session.n_tokens(), 0);
     assert!(session.feed(&[]).unwrap_err().to_string().contains("empty"));
-}
-
-/// The log with `x` in place of one of its values, at the last layer.
-fn with_value(log: &KvLog, x: f32) -> KvLog {
-    let mut layers: Vec<KvLayer> = log.layers().to_vec();
-    let values = &mut layers.last_mut().unwrap().values;
-    values[400..404].copy_from_slice(&x.to_le_bytes());
-    let (ids, positions) = (log.token_ids().to_vec(), log.positions().to_vec());
-    KvLog::new(*log.fingerprint(), ElementType::F32, ids, positions, layers).unwrap()
 }
 
 /// Rows that a refused log had already written lie behind those of the session, where the last block of sixteen rows reached:

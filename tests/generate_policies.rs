@@ -408,16 +408,3 @@ fn in_segment(log: &KvLog, encoding: Encoding) -> Vec<u8> {
     writer.push(log, encoding).unwrap();
     writer.finish().unwrap()
 }
-
-/// The mean over tokens of `Σ p ln(p / q)`.
-fn kl_divergence(p: &[f32], q: &[f32], n_vocab: usize) -> f64 {
-    let log_softmax = |logits: &[f32]| -> Vec<f64> {
-        let sum: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
-        logits.iter().map(|x| f64::from(*x) - sum.ln()).collect()
-    };
-    let of_token = |(p, q): (&[f32], &[f32])| -> f64 {
-        log_softmax(p).iter().zip(log_softmax(q)).map(|(p, q)| p.exp() * (p - q)).sum()
-    };
-    let n = p.len() / n_vocab;
-    p.chunks_exact(n_vocab).zip(q.chunks_exact(n_vocab)).map(of_token).sum::<f64>() / n as f64
-}

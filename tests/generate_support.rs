@@ -3,7 +3,7 @@
 pub(crate) mod gguf;
 
 use lagdb::Result;
-use lagdb::format::{ElementType, KvLog};
+use lagdb::format::{ElementType, KvLayer, KvLog, KvRead};
 use lagdb::generate::{Generator, ModelFiles, NewToken, Selection, Session, SessionOptions};
 use safetensors::SafeTensors;
 use std::ops::ControlFlow;
@@ -163,4 +163,25 @@ pub(crate) fn distance(a: &[f32], b: &[f32]) -> f32 {
 /// The index of the largest logit.
 pub(crate) fn argmax(logits: &[f32]) -> usize {
     (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap()
+}
+
+/// The mean over tokens of `Σ p ln(p / q)`, in nats.
+pub(crate) fn kl_divergence(p: &[f32], q: &[f32], n_vocab: usize) -> f64 {
+    let log_softmax = |logits: &[f32]| -> Vec<f64> {
+        let sum: f64 = logits.iter().map(|x| f64::from(*x).exp()).sum();
+        logits.iter().map(|x| f64::from(*x) - sum.ln()).collect()
+    };
+    let of_token = |(p, q): (&[f32], &[f32])| -> f64 {
+        log_softmax(p).iter().zip(log_softmax(q)).map(|(p, q)| p.exp() * (p - q)).sum()
+    };
+    p.chunks_exact(n_vocab).zip(q.chunks_exact(n_vocab)).map(of_token).sum::<f64>() / (p.len() / n_vocab) as f64
+}
+
+/// The log with `x` in place of one of its values, at the last layer.
+pub(crate) fn with_value(log: &KvLog, x: f32) -> KvLog {
+    let mut layers: Vec<KvLayer> = log.layers().to_vec();
+    let values = &mut layers.last_mut().unwrap().values;
+    values[400..404].copy_from_slice(&x.to_le_bytes());
+    let (ids, positions) = (log.token_ids().to_vec(), log.positions().to_vec());
+    KvLog::new(*log.fingerprint(), ElementType::F32, ids, positions, layers).unwrap()
 }
