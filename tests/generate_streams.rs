@@ -21,13 +21,13 @@ const CONFIG: &str = r#"{
     "num_attention_heads": 4, "num_key_value_heads": 4, "head_dim": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000.0,
     "max_position_embeddings": 4096, "tie_word_embeddings": false, "attention_bias": false, "hidden_act": "silu"
 }"#;
-const N_LAYERS: usize = 5;
+pub(crate) const N_LAYERS: usize = 5;
 const WIDTH: usize = 256;
-const N_LOG: usize = 500;
+pub(crate) const N_LOG: usize = 500;
 /// The row group of a segment with one.
-const ONLY: RowGroupIndex = RowGroupIndex(0);
+pub(crate) const ONLY: RowGroupIndex = RowGroupIndex(0);
 
-static MODEL: LazyLock<Generator> = LazyLock::new(|| {
+pub(crate) static MODEL: LazyLock<Generator> = LazyLock::new(|| {
     let config = ModelConfig::from_json(CONFIG.as_bytes(), "config.json".as_ref()).unwrap();
     Generator::random(config, 1, WeightPrecision::F32).unwrap()
 });
@@ -39,7 +39,7 @@ fn halves(n: usize, seed: usize) -> Vec<u8> {
 }
 
 /// A made-up log.
-fn log(seed: usize) -> KvLog {
+pub(crate) fn log(seed: usize) -> KvLog {
     let layer = |i: usize| KvLayer {
         keys: halves(N_LOG * WIDTH, seed + 2 * i),
         values: halves(N_LOG * WIDTH, seed + 2 * i + 1),
@@ -49,7 +49,7 @@ fn log(seed: usize) -> KvLog {
 }
 
 /// The log as a segment with one row group.
-fn in_segment(log: &KvLog, encoding: Encoding) -> Vec<u8> {
+pub(crate) fn in_segment(log: &KvLog, encoding: Encoding) -> Vec<u8> {
     let mut writer = SegmentWriter::new(1);
     assert_eq!(writer.push(log, encoding).unwrap(), ONLY);
     writer.finish().unwrap()
@@ -61,11 +61,11 @@ fn session(options: SessionOptions) -> Session {
     session
 }
 
-fn held_as(numbers: KvNumbers) -> SessionOptions {
+pub(crate) fn held_as(numbers: KvNumbers) -> SessionOptions {
     SessionOptions { kv_numbers: Some(numbers), chunk: 16, ..Default::default() }
 }
 
-fn bits(logits: &[f32]) -> Vec<u32> {
+pub(crate) fn bits(logits: &[f32]) -> Vec<u32> {
     logits.iter().map(|x| x.to_bits()).collect()
 }
 

@@ -56,6 +56,8 @@ mod embed_bert;
 #[cfg(feature = "generate")]
 mod embed_hidden;
 #[cfg(feature = "generate")]
+mod generate_admits;
+#[cfg(feature = "generate")]
 mod generate_attach;
 #[cfg(feature = "generate")]
 mod generate_byte_cache;

@@ -11,7 +11,7 @@ use super::dialect::{Learning, Lived};
 use super::distill::{Distilled, Distiller, Draft};
 use super::remember::{Memory, put_memory};
 use super::scale::{self, Judged, Scaling};
-use super::{Agent, Environment, Judge, LessonRecall, Offer, Recollection, Task, TrajectoryRecall};
+use super::{Agent, Environment, Judge, LessonRecall, LogUse, Offer, Recollection, Task, TrajectoryRecall};
 use crate::{
     Delivery, Embedding, Exposure, Filter, Id, Offered, Outcome, Query, Result, Rollout, Snapshot, Strategy,
     Trajectory, Transaction,
@@ -143,7 +143,7 @@ impl Learner {
             attempts: &attempts,
             embeddings: self.embeddings(task, &attempts, &mut problems),
             drafts: self.drafts(task, &attempts, &written, &mut problems),
-            exposures: &recollection.exposures(attempts.first().map_or(&[], |first| &first.attempt.logs)),
+            exposures: &recollection.exposures(used(&attempts)),
             key,
             started_at_ms: snapshot.now_ms(),
         };
@@ -328,6 +328,12 @@ impl TaskKey {
     pub fn group(&self) -> String {
         format!("{}#{}", self.stream, self.number)
     }
+}
+
+/// What became of the recalled KV logs in the first attempt that came to a reply.
+fn used(attempts: &[Judged]) -> &[LogUse] {
+    let mut logs = attempts.iter().map(|one| one.attempt.logs.as_slice());
+    logs.find(|logs| !logs.is_empty()).unwrap_or_default()
 }
 
 /// A group that nobody has, for several attempts at a task without a key.

@@ -221,7 +221,7 @@ impl Session {
     }
 
     /// What `call` returns; when that is an error, the session is again as it was before.
-    fn or_as_it_was<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+    pub(crate) fn or_as_it_was<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let (n_ids, n_rows, n_logs, begun) = (self.ids.len(), self.cache.n_rows(), self.attached.len(), self.begun);
         let (hidden, n_responses, n_pages) = (self.hidden.clone(), self.responses.len(), self.cache.pages().len());
         let done = call(self);

@@ -9,7 +9,7 @@ use super::generator::Spoken;
 use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
 use crate::generate::{Admission, Chat, Date, Generator, Message};
 use crate::{Error, Result};
-use lagdb_format::{ElementType, KvLog, KvRead, ModelFingerprint};
+use lagdb_format::{ElementType, KvLog, KvLogView, KvRead, ModelFingerprint};
 use std::path::PathBuf;
 
 /// A generator and how it is spoken to.
@@ -105,8 +105,8 @@ struct ChatSpoken {
 }
 
 impl ChatSpoken {
-    /// Gives the session what is new: the text of the template after the last reply, tokens in their places.
-    fn write(&mut self) -> Result<()> {
+    /// What is new to the session: the text of the template after the last reply, tokens in their places.
+    fn written(&self) -> Result<Vec<u32>> {
         let parts = || self.turns.iter().flat_map(|turn| &turn.parts);
         let marks =
             Marks::unlike(parts().filter_map(|part| if let Part::Text(text) = part { Some(text) } else { None }));
@@ -157,8 +157,7 @@ impl ChatSpoken {
             let text = if after_reply { self.spoken.without_end(text)? } else { text };
             ids.extend(generator.encode(text, false)?);
         }
-        self.spoken.say_ids(&ids);
-        Ok(())
+        Ok(self.spoken.unbegun(&ids).to_vec())
     }
 }
 
@@ -201,15 +200,23 @@ impl Conversation for ChatSpoken {
     }
 
     fn reply(&mut self, decoding: &Decoding, on_text: &mut dyn FnMut(&str)) -> Result<Reply> {
+        Ok(self.reply_attending(&[], decoding, on_text)?.1)
+    }
+
+    fn reply_attending(
+        &mut self,
+        logs: &[KvLogView<'static>],
+        decoding: &Decoding,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<(Vec<LogUse>, Reply)> {
         self.turns.push(Turn { role: "user", parts: std::mem::take(&mut self.said) });
-        let written = self.write();
-        let reply = written.and_then(|()| self.spoken.reply(decoding, on_text));
-        match &reply {
+        let replied = self.written().and_then(|said| self.spoken.reply_to(&said, logs, decoding, on_text));
+        match &replied {
             Ok(_) => self.turns.push(Turn { role: "assistant", parts: vec![Part::Reply] }),
             // What was said is said with the next try.
             Err(_) => self.said = self.turns.pop().map(|turn| turn.parts).unwrap_or_default(),
         }
-        reply
+        replied
     }
 
     fn capture(&mut self, lead_in_tokens: usize, element: ElementType) -> Result<KvLog> {

@@ -1,12 +1,15 @@
 //! lagdb's own generator as a model to speak with: text in this process, KV logs attached and captured.
 //!
 //! What is said is encoded at once and computed with the next reply, so a reply sees exactly the tokens it would have seen
-//! in one prompt.
+//! in one prompt, and KV logs that are given with it are read meanwhile.
 
 use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
-use crate::generate::{Admission, Admitted, Generator, Sampling, Selection, Session, SessionOptions};
+use crate::generate::{
+    Admission, Admitted, AttachPolicy, Attachment, Generator, NewToken, Prompt, Response, Sampling, Selection, Session,
+    SessionOptions,
+};
 use crate::{Error, Result};
-use lagdb_format::{ElementType, KvLog, KvRead, ModelFingerprint};
+use lagdb_format::{ElementType, KvLog, KvLogView, KvRead, ModelFingerprint};
 use std::ops::ControlFlow;
 
 /// Characters of a fingerprint that tell models apart.
@@ -16,6 +19,9 @@ const ID_LEN: usize = 16;
 pub(super) struct Spoken {
     session: Session,
     said: Vec<u32>,
+    /// Tokens that the session begins with.
+    n_begun: usize,
+    has_replied: bool,
     /// Tokens that were said before the last reply.
     lead_in: usize,
     /// Whether text was said: the first gets what the tokenizer puts around a text.
@@ -77,16 +83,95 @@ impl Spoken {
         let options = SessionOptions { capture: options.capture, ..SessionOptions::default() };
         let session = generator.session(options)?;
         // A session that begins with the beginning of a text needs no other.
-        let begun = session.n_tokens() > 0;
-        Ok(Self { session, said: Vec::new(), lead_in: 0, begun, admission })
+        let n_begun = session.n_tokens();
+        Ok(Self { session, said: Vec::new(), n_begun, has_replied: false, lead_in: 0, begun: n_begun > 0, admission })
     }
 
-    /// Says these tokens next, and nothing around them. What a session begins with is not said again.
-    pub(super) fn say_ids(&mut self, ids: &[u32]) {
-        let begun = if self.said.is_empty() { self.session.token_ids() } else { &[] };
-        let ids = if begun.is_empty() { ids } else { ids.strip_prefix(begun).unwrap_or(ids) };
-        self.said.extend_from_slice(ids);
-        self.begun = true;
+    /// These tokens of the beginning of a text without what the session begins with, which is not said again.
+    pub(super) fn unbegun<'a>(&self, ids: &'a [u32]) -> &'a [u32] {
+        let begun = if self.has_replied { &[] } else { &self.session.token_ids()[..self.n_begun] };
+        ids.strip_prefix(begun).unwrap_or(ids)
+    }
+
+    /// A reply to these tokens, with `logs` before them. The session stays as it was when there is none.
+    pub(super) fn reply_to(
+        &mut self,
+        said: &[u32],
+        logs: &[KvLogView<'static>],
+        decoding: &Decoding,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<(Vec<LogUse>, Reply)> {
+        let (sampling, stops) = self.sampling(decoding)?;
+        let mut grown = String::new();
+        let on_token = |token: NewToken<'_>| {
+            on_text(token.text);
+            if !stops.is_empty() {
+                grown.push_str(token.text);
+            }
+            if stops.iter().any(|stop| grown.contains(stop)) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let (uses, logits, response) = match decoding.score {
+            true => self.score(logs, said, &sampling, on_token)?,
+            false => {
+                let (uses, response) = self.attend(logs, said, &sampling, on_token)?;
+                (uses, None, response)
+            }
+        };
+        let text = match decoding.special {
+            true => self.session.generator().decode(&response.token_ids, true)?,
+            false => response.text,
+        };
+        (self.lead_in, self.has_replied) = (said.len(), true);
+        let n_fed = if logits.is_some() { said.len() } else { 0 };
+        let reply = Reply {
+            text,
+            prompt_tokens: response.prefill_tokens + n_fed,
+            n_tokens: response.token_ids.len(),
+            first_log_prob: logits.zip(response.token_ids.first()).and_then(|(logits, id)| log_prob(&logits, *id)),
+        };
+        Ok((uses, reply))
+    }
+
+    /// Generates after `said`, which is computed while logs that are attached are still read.
+    fn attend(
+        &mut self,
+        logs: &[KvLogView<'static>],
+        said: &[u32],
+        sampling: &Sampling,
+        on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
+    ) -> Result<(Vec<LogUse>, Response)> {
+        let logs: Vec<&dyn KvRead> = logs.iter().map(|log| log as &dyn KvRead).collect();
+        match &self.admission {
+            Some(admission) => {
+                let admitted = self.session.generate_admitting(&logs, admission, said, sampling, on_token)?;
+                Ok((admitted.0.into_iter().map(LogUse::from).collect(), admitted.1))
+            }
+            None => {
+                let policy = AttachPolicy::default();
+                let attached = self.session.generate_attaching(&logs, &policy, said, sampling, on_token)?;
+                Ok((attached.0.into_iter().map(LogUse::from).collect(), attached.1))
+            }
+        }
+    }
+
+    /// The same, with the logits after `said`. They are asked for once more by the first choice: one product with the vocabulary.
+    fn score(
+        &mut self,
+        logs: &[KvLogView<'static>],
+        said: &[u32],
+        sampling: &Sampling,
+        on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
+    ) -> Result<(Vec<LogUse>, Option<Vec<f32>>, Response)> {
+        let admission = self.admission;
+        self.session.or_as_it_was(|session| {
+            let uses = logs.iter().map(|log| take(session, log, admission.as_ref())).collect::<Result<_>>()?;
+            let logits = session.feed(said)?;
+            Ok((uses, Some(logits), session.generate(Prompt::Tokens(&[]), sampling, on_token)?))
+        })
     }
 
     /// `text` without the token that ends a text, if it begins with it and the last row is that token.
@@ -125,14 +210,7 @@ impl Spoken {
 
 impl Conversation for Spoken {
     fn attach(&mut self, log: &dyn KvRead) -> Result<LogUse> {
-        let Some(admission) = &self.admission else {
-            return Ok(LogUse::Attached(self.session.attach(log)?.fidelity));
-        };
-        Ok(match self.session.admit(log, admission) {
-            Admitted::Attached(attachment) => LogUse::Attached(attachment.fidelity),
-            Admitted::Recomputed { why, .. } => LogUse::Recomputed { why: why.map(|why| why.to_string()) },
-            Admitted::Refused { why } => LogUse::Refused { why: why.to_string() },
-        })
+        take(&mut self.session, log, self.admission.as_ref())
     }
 
     fn n_attached(&self) -> usize {
@@ -152,40 +230,50 @@ impl Conversation for Spoken {
     }
 
     fn reply(&mut self, decoding: &Decoding, on_text: &mut dyn FnMut(&str)) -> Result<Reply> {
-        let (sampling, stops) = self.sampling(decoding)?;
+        Ok(self.reply_attending(&[], decoding, on_text)?.1)
+    }
+
+    fn reply_attending(
+        &mut self,
+        logs: &[KvLogView<'static>],
+        decoding: &Decoding,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<(Vec<LogUse>, Reply)> {
         let said = std::mem::take(&mut self.said);
-        self.lead_in = said.len();
-        let mut grown = String::new();
-        // The logits are computed now and asked for once more by the first choice: one product with the vocabulary.
-        let first = decoding.score.then(|| self.session.feed(&said)).transpose()?;
-        let rest: &[u32] = if first.is_some() { &[] } else { &said };
-        let response = self.session.generate(rest, &sampling, |token| {
-            on_text(token.text);
-            if !stops.is_empty() {
-                grown.push_str(token.text);
-            }
-            if stops.iter().any(|stop| grown.contains(stop)) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })?;
-        let text = match decoding.special {
-            true => self.session.generator().decode(&response.token_ids, true)?,
-            false => response.text,
-        };
-        let n_fed = if first.is_some() { said.len() } else { 0 };
-        Ok(Reply {
-            text,
-            prompt_tokens: response.prefill_tokens + n_fed,
-            n_tokens: response.token_ids.len(),
-            first_log_prob: first.zip(response.token_ids.first()).and_then(|(logits, id)| log_prob(&logits, *id)),
-        })
+        let replied = self.reply_to(&said, logs, decoding, on_text);
+        if replied.is_err() {
+            self.said = said;
+        }
+        replied
     }
 
     fn capture(&mut self, lead_in_tokens: usize, element: ElementType) -> Result<KvLog> {
         let lead_in = lead_in_tokens.min(self.lead_in);
         self.session.capture(Selection::LastResponseWithPrompt(lead_in), element)
+    }
+}
+
+/// Attaches a log, or does what is admitted.
+fn take(session: &mut Session, log: &dyn KvRead, admission: Option<&Admission>) -> Result<LogUse> {
+    Ok(match admission {
+        None => session.attach(log)?.into(),
+        Some(admission) => session.admit(log, admission).into(),
+    })
+}
+
+impl From<Attachment> for LogUse {
+    fn from(attachment: Attachment) -> Self {
+        Self::Attached(attachment.fidelity)
+    }
+}
+
+impl From<Admitted> for LogUse {
+    fn from(admitted: Admitted) -> Self {
+        match admitted {
+            Admitted::Attached(attachment) => attachment.into(),
+            Admitted::Recomputed { why, .. } => Self::Recomputed { why: why.map(|why| why.to_string()) },
+            Admitted::Refused { why } => Self::Refused { why: why.to_string() },
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub use openai::OpenAi;
 pub use scripted::Scripted;
 
 use crate::{Error, Result};
-use lagdb_format::{ElementType, Fidelity, KvLog, KvRead, ModelFingerprint};
+use lagdb_format::{ElementType, Fidelity, KvLog, KvLogView, KvRead, ModelFingerprint};
 
 /// A model that continues text.
 pub trait LanguageModel: Send + Sync {
@@ -49,7 +49,8 @@ pub trait LanguageModel: Send + Sync {
 
 /// One conversation: what was said in it stays in the model's sight.
 pub trait Conversation: Send {
-    /// Puts a KV log before what is said next. A model that weighs loading against computing says what became of it.
+    /// Puts a KV log before what was said since the last reply. A model that weighs loading against computing says what became
+    /// of it.
     ///
     /// # Errors
     /// [`Error::KvLogsUnsupported`] by a model that takes none; by one that does not weigh, [`Error::ModelMismatch`] for a log
@@ -79,6 +80,22 @@ pub trait Conversation: Send {
     /// # Errors
     /// [`Error::ContextLimit`]; [`Error::Reply`] when no reply came, or none that can be read.
     fn reply(&mut self, decoding: &Decoding, on_text: &mut dyn FnMut(&str)) -> Result<Reply>;
+
+    /// [Attaches](Self::attach) `logs`, the first first, and asks for a [reply](Self::reply); what became of each log. A generator
+    /// computes what was said while it still reads them: one that attaches first needs longer to its first token and says the
+    /// same.
+    ///
+    /// # Errors
+    /// As both. A generator is then as it was: no log is attached, and what was said is still to be read.
+    fn reply_attending(
+        &mut self,
+        logs: &[KvLogView<'static>],
+        decoding: &Decoding,
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<(Vec<LogUse>, Reply)> {
+        let uses = logs.iter().map(|log| self.attach(log)).collect::<Result<_>>()?;
+        Ok((uses, self.reply(decoding, on_text)?))
+    }
 
     /// The KV log of the last reply and of up to `lead_in_tokens` that were said right before it.
     ///

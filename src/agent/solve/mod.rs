@@ -23,7 +23,7 @@ pub struct Attempt {
     pub prefill_tokens: usize,
     /// Tokens attended to without computing them.
     pub attached_tokens: usize,
-    /// What became of each recalled KV log, in the order of the recollection.
+    /// What became of each recalled KV log, in the order of the recollection; nothing where it ended before the first reply.
     pub logs: Vec<LogUse>,
     /// From the start, attaching included, to the first generated token.
     pub time_to_first_token: Duration,

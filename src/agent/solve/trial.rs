@@ -10,6 +10,7 @@ use super::{Attempt, Ending};
 use crate::agent::{Agent, Conversation, ConversationOptions, Decoding, Environment, LogUse, Recollection, Said};
 use crate::record::limits;
 use crate::{Delivery, Error, Exposure, Id, Judgment, Result, Step, Strategy};
+use lagdb_format::KvLogView;
 use std::time::{Duration, Instant};
 
 /// A number that no attempt has: choices after a warning share their dice with no other.
@@ -25,6 +26,8 @@ pub(in crate::agent) struct Trial<'a> {
     lessons: Vec<Strategy>,
     /// Their ids: none of them is given again before an action.
     given: Vec<Id<Strategy>>,
+    /// KV logs that come with the first reply: they are read while what is said first is computed.
+    unread_logs: &'a [KvLogView<'static>],
     logs: Vec<LogUse>,
     /// Whether the task was tried in it.
     has_tried: bool,
@@ -52,12 +55,10 @@ impl Run {
 }
 
 impl<'a> Trial<'a> {
-    /// Opens a conversation and puts into it what was recalled.
-    pub(in crate::agent) fn open(agent: &'a Agent, recollection: &Recollection) -> Result<Self> {
+    /// Opens a conversation and says in it what was recalled as text.
+    pub(in crate::agent) fn open(agent: &'a Agent, recollection: &'a Recollection) -> Result<Self> {
         let start = Instant::now();
         let mut conversation = agent.model.open(&ConversationOptions { capture: agent.policy.capture.is_some() })?;
-        let attached = recollection.kv_logs.iter().map(|log| conversation.attach(log));
-        let logs = attached.collect::<Result<_>>()?;
         for said in &recollection.said {
             match said {
                 Said::Text(text) => conversation.say(text)?,
@@ -69,7 +70,8 @@ impl<'a> Trial<'a> {
             conversation,
             lessons: recollection.lessons(),
             given: recollection.given(),
-            logs,
+            unread_logs: &recollection.kv_logs,
+            logs: Vec::new(),
             has_tried: false,
             unread: String::new(),
             start,
@@ -233,10 +235,12 @@ impl<'a> Trial<'a> {
     ) -> Replied<String> {
         self.conversation.say(text)?;
         let (start, first_token) = (self.start, &mut run.first_token);
-        let reply = self.conversation.reply(decoding, &mut |text| {
+        let (uses, reply) = self.conversation.reply_attending(self.unread_logs, decoding, &mut |text| {
             first_token.get_or_insert_with(|| start.elapsed());
             on_text(text);
         })?;
+        self.unread_logs = &[];
+        self.logs.extend(uses);
         run.prefill_tokens += reply.prompt_tokens;
         Ok(reply.text)
     }

@@ -2,12 +2,16 @@
 //!
 //! Reading a log costs bytes, computing its tokens costs multiplications, and which is less depends on machine, disk and model;
 //! file tiers of KV caches have been slower than computing anew. So both are measured, once, on a log of the store at hand.
+//!
+//! Logs that are all to be attached are read while the text after them is computed. What is wrong with one shows only then; so
+//! the session goes back, and each log is admitted by itself.
 
-use super::{Attachment, Session, SessionOptions};
+use super::{AttachPolicy, Attachment, NewToken, Prompt, Response, Session, SessionOptions};
 use crate::error::{Error, Result};
 use crate::generate::generator::Generator;
+use crate::generate::sampling::Sampling;
 use lagdb_format::KvRead;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::time::{Duration, Instant};
 
 /// Tokens that are computed to see how long it takes.
@@ -111,14 +115,63 @@ impl Session {
         };
         let is_readable = log.fingerprint().tokenizer == self.generator.fingerprint().tokenizer;
         match why {
-            Some(why @ Error::ContextLimit { .. }) => refused(why),
+            Some(why @ (Error::ContextLimit { .. } | Error::Cancelled)) => refused(why),
             Some(why) if !is_readable => refused(why),
             None if !is_readable => refused(Error::invalid("KV log", "its tokens are of another tokenizer")),
             why => match self.compute_tokens_of(log) {
                 Ok(tokens) => Admitted::Recomputed { tokens, why },
+                Err(error @ Error::Cancelled) => refused(error),
                 Err(error) => refused(why.unwrap_or(error)),
             },
         }
+    }
+
+    /// [Admits](Self::admit) each of `logs`, the first of which stands first, and [generates](Self::generate) after them; where all
+    /// are to be attached, while they are [still read](Self::generate_attaching). The response's times are those from this call
+    /// on.
+    ///
+    /// A log that turns out damaged on the way costs what was computed by then, and only itself: nothing was said yet, and each
+    /// log is admitted by itself.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate). The session stays as it was, without the logs.
+    pub fn generate_admitting<'p>(
+        &mut self,
+        logs: &[&dyn KvRead],
+        admission: &Admission,
+        prompt: impl Into<Prompt<'p>>,
+        sampling: &Sampling,
+        mut on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
+    ) -> Result<(Vec<Admitted>, Response)> {
+        let start = Instant::now();
+        sampling.check()?;
+        let prompt = self.prompt_ids(prompt.into())?;
+        let prompt = Prompt::Tokens(&prompt);
+        if logs.iter().all(|log| admission.prefers_attaching(*log).unwrap_or(false)) {
+            let mut has_said = false;
+            let attached = self.generate_attaching(logs, &AttachPolicy::default(), prompt, sampling, |token| {
+                has_said = true;
+                on_token(token)
+            });
+            match attached {
+                Ok((attached, response)) => {
+                    return Ok((attached.into_iter().map(Admitted::Attached).collect(), response));
+                }
+                Err(error) if has_said || matches!(error, Error::Cancelled) => return Err(error),
+                Err(_) => {} // of a log or of the prompt: both say it again, each for itself
+            }
+        }
+        self.or_as_it_was(|session| {
+            let mut admitted = Vec::new();
+            for log in logs {
+                match session.admit(*log, admission) {
+                    Admitted::Refused { why: Error::Cancelled } => return Err(Error::Cancelled),
+                    taken => admitted.push(taken),
+                }
+            }
+            let before = start.elapsed();
+            Ok((admitted, session.respond(prompt, sampling, on_token)?.since(before)))
+        })
     }
 
     /// Its tokens in the order of their text, as the next rows.

@@ -106,6 +106,15 @@ impl<'a> From<&'a Vec<u32>> for Prompt<'a> {
     }
 }
 
+impl Response {
+    /// The same of a call that began so much earlier.
+    pub(super) fn since(mut self, before: Duration) -> Self {
+        self.time_to_first_token += before;
+        self.time += before;
+        self
+    }
+}
+
 impl Session {
     /// Computes `prompt` and generates after it; `on_token` sees every token as it is chosen and may break off.
     ///

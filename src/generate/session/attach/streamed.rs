@@ -41,6 +41,10 @@ impl Session {
         on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
     ) -> Result<(Vec<Attachment>, Response)> {
         let start = Instant::now();
+        if logs.is_empty() {
+            policy.check()?;
+            return Ok((Vec::new(), self.generate(prompt, sampling, on_token)?));
+        }
         sampling.check()?;
         let prompt = self.prompt_ids(prompt.into())?;
         self.check_logs(logs, policy, prompt.len() + 1)?;
@@ -52,16 +56,14 @@ impl Session {
                 session.respond(Prompt::Tokens(&prompt), sampling, on_token)
             };
             let placed = session.place(logs, policy)?;
-            let (attached, mut response) = if streams {
+            let (attached, response) = if streams {
                 let attached = session.commit(&placed, policy)?;
                 (attached, session.while_filling(&placed, respond)?)
             } else {
                 session.fill_all(&placed)?;
                 (session.commit(&placed, policy)?, respond(session)?)
             };
-            response.time_to_first_token += before;
-            response.time += before;
-            Ok((attached, response))
+            Ok((attached, response.since(before)))
         })
     }
 
