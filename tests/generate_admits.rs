@@ -4,7 +4,7 @@
 use crate::generate_streams::{MODEL, N_LAYERS, N_LOG, ONLY, bits, held_as, in_segment, log};
 use crate::generate_support::{go_on, tokens};
 use lagdb::Error;
-use lagdb::agent::{ConversationOptions, Conversation, Decoding, AdmittingGenerator, LanguageModel, LogUse};
+use lagdb::agent::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, ServedGenerator, Serving};
 use lagdb::format::{ElementType, Encoding, KvLogView, KvRead, Segment};
 use lagdb::generate::{Admission, Admitted, KvNumbers, Sampling, Session, SessionOptions};
 
@@ -125,7 +125,7 @@ fn conversation(admission: Option<Admission>) -> Box<dyn Conversation> {
     let options = ConversationOptions { capture: true };
     match admission {
         None => MODEL.open(&options),
-        Some(admission) => AdmittingGenerator::new(MODEL.clone(), admission).open(&options),
+        Some(admission) => ServedGenerator::new(MODEL.clone(), Serving { admission: Some(admission), ..Serving::default() }).open(&options),
     }
     .unwrap()
 }

@@ -3,7 +3,9 @@
 
 use crate::generate_support::{Files, log_of, model, tokens};
 use lagdb::Error;
-use lagdb::agent::{AdmittingGenerator, Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
+use lagdb::agent::{
+    Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply, ServedGenerator, Serving,
+};
 use lagdb::format::{ElementType, KvRead};
 use lagdb::generate::{Admission, Generator};
 
@@ -13,6 +15,10 @@ fn generator() -> Generator {
 
 fn open(generator: &Generator) -> Box<dyn Conversation> {
     generator.open(&ConversationOptions { capture: true }).unwrap()
+}
+
+fn admitting(generator: &Generator, admission: Admission) -> ServedGenerator {
+    ServedGenerator::new(generator.clone(), Serving { admission: Some(admission), ..Serving::default() })
 }
 
 fn reply(conversation: &mut dyn Conversation, decoding: &Decoding) -> Reply {
@@ -43,7 +49,7 @@ fn a_log_that_cannot_be_attached_costs_no_reply() {
     let strict = open(&generator).attach(&unreadable);
     assert!(matches!(strict, Err(Error::ModelMismatch { .. })), "{strict:?}");
     let options = ConversationOptions { capture: true };
-    let mut conversation = AdmittingGenerator::new(generator.clone(), Admission::ATTACH).open(&options).unwrap();
+    let mut conversation = admitting(&generator, Admission::ATTACH).open(&options).unwrap();
     let uses = [&own, &unreadable].map(|log| conversation.attach(log).unwrap());
     assert!(matches!(&uses[0], LogUse::Attached(_)) && uses[0].why().is_none(), "{uses:?}");
     assert_eq!(uses[1].name(), "refused", "of another tokenizer");
@@ -52,7 +58,7 @@ fn a_log_that_cannot_be_attached_costs_no_reply() {
     conversation.say("w5 w6").unwrap();
     assert_eq!(reply(&mut *conversation, &Decoding::greedy(3)).n_tokens, 3);
     let dear = Admission { attach_s_per_number: 1.0, prefill_s_per_token: 0.0 };
-    let mut conversation = AdmittingGenerator::new(generator, dear).open(&options).unwrap();
+    let mut conversation = admitting(&generator, dear).open(&options).unwrap();
     assert_eq!(conversation.attach(&own).unwrap(), LogUse::Recomputed { why: None });
     assert_eq!(conversation.n_attached(), 0);
 }

@@ -97,7 +97,7 @@ pub use learn::{Learned, Learner, Lessons, Living, TaskKey};
 #[cfg(feature = "openai")]
 pub use model::OpenAi;
 #[cfg(feature = "generate")]
-pub use model::{AdmittingGenerator, ChatModel};
+pub use model::{ChatModel, ServedGenerator, Serving};
 pub use model::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply, Scripted};
 pub use recall::{LessonRecall, Offer, Recall, Recollection, Said, TrajectoryRecall};
 pub use scale::{Allot, Judged, Scaling, Way};

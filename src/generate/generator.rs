@@ -4,6 +4,7 @@ use super::chat_template::{self, Chat, ChatTemplate};
 use super::config::ModelConfig;
 use super::decoder::Decoder;
 use super::fingerprint::fingerprint;
+use super::kv_cache::KvNumbers;
 use super::model_files::{ModelFiles, Parts, read_gguf, read_path};
 use super::precision::{LoadOptions, WeightsInfo};
 use super::room::Rooms;
@@ -103,6 +104,13 @@ impl Generator {
     /// As what its weights are held.
     pub fn weights(&self) -> &WeightsInfo {
         self.0.decoder.weights()
+    }
+
+    /// As what sessions hold keys and values where nothing is asked for: f16 for quantized matrices on a machine that widens f16
+    /// many at a time, f32 for others.
+    pub fn default_kv_numbers(&self) -> KvNumbers {
+        let is_quantized = self.weights().types.iter().any(|share| share.name != "F32");
+        if is_quantized { KvNumbers::of_quantized() } else { KvNumbers::F32 }
     }
 
     /// Token ids of `text`; `special` adds what the tokenizer puts around a text, such as a beginning-of-text token.

@@ -46,6 +46,15 @@ pub enum KvNumbers {
 }
 
 impl KvNumbers {
+    /// The word for reports: `f32`, `f16` or `int8`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
+
     /// What a model of quantized matrices is served by: f16, where this machine widens it many at a time.
     pub(super) fn of_quantized() -> Self {
         if Target::best().widens_f16() { Self::F16 } else { Self::F32 }

@@ -51,8 +51,7 @@ pub struct SessionOptions {
     pub context_limit: Option<usize>,
     /// Tokens computed at once in prefill, 1 to 8192; fewer where their scores would take much memory.
     pub chunk: usize,
-    /// How keys and values are held; `None` is f16 for a model with quantized matrices on a machine that widens f16 many at a
-    /// time, f32 for others.
+    /// How keys and values are held; `None` is [what fits the weights](Generator::default_kv_numbers).
     pub kv_numbers: Option<KvNumbers>,
 }
 
@@ -107,9 +106,7 @@ impl Session {
         let config = generator.config();
         let positions = config.max_positions.saturating_sub(options.first_position as usize);
         let limit = options.context_limit.map_or(positions, |limit| limit.min(positions));
-        let is_quantized = generator.weights().types.iter().any(|share| share.name != "F32");
-        let fitting = || if is_quantized { KvNumbers::of_quantized() } else { KvNumbers::F32 };
-        let numbers = options.kv_numbers.unwrap_or_else(fitting);
+        let numbers = options.kv_numbers.unwrap_or_else(|| generator.default_kv_numbers());
         let mut session = Self {
             cache: KvCache::new(config.geometry(), numbers, limit, generator.rooms().clone()),
             ids: Vec::new(),

@@ -13,6 +13,7 @@ mod parallel;
 pub mod qa;
 pub mod questions;
 pub mod replay;
+pub mod serving;
 pub mod statistics;
 pub mod threads;
 pub mod tool_choice;

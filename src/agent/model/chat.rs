@@ -6,8 +6,8 @@
 //! thought, therefore keeps what the model really said in its sight.
 
 use super::generator::Spoken;
-use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
-use crate::generate::{Admission, Chat, Date, Generator, Message};
+use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply, Serving};
+use crate::generate::{Chat, Date, Generator, Message};
 use crate::{Error, Result};
 use lagdb_format::{ElementType, KvLog, KvLogView, KvRead, ModelFingerprint};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub struct ChatModel {
     generator: Generator,
     system: Option<String>,
     flags: Vec<(String, bool)>,
-    admission: Option<Admission>,
+    serving: Serving,
     date: Option<Date>,
 }
 
@@ -36,7 +36,7 @@ impl ChatModel {
         if !generator.has_tokenizer() {
             return Err(problem("the model has no tokenizer"));
         }
-        Ok(Self { generator, system: None, flags: Vec::new(), admission: None, date: None })
+        Ok(Self { generator, system: None, flags: Vec::new(), serving: Serving::default(), date: None })
     }
 
     /// Every conversation begins with this as the system's message.
@@ -51,10 +51,10 @@ impl ChatModel {
         Self { date: Some(date), ..self }
     }
 
-    /// Attaches, computes or refuses KV logs as [`AdmittingGenerator`](super::AdmittingGenerator) does.
+    /// Conversations are served like this.
     #[must_use]
-    pub fn admission(self, admission: Admission) -> Self {
-        Self { admission: Some(admission), ..self }
+    pub fn serving(self, serving: Serving) -> Self {
+        Self { serving, ..self }
     }
 
     /// Sets a variable of the template, such as `enable_thinking` of Qwen3.
@@ -75,7 +75,7 @@ impl LanguageModel for ChatModel {
     }
 
     fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>> {
-        let spoken = Spoken::new(&self.generator, options, self.admission)?;
+        let spoken = Spoken::new(&self.generator, options, self.serving)?;
         let mut turns = Vec::new();
         turns.extend(self.system.clone().map(|text| Turn { role: "system", parts: vec![Part::Text(text)] }));
         Ok(Box::new(ChatSpoken { model: self.clone(), spoken, turns, said: Vec::new() }))

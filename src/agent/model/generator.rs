@@ -3,9 +3,9 @@
 //! What is said is encoded at once and computed with the next reply, so a reply sees exactly the tokens it would have seen
 //! in one prompt, and KV logs that are given with it are read meanwhile.
 
-use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply};
+use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply, Serving};
 use crate::generate::{
-    Admission, Admitted, AttachPolicy, Attachment, Generator, NewToken, Prompt, Response, Sampling, Selection, Session,
+    Admitted, AttachPolicy, Attachment, Generator, NewToken, Prompt, Response, Sampling, Selection, Session,
     SessionOptions,
 };
 use crate::{Error, Result};
@@ -26,37 +26,7 @@ pub(super) struct Spoken {
     lead_in: usize,
     /// Whether text was said: the first gets what the tokenizer puts around a text.
     begun: bool,
-    /// By what a KV log is attached or computed; where there is nothing, what cannot be attached is an error.
-    admission: Option<Admission>,
-}
-
-/// A generator that attaches a KV log where that is faster and possible, computes its tokens where it is not, and refuses what
-/// it can do neither with: a log that cannot be used costs no reply.
-#[derive(Clone, Debug)]
-pub struct AdmittingGenerator {
-    generator: Generator,
-    admission: Admission,
-}
-
-impl AdmittingGenerator {
-    /// `generator`, by what was measured of it on this machine, or by [`Admission::ATTACH`].
-    pub fn new(generator: Generator, admission: Admission) -> Self {
-        Self { generator, admission }
-    }
-}
-
-impl LanguageModel for AdmittingGenerator {
-    fn identity(&self) -> String {
-        self.generator.identity()
-    }
-
-    fn fingerprint(&self) -> Option<&ModelFingerprint> {
-        Some(Generator::fingerprint(&self.generator))
-    }
-
-    fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>> {
-        Ok(Box::new(Spoken::new(&self.generator, options, Some(self.admission))?))
-    }
+    serving: Serving,
 }
 
 impl LanguageModel for Generator {
@@ -70,21 +40,18 @@ impl LanguageModel for Generator {
     }
 
     fn open(&self, options: &ConversationOptions) -> Result<Box<dyn Conversation>> {
-        Ok(Box::new(Spoken::new(self, options, None)?))
+        Ok(Box::new(Spoken::new(self, options, Serving::default())?))
     }
 }
 
 impl Spoken {
-    pub(super) fn new(
-        generator: &Generator,
-        options: &ConversationOptions,
-        admission: Option<Admission>,
-    ) -> Result<Self> {
-        let options = SessionOptions { capture: options.capture, ..SessionOptions::default() };
+    pub(super) fn new(generator: &Generator, options: &ConversationOptions, serving: Serving) -> Result<Self> {
+        let (capture, kv_numbers) = (options.capture, serving.kv_numbers);
+        let options = SessionOptions { capture, kv_numbers, ..SessionOptions::default() };
         let session = generator.session(options)?;
         // A session that begins with the beginning of a text needs no other.
         let n_begun = session.n_tokens();
-        Ok(Self { session, said: Vec::new(), n_begun, has_replied: false, lead_in: 0, begun: n_begun > 0, admission })
+        Ok(Self { session, said: Vec::new(), n_begun, has_replied: false, lead_in: 0, begun: n_begun > 0, serving })
     }
 
     /// These tokens of the beginning of a text without what the session begins with, which is not said again.
@@ -145,7 +112,7 @@ impl Spoken {
         on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
     ) -> Result<(Vec<LogUse>, Response)> {
         let logs: Vec<&dyn KvRead> = logs.iter().map(|log| log as &dyn KvRead).collect();
-        match &self.admission {
+        match &self.serving.admission {
             Some(admission) => {
                 let admitted = self.session.generate_admitting(&logs, admission, said, sampling, on_token)?;
                 Ok((admitted.0.into_iter().map(LogUse::from).collect(), admitted.1))
@@ -166,9 +133,9 @@ impl Spoken {
         sampling: &Sampling,
         on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
     ) -> Result<(Vec<LogUse>, Option<Vec<f32>>, Response)> {
-        let admission = self.admission;
+        let serving = self.serving;
         self.session.or_as_it_was(|session| {
-            let uses = logs.iter().map(|log| take(session, log, admission.as_ref())).collect::<Result<_>>()?;
+            let uses = logs.iter().map(|log| serving.attach(session, log)).collect::<Result<_>>()?;
             let logits = session.feed(said)?;
             Ok((uses, Some(logits), session.generate(Prompt::Tokens(&[]), sampling, on_token)?))
         })
@@ -210,7 +177,7 @@ impl Spoken {
 
 impl Conversation for Spoken {
     fn attach(&mut self, log: &dyn KvRead) -> Result<LogUse> {
-        take(&mut self.session, log, self.admission.as_ref())
+        self.serving.attach(&mut self.session, log)
     }
 
     fn n_attached(&self) -> usize {
@@ -253,12 +220,14 @@ impl Conversation for Spoken {
     }
 }
 
-/// Attaches a log, or does what is admitted.
-fn take(session: &mut Session, log: &dyn KvRead, admission: Option<&Admission>) -> Result<LogUse> {
-    Ok(match admission {
-        None => session.attach(log)?.into(),
-        Some(admission) => session.admit(log, admission).into(),
-    })
+impl Serving {
+    /// Attaches a log, or does what is admitted.
+    fn attach(&self, session: &mut Session, log: &dyn KvRead) -> Result<LogUse> {
+        Ok(match &self.admission {
+            None => session.attach(log)?.into(),
+            Some(admission) => session.admit(log, admission).into(),
+        })
+    }
 }
 
 impl From<Attachment> for LogUse {

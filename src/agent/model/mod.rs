@@ -4,7 +4,7 @@
 //! | model | KV logs | where |
 //! |---|---|---|
 //! | [`Generator`](crate::generate::Generator) (feature `generate`): continues text | attaches and captures | in this process |
-//! | `AdmittingGenerator` (feature `generate`): the same | attaches, computes or refuses, and says which | in this process |
+//! | `ServedGenerator` (feature `generate`): the same, in a way of the caller's (`Serving`) | attaches, computes or refuses, and says which | in this process |
 //! | `ChatModel` (feature `generate`): a generator, spoken to in the words of its chat template | attaches and captures | in this process |
 //! | `OpenAi` (feature `openai`) | refuses them | in a server on this machine |
 //! | [`Scripted`] | refuses them | nowhere: a queue of replies, for tests |
@@ -18,14 +18,16 @@ mod generator;
 #[cfg(feature = "openai")]
 mod openai;
 mod scripted;
+#[cfg(feature = "generate")]
+mod serving;
 
 #[cfg(feature = "generate")]
 pub use chat::ChatModel;
-#[cfg(feature = "generate")]
-pub use generator::AdmittingGenerator;
 #[cfg(feature = "openai")]
 pub use openai::OpenAi;
 pub use scripted::Scripted;
+#[cfg(feature = "generate")]
+pub use serving::{ServedGenerator, Serving};
 
 use crate::{Error, Result};
 use lagdb_format::{ElementType, Fidelity, KvLog, KvLogView, KvRead, ModelFingerprint};

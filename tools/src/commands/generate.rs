@@ -2,9 +2,10 @@
 
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
+use crate::serving;
 use lagdb::agent::{
-    AdmittingGenerator, Agent, Answer, Attempt, Capture, ChatModel, Decoding, Environment, EnvironmentError, Judge,
-    LogUse, Policy, Recall, Recollection, Task, Verifier,
+    Agent, Answer, Attempt, Capture, ChatModel, Decoding, Environment, EnvironmentError, Judge,
+    LogUse, Policy, Recall, Recollection, ServedGenerator, Serving, Task, Verifier,
 };
 use lagdb::format::ElementType;
 use lagdb::generate::{Admission, Date, Generator, LoadOptions, WeightPrecision, WeightsInfo};
@@ -50,6 +51,8 @@ pub struct Options {
     /// Measure first, on the nearest log: logs that are slower to load than their tokens to compute are computed.
     #[arg(long, requires = "db")]
     measure: bool,
+    #[command(flatten)]
+    serving: serving::Options,
     /// What to look for in memory; without it, the prompt.
     #[arg(long, requires = "db")]
     query: Option<String>,
@@ -106,6 +109,7 @@ pub fn run(options: &Options, output: Output) -> Outcome {
         output.say(format!("trajectory {id} was left out: its KV log was made by another model ({field} differs)"));
     }
     let admission = if options.measure { measured(&generator, &scope, &recollection, output)? } else { None };
+    let kv_numbers = options.serving.kv_name(&generator);
     let agent = options.agent(generator, scope, admission.unwrap_or(Admission::ATTACH))?;
     let attempt = generate(&agent, &mut prompt, &recollection, output)?;
     for ((id, _), log) in recollection.hits.iter().zip(&attempt.logs) {
@@ -119,7 +123,8 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     } else {
         None
     };
-    report(&attempt, &recollection, admission, remembered, &weights, output)
+    let held = Held { weights, kv_numbers };
+    report(&attempt, &recollection, admission, remembered, &held, output)
 }
 
 /// What attaching and computing cost here, by the nearest log; nothing where none was recalled.
@@ -139,6 +144,12 @@ fn measured(
             Ok(None)
         }
     }
+}
+
+/// As what numbers are held.
+struct Held {
+    weights: Value,
+    kv_numbers: &'static str,
 }
 
 /// A recalled trajectory, and what became of its KV log.
@@ -193,7 +204,7 @@ fn report(
     recollection: &Recollection,
     admission: Option<Admission>,
     remembered: Option<u64>,
-    weights: &Value,
+    held: &Held,
     output: Output,
 ) -> Outcome {
     let peak = crate::memory::peak_rss_bytes();
@@ -212,7 +223,7 @@ fn report(
         json!({
             "schema": "lagdb.generate/1", "text": text, "recalled": recalled, "foreign": foreign, "admission": admission,
             "remembered": remembered, "attached_tokens": attempt.attached_tokens, "prefill_tokens": attempt.prefill_tokens,
-            "ttft_ms": ttft_ms, "weights": weights, "peak_rss_bytes": peak,
+            "ttft_ms": ttft_ms, "weights": held.weights, "kv_numbers": held.kv_numbers, "peak_rss_bytes": peak,
         })
     })?;
     output.say(format!(
@@ -240,10 +251,11 @@ impl From<Precision> for WeightPrecision {
 impl Options {
     /// Who generates: a log that cannot be attached costs no answer.
     fn agent(&self, generator: Generator, scope: Scope, admission: Admission) -> Result<Agent, Failure> {
+        let serving = Serving { admission: Some(admission), ..self.serving.serving() };
         if !self.chat {
-            return Ok(Agent::new(AdmittingGenerator::new(generator, admission), scope, self.policy()));
+            return Ok(Agent::new(ServedGenerator::new(generator, serving), scope, self.policy()));
         }
-        let model = ChatModel::new(generator)?.admission(admission);
+        let model = ChatModel::new(generator)?.serving(serving);
         let model = self.date.into_iter().fold(model, ChatModel::date);
         let model = self.system.iter().fold(model, |model, text| model.system(text));
         Ok(Agent::new(model, scope, self.policy()))

@@ -51,7 +51,7 @@ pub(super) fn live(
     let bar = output.progress((names.len() * N_SOURCES) as u64, "living");
     let streams = parallel::map(options.n_threads(), &names, |(seed, index)| {
         let scope = format!("demo/seed-{seed}/stream-{index}");
-        let agent = agent(generator, database.scope(&scope)?, Some(CAPTURE));
+        let agent = agent(options, generator, database.scope(&scope)?, Some(CAPTURE));
         live_stream(scope, *seed, *index, &agent, &|| bar.inc(1))
     })?;
     bar.finish_and_clear();

@@ -65,7 +65,7 @@ pub(super) fn measure(
 ) -> Result<Vec<Case>, Failure> {
     let table = LiveTable::new(output, streams.len());
     let cases = parallel::map(options.n_threads(), streams, |stream| {
-        let agent = agent(generator, database.scope(&stream.scope)?, None);
+        let agent = agent(options, generator, database.scope(&stream.scope)?, None);
         let cases = measure_stream(&agent, stream)?;
         table.add(&cases);
         Ok(cases)

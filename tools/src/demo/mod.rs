@@ -25,8 +25,8 @@ pub use tasks::{FollowUpTask, N_LOGS, SourceTaskEnvironment};
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::world::{Word, text};
-use crate::{commands, interrupt};
-use lagdb::agent::{Agent, Capture, Decoding, Policy};
+use crate::{commands, interrupt, serving};
+use lagdb::agent::{Agent, Capture, Decoding, Policy, ServedGenerator};
 use lagdb::generate::Generator;
 use lagdb::{Database, Error, Scope};
 use std::collections::BTreeSet;
@@ -52,6 +52,8 @@ pub struct Options {
     /// A model directory instead of the embedded demo model (it must speak the demo's vocabulary).
     #[arg(long)]
     pub model: Option<PathBuf>,
+    #[command(flatten)]
+    pub serving: serving::Options,
     /// Threads that solve tasks.
     #[arg(long)]
     pub threads: Option<usize>,
@@ -116,7 +118,7 @@ fn show(options: &Options, generator: &Generator, path: &Path, output: Output) -
     output.say(format!("wrote, closed and reopened {}", path.display()));
 
     if let Some(stream) = streams.first() {
-        output.say(story::tell(&agent(generator, database.scope(&stream.scope)?, None), generator, stream)?);
+        output.say(story::tell(&agent(options, generator, database.scope(&stream.scope)?, None), generator, stream)?);
     }
     let cases = measure::measure(options, generator, &database, &streams, output)?;
     let verification = database.verify(&mut |_| {})?;
@@ -126,9 +128,9 @@ fn show(options: &Options, generator: &Generator, path: &Path, output: Output) -
 }
 
 /// The agent of one stream: its memory is a scope of its own. It stops to let the world answer a `lookup`.
-fn agent(generator: &Generator, scope: Scope, capture: Option<Capture>) -> Agent {
+fn agent(options: &Options, generator: &Generator, scope: Scope, capture: Option<Capture>) -> Agent {
     let stop = vec![text(&[Word::LOOKUP])];
     let decoding = Decoding { stop, special: true, ..Decoding::greedy(MAX_NEW_TOKENS) };
     let policy = Policy { decoding, max_steps: MAX_STEPS, capture, ..Policy::default() };
-    Agent::new(generator.clone(), scope, policy)
+    Agent::new(ServedGenerator::new(generator.clone(), options.serving.serving()), scope, policy)
 }

@@ -88,6 +88,7 @@ impl Cell {
 /// All cells, and what the memory cost.
 pub struct Report {
     seeds: Vec<u64>,
+    kv_numbers: &'static str,
     n_tasks: usize,
     n_solved: usize,
     cells: Vec<Cell>,
@@ -118,6 +119,7 @@ impl Report {
         });
         Ok(Self {
             seeds: options.seeds.clone(),
+            kv_numbers: options.serving.kv_name(generator),
             n_tasks: streams.iter().map(|stream| stream.sources.len()).sum(),
             n_solved: streams.iter().map(|stream| stream.n_solved).sum(),
             cells: cells.collect(),
@@ -132,6 +134,7 @@ impl Report {
         json!({
             "schema": "lagdb.demo/1",
             "seeds": self.seeds,
+            "kv_numbers": self.kv_numbers,
             "tasks": self.n_tasks,
             "tasks_solved": self.n_solved,
             "cells": self.cells.iter().map(Cell::json).collect::<Vec<_>>(),

@@ -1,0 +1,44 @@
+//! How `lagdb` serves conversations: the flags do what they say, and what the demo shows does not hang on them.
+
+use serde_json::Value;
+use std::process::Command;
+
+/// What a command that succeeds prints as JSON.
+fn json(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_lagdb")).args(arguments).arg("--json").output().expect("the command runs");
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// The share of follow-ups about a fact that the logs do not spell which are answered at once, with one log recalled.
+fn answered(report: &Value, arm: &str) -> f64 {
+    let cells = report["cells"].as_array().expect("cells");
+    let of_arm = |cell: &&Value| cell["arm"] == arm && cell["kind"] == "unspelled" && cell["n_logs"] == 1;
+    cells.iter().find(of_arm).and_then(|cell| cell["correct"].as_f64()).expect("a cell")
+}
+
+fn demo(flags: &[&str]) -> Value {
+    json(&[&["demo", "--quiet", "--seeds", "11,12", "--streams", "4"][..], flags].concat())
+}
+
+/// A row of eight bits is off by hundredths: what logs carry is carried all the same, by the right log and by no other.
+#[test]
+fn the_demo_recalls_with_keys_and_values_of_eight_bits() {
+    let report = demo(&["--kv", "int8"]);
+    assert_eq!(report["kv_numbers"], "int8");
+    assert!(answered(&report, "kv") >= 0.75, "{}", answered(&report, "kv"));
+    assert!(answered(&report, "kv_of_another_task") <= 0.25, "{}", answered(&report, "kv_of_another_task"));
+    assert_eq!(answered(&report, "none"), 0.0);
+}
+
+#[test]
+fn a_generation_says_as_what_keys_and_values_are_held() {
+    let said = |flags: &[&str]| {
+        let generated = json(&[&["generate", "--prompt", "<bos> Ada employer Nova question", "--max-new-tokens", "4"], flags].concat());
+        generated["kv_numbers"].clone()
+    };
+    assert_eq!(said(&[]), "f32", "weights of f32");
+    for numbers in ["f32", "f16", "int8"] {
+        assert_eq!(said(&["--kv", numbers]), numbers);
+    }
+}
