@@ -6,7 +6,7 @@ use crate::generate_support::{go_on, tokens};
 use lagdb::Error;
 use lagdb::agent::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, ServedGenerator, Serving};
 use lagdb::format::{ElementType, Encoding, KvLogView, KvRead, Segment};
-use lagdb::generate::{Admission, Admitted, KvNumbers, Sampling, Session, SessionOptions};
+use lagdb::generate::{Admission, Admitted, KvNumbers, PagePolicy, Sampling, Session, SessionOptions};
 
 fn session() -> Session {
     let mut session = MODEL.session(held_as(KvNumbers::F16)).unwrap();
@@ -16,7 +16,11 @@ fn session() -> Session {
 
 /// A log in a segment whose bytes live as long as the tests do.
 fn view(seed: usize, change: impl FnOnce(&mut Vec<u8>)) -> KvLogView<'static> {
-    let mut bytes = in_segment(&log(seed), Encoding::Plain);
+    encoded(seed, Encoding::Plain, change)
+}
+
+fn encoded(seed: usize, encoding: Encoding, change: impl FnOnce(&mut Vec<u8>)) -> KvLogView<'static> {
+    let mut bytes = in_segment(&log(seed), encoding);
     change(&mut bytes);
     Segment::open(bytes.leak()).unwrap().kv_log(ONLY).unwrap()
 }
@@ -94,7 +98,9 @@ fn a_call_that_fails_attaches_nothing() {
         }
         let prompt = if cancels { tokens(9, 3) } else { tokens(40, 3) };
         let error = session
-            .generate_admitting(&views, &Admission::ATTACH, &prompt, &Sampling::greedy(4), |_| panic!("a token was said"))
+            .generate_admitting(&views, &Admission::ATTACH, &prompt, &Sampling::greedy(4), |_| {
+                panic!("a token was said")
+            })
             .unwrap_err();
         match error {
             Error::Cancelled => assert!(cancels),
@@ -122,12 +128,11 @@ fn cancelling_is_not_taken_for_a_fault_of_the_log() {
 }
 
 fn conversation(admission: Option<Admission>) -> Box<dyn Conversation> {
-    let options = ConversationOptions { capture: true };
-    match admission {
-        None => MODEL.open(&options),
-        Some(admission) => ServedGenerator::new(MODEL.clone(), Serving { admission: Some(admission), ..Serving::default() }).open(&options),
-    }
-    .unwrap()
+    served(Serving { admission, ..Serving::default() })
+}
+
+fn served(serving: Serving) -> Box<dyn Conversation> {
+    ServedGenerator::new(MODEL.clone(), serving).open(&ConversationOptions { capture: true }).unwrap()
 }
 
 /// The reply of an agent's conversation with logs, in whichever way they were given.
@@ -166,4 +171,35 @@ fn a_turn_that_failed_is_said_again() {
     assert_eq!(conversation.n_attached(), 0);
     let again = conversation.reply(&Decoding::greedy(5), &mut |_| {}).unwrap();
     assert_eq!((again.prompt_tokens, again.n_tokens), (30, 5));
+}
+
+/// Logs of int8 are attended to as they are stored; one that is not is refused, or becomes rows where logs are admitted.
+#[test]
+fn pages_are_attended_to_where_logs_are_stored_so() {
+    let (int8, plain) = (encoded(1, Encoding::Int8, |_| {}), view(2, |_| {}));
+    let decoding = Decoding::greedy(5);
+    let by_pages = |admission| served(Serving { pages: Some(PagePolicy::default()), admission, ..Serving::default() });
+    for score in [false, true] {
+        let mut by_hand = MODEL.session(SessionOptions::default()).unwrap();
+        by_hand.attach_pages(std::slice::from_ref(&int8), &PagePolicy::default()).unwrap();
+        let rows = by_hand.attach(&plain).unwrap();
+        let expected = by_hand.generate(&tokens(30, 3), &Sampling::greedy(5), go_on).unwrap();
+        let mut conversation = by_pages(Some(Admission::ATTACH));
+        conversation.say_tokens(&tokens(30, 3)).unwrap();
+        let logs = [int8.clone(), plain.clone()];
+        let decoding = Decoding { score, ..decoding.clone() };
+        let (uses, reply) = conversation.reply_attending(&logs, &decoding, &mut |_| {}).unwrap();
+        assert_eq!(uses[0], LogUse::Paged);
+        assert_eq!((uses[1].name(), uses[1].fidelity()), ("attached", Some(rows.fidelity)));
+        assert!(uses[1].why().is_some_and(|why| why.contains("plain and not int8")), "{uses:?}");
+        assert_eq!((reply.n_tokens, conversation.n_attached()), (5, 2 * N_LOG));
+        let captured = conversation.capture(0, ElementType::F16).unwrap();
+        assert_eq!(captured.token_ids(), expected.token_ids);
+    }
+    let mut strict = by_pages(None);
+    strict.say_tokens(&tokens(30, 3)).unwrap();
+    let refused = strict.reply_attending(&[int8.clone(), plain], &decoding, &mut |_| {});
+    assert!(matches!(refused, Err(Error::Invalid { what: "KV log", .. })), "{refused:?}");
+    assert_eq!(strict.n_attached(), 0);
+    assert_eq!(strict.reply_attending(&[int8], &decoding, &mut |_| {}).unwrap().0, [LogUse::Paged]);
 }

@@ -51,7 +51,7 @@ fn a_log_that_cannot_be_attached_costs_no_reply() {
     let options = ConversationOptions { capture: true };
     let mut conversation = admitting(&generator, Admission::ATTACH).open(&options).unwrap();
     let uses = [&own, &unreadable].map(|log| conversation.attach(log).unwrap());
-    assert!(matches!(&uses[0], LogUse::Attached(_)) && uses[0].why().is_none(), "{uses:?}");
+    assert!(matches!(&uses[0], LogUse::Attached { .. }) && uses[0].why().is_none(), "{uses:?}");
     assert_eq!(uses[1].name(), "refused", "of another tokenizer");
     assert!(uses[1].why().unwrap().contains("another model"), "{uses:?}");
     assert_eq!(conversation.n_attached(), 9);

@@ -1,15 +1,29 @@
 //! How commands have their generator serve conversations: the flags that say so.
 
 use lagdb::agent::Serving;
-use lagdb::generate::{Generator, KvNumbers};
+use lagdb::format::Encoding;
+use lagdb::generate::{Generator, KvNumbers, PagePolicy};
+use lagdb::{Database, KvStorage, Options};
 
 /// How keys and values of a conversation are held.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
-pub struct Options {
+pub struct Flags {
     /// As what the keys and values of a conversation are held: int8 is a quarter of f32, and logits change by hundredths
     /// [default: f16 for quantized weights where the processor widens it fast, else f32].
     #[arg(long, value_enum, value_name = "NUMBERS")]
     kv: Option<Kv>,
+    /// How recalled KV logs are attended to: as rows of the KV cache, or as they are stored, in pages of int8, which costs less to
+    /// attach and more at every step. New logs are then stored as int8; one that is stored otherwise becomes rows, and it is said.
+    #[arg(long, value_enum, default_value_t, value_name = "AS")]
+    attach: Attach,
+}
+
+/// What recalled logs become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Attach {
+    #[default]
+    Rows,
+    Pages,
 }
 
 /// Numbers of keys and values.
@@ -20,10 +34,24 @@ enum Kv {
     Int8,
 }
 
-impl Options {
+impl Flags {
     /// What a conversation is served with.
     pub fn serving(self) -> Serving {
-        Serving { kv_numbers: self.kv.map(KvNumbers::from), ..Serving::default() }
+        let pages = self.by_pages().then(PagePolicy::default);
+        Serving { kv_numbers: self.kv.map(KvNumbers::from), pages, ..Serving::default() }
+    }
+
+    /// How a database is opened whose logs are attended to like this.
+    pub fn database(self) -> Options {
+        match self.attach {
+            Attach::Rows => Database::options(),
+            Attach::Pages => Database::options().kv_storage(KvStorage::Encoding(Encoding::Int8)),
+        }
+    }
+
+    /// Whether recalled logs are attended to in their pages.
+    pub fn by_pages(self) -> bool {
+        self.attach == Attach::Pages
     }
 
     /// The word for what `generator` holds keys and values as.

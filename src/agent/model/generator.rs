@@ -5,8 +5,7 @@
 
 use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply, Serving};
 use crate::generate::{
-    Admitted, AttachPolicy, Attachment, Generator, NewToken, Prompt, Response, Sampling, Selection, Session,
-    SessionOptions,
+    Admitted, AttachPolicy, Attachment, Generator, NewToken, Response, Sampling, Selection, Session, SessionOptions,
 };
 use crate::{Error, Result};
 use lagdb_format::{ElementType, KvLog, KvLogView, KvRead, ModelFingerprint};
@@ -81,8 +80,8 @@ impl Spoken {
                 ControlFlow::Continue(())
             }
         };
-        let (uses, logits, response) = match decoding.score {
-            true => self.score(logs, said, &sampling, on_token)?,
+        let (uses, logits, response) = match decoding.score || self.serving.pages.is_some() {
+            true => self.attend_first(logs, said, decoding.score, &sampling, on_token)?,
             false => {
                 let (uses, response) = self.attend(logs, said, &sampling, on_token)?;
                 (uses, None, response)
@@ -125,19 +124,22 @@ impl Spoken {
         }
     }
 
-    /// The same, with the logits after `said`. They are asked for once more by the first choice: one product with the vocabulary.
-    fn score(
+    /// The same, logs before all else; with the logits after `said`, if they are asked for. The first choice asks for them once
+    /// more: one product with the vocabulary.
+    fn attend_first(
         &mut self,
         logs: &[KvLogView<'static>],
         said: &[u32],
+        score: bool,
         sampling: &Sampling,
         on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
     ) -> Result<(Vec<LogUse>, Option<Vec<f32>>, Response)> {
         let serving = self.serving;
         self.session.or_as_it_was(|session| {
-            let uses = logs.iter().map(|log| serving.attach(session, log)).collect::<Result<_>>()?;
-            let logits = session.feed(said)?;
-            Ok((uses, Some(logits), session.generate(Prompt::Tokens(&[]), sampling, on_token)?))
+            let uses = logs.iter().map(|log| serving.recall(session, log)).collect::<Result<_>>()?;
+            let logits = score.then(|| session.feed(said)).transpose()?;
+            let rest: &[u32] = if score { &[] } else { said };
+            Ok((uses, logits, session.generate(rest, sampling, on_token)?))
         })
     }
 
@@ -181,7 +183,7 @@ impl Conversation for Spoken {
     }
 
     fn n_attached(&self) -> usize {
-        self.session.n_attached()
+        self.session.n_attached() + self.session.n_paged()
     }
 
     fn say(&mut self, text: &str) -> Result<()> {
@@ -221,6 +223,19 @@ impl Conversation for Spoken {
 }
 
 impl Serving {
+    /// Attends to a log in its pages, where that is asked for and possible; else as [`attach`](Self::attach).
+    fn recall(&self, session: &mut Session, log: &KvLogView<'static>) -> Result<LogUse> {
+        let Some(policy) = &self.pages else { return self.attach(session, log) };
+        match (session.attach_pages(std::slice::from_ref(log), policy), self.admission) {
+            (Ok(_), _) => Ok(LogUse::Paged),
+            (Err(why), None) => Err(why),
+            (Err(why), Some(_)) => Ok(match self.attach(session, log)? {
+                LogUse::Attached { fidelity, .. } => LogUse::Attached { fidelity, why: Some(why.to_string()) },
+                otherwise => otherwise,
+            }),
+        }
+    }
+
     /// Attaches a log, or does what is admitted.
     fn attach(&self, session: &mut Session, log: &dyn KvRead) -> Result<LogUse> {
         Ok(match &self.admission {
@@ -232,7 +247,7 @@ impl Serving {
 
 impl From<Attachment> for LogUse {
     fn from(attachment: Attachment) -> Self {
-        Self::Attached(attachment.fidelity)
+        Self::Attached { fidelity: attachment.fidelity, why: None }
     }
 }
 

@@ -51,8 +51,8 @@ pub trait LanguageModel: Send + Sync {
 
 /// One conversation: what was said in it stays in the model's sight.
 pub trait Conversation: Send {
-    /// Puts a KV log before what was said since the last reply. A model that weighs loading against computing says what became
-    /// of it.
+    /// Puts a KV log before what was said since the last reply, as rows. A model that weighs loading against computing says what
+    /// became of it.
     ///
     /// # Errors
     /// [`Error::KvLogsUnsupported`] by a model that takes none; by one that does not weigh, [`Error::ModelMismatch`] for a log
@@ -84,8 +84,8 @@ pub trait Conversation: Send {
     fn reply(&mut self, decoding: &Decoding, on_text: &mut dyn FnMut(&str)) -> Result<Reply>;
 
     /// [Attaches](Self::attach) `logs`, the first first, and asks for a [reply](Self::reply); what became of each log. A generator
-    /// computes what was said while it still reads them: one that attaches first needs longer to its first token and says the
-    /// same.
+    /// computes what was said while it still reads them, which gives the first token sooner and nothing else, or attends to them as
+    /// they are stored (`Serving::pages`).
     ///
     /// # Errors
     /// As both. A generator is then as it was: no log is attached, and what was said is still to be read.
@@ -109,8 +109,15 @@ pub trait Conversation: Send {
 /// What became of a KV log that was put before what is said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogUse {
-    /// It is attended to; how near that comes to computing its tokens again.
-    Attached(Fidelity),
+    /// Its tokens are rows that are attended to.
+    Attached {
+        /// How near that comes to computing them again.
+        fidelity: Fidelity,
+        /// Why it is not attended to in its pages, where that was asked for.
+        why: Option<String>,
+    },
+    /// It is attended to as it is stored, in pages of int8.
+    Paged,
     /// Its tokens were computed.
     Recomputed {
         /// Why it was not attached; `None` when computing was measured to be faster.
@@ -124,20 +131,30 @@ pub enum LogUse {
 }
 
 impl LogUse {
-    /// The word for reports: `attached`, `recomputed` or `refused`.
+    /// The word for reports: `attached`, `paged`, `recomputed` or `refused`.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Attached(_) => "attached",
+            Self::Attached { .. } => "attached",
+            Self::Paged => "paged",
             Self::Recomputed { .. } => "recomputed",
             Self::Refused { .. } => "refused",
         }
     }
 
-    /// Why it was not attached, where something stood against it.
+    /// How near it comes to computing its tokens again, where they are attended to without.
+    pub fn fidelity(&self) -> Option<Fidelity> {
+        match self {
+            Self::Attached { fidelity, .. } => Some(*fidelity),
+            Self::Paged => Some(Fidelity::Approximate),
+            Self::Recomputed { .. } | Self::Refused { .. } => None,
+        }
+    }
+
+    /// What stood against what was asked for.
     pub fn why(&self) -> Option<&str> {
         match self {
-            Self::Attached(_) => None,
-            Self::Recomputed { why } => why.as_deref(),
+            Self::Attached { why, .. } | Self::Recomputed { why } => why.as_deref(),
+            Self::Paged => None,
             Self::Refused { why } => Some(why),
         }
     }

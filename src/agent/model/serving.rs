@@ -3,7 +3,7 @@
 use super::generator::Spoken;
 use super::{Conversation, ConversationOptions, LanguageModel};
 use crate::Result;
-use crate::generate::{Admission, Generator, KvNumbers};
+use crate::generate::{Admission, Generator, KvNumbers, PagePolicy};
 use lagdb_format::ModelFingerprint;
 
 /// How conversations are served. The default is a generator's own: a log that cannot be attached is an error.
@@ -15,6 +15,10 @@ pub struct Serving {
     /// tokens are computed where it is not, and it is refused where neither can be. It costs no reply, and is said
     /// ([`LogUse`](super::LogUse)).
     pub admission: Option<Admission>,
+    /// Attend to recalled logs of int8 [as they are stored](crate::generate::Session::attach_pages), and how: attaching costs a
+    /// ninth, and every step after it more. A log that is stored otherwise is an error, or where there is an
+    /// [`admission`](Self::admission) becomes rows like any other, which is said.
+    pub pages: Option<PagePolicy>,
 }
 
 /// A generator that serves conversations in a way of the caller's.

@@ -4,12 +4,12 @@ use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use crate::serving;
 use lagdb::agent::{
-    Agent, Answer, Attempt, Capture, ChatModel, Decoding, Environment, EnvironmentError, Judge,
-    LogUse, Policy, Recall, Recollection, ServedGenerator, Serving, Task, Verifier,
+    Agent, Answer, Attempt, Capture, ChatModel, Decoding, Environment, EnvironmentError, Judge, LogUse, Policy, Recall,
+    Recollection, ServedGenerator, Serving, Task, Verifier,
 };
 use lagdb::format::ElementType;
 use lagdb::generate::{Admission, Date, Generator, LoadOptions, WeightPrecision, WeightsInfo};
-use lagdb::{Database, Judgment, Scope, Step};
+use lagdb::{Database, Error, Judgment, Scope, Step};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -52,7 +52,7 @@ pub struct Options {
     #[arg(long, requires = "db")]
     measure: bool,
     #[command(flatten)]
-    serving: serving::Options,
+    serving: serving::Flags,
     /// What to look for in memory; without it, the prompt.
     #[arg(long, requires = "db")]
     query: Option<String>,
@@ -89,6 +89,9 @@ enum Precision {
 /// # Errors
 /// A missing or unknown model file, a prompt over the context limit, a database that is damaged or open elsewhere.
 pub fn run(options: &Options, output: Output) -> Outcome {
+    if options.serving.by_pages() && options.db.is_none() {
+        return Err(Error::invalid("--attach", "KV logs are recalled from a database: give --db").into());
+    }
     let generator = match &options.model {
         Some(path) => Generator::load_with(path, LoadOptions { precision: options.precision.into() })?,
         None => crate::demo::embedded_model()?,
@@ -97,7 +100,7 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     let weights = weights(generator.weights());
     // Without --db the same loop runs over a memory that ends with the command.
     let database = match &options.db {
-        Some(path) => Database::open(path)?,
+        Some(path) => options.serving.database().open(path)?,
         None => Database::in_memory()?,
     };
     let scope = database.scope(&options.scope)?;
@@ -135,7 +138,7 @@ fn measured(
     output: Output,
 ) -> Result<Option<Admission>, Failure> {
     let Some((id, _)) = recollection.hits.first() else { return Ok(None) };
-    let gone = || lagdb::Error::invalid("KV log", "it was removed while it was measured");
+    let gone = || Error::invalid("KV log", "it was removed while it was measured");
     let load = || scope.snapshot()?.kv_log(*id, generator.fingerprint())?.ok_or_else(gone);
     match Admission::measure(generator, load) {
         Ok(admission) => Ok(Some(admission)),
@@ -155,9 +158,11 @@ struct Held {
 /// A recalled trajectory, and what became of its KV log.
 fn recalled((id, score): (u64, f32), log: &LogUse) -> Value {
     let mut value = json!({ "trajectory": id, "score": score, "use": log.name() });
-    match log {
-        LogUse::Attached(fidelity) => value["fidelity"] = json!(fidelity.name()),
-        LogUse::Recomputed { .. } | LogUse::Refused { .. } => value["why"] = json!(log.why()),
+    if let Some(fidelity) = log.fidelity() {
+        value["fidelity"] = json!(fidelity.name());
+    }
+    if let Some(why) = log.why() {
+        value["why"] = json!(why);
     }
     value
 }
@@ -230,7 +235,7 @@ fn report(
         "{} prompt tokens, {} attached from {} KV logs, first token after {ttft_ms:.1} ms{}{}",
         attempt.prefill_tokens,
         attempt.attached_tokens,
-        attempt.logs.iter().filter(|log| matches!(log, LogUse::Attached(_))).count(),
+        attempt.logs.iter().filter(|log| log.fidelity().is_some()).count(),
         peak.map_or_else(String::new, |bytes| format!(", at most {:.1} MB of memory", bytes as f64 / 1e6)),
         remembered.map_or_else(String::new, |id| format!(", remembered as trajectory {id}"))
     ));

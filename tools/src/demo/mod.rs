@@ -53,7 +53,7 @@ pub struct Options {
     #[arg(long)]
     pub model: Option<PathBuf>,
     #[command(flatten)]
-    pub serving: serving::Options,
+    pub serving: serving::Flags,
     /// Threads that solve tasks.
     #[arg(long)]
     pub threads: Option<usize>,
@@ -112,7 +112,7 @@ pub fn run(options: &Options, output: Output) -> Outcome {
 
 /// Lives, reopens, measures and reports.
 fn show(options: &Options, generator: &Generator, path: &Path, output: Output) -> Outcome {
-    let streams = live::live(options, generator, &Database::open(path)?, output)?;
+    let streams = live::live(options, generator, &options.serving.database().open(path)?, output)?;
     // Closed here: from now on memory is what is on the disk.
     let database = Database::options().create(false).open(path)?;
     output.say(format!("wrote, closed and reopened {}", path.display()));
