@@ -342,6 +342,29 @@ fn a_turn_writes_what_is_new() {
     assert_eq!(&second[..second.len() - n], expected);
 }
 
+/// A template writes the beginning of a text, with which the session begins already; after a log it was read a second time.
+#[test]
+fn the_beginning_of_a_text_is_read_once_before_and_after_a_log() {
+    let mut files = Files::of("llama").with_words().with_template(&format!("{{{{ 'w1 ' }}}}{WORDS}"));
+    let begins = r#""post_processor": {"type": "TemplateProcessing", "pair": [],
+        "single": [{"SpecialToken": {"id": "w1", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "special_tokens": {"w1": {"id": "w1", "ids": [1], "tokens": ["w1"]}}}"#;
+    files.tokenizer = files.tokenizer.map(|json| json.replace(r#""post_processor": null"#, begins));
+    let generator = files.load().unwrap();
+    assert_eq!(generator.encode("w5", true).unwrap(), [1, 5]);
+    let log = log_of(&generator, &tokens(9, 0), ElementType::F16);
+    for with_log in [false, true] {
+        let model = ChatModel::new(generator.clone()).unwrap();
+        let mut conversation = model.open(&ConversationOptions { capture: true }).unwrap();
+        if with_log {
+            conversation.attach(&log).unwrap();
+        }
+        conversation.say("w5").unwrap();
+        let (said, n) = reply(&mut *conversation);
+        assert_eq!(&said[..said.len() - n], [10, 5, 2, 11], "with a log: {with_log}");
+    }
+}
+
 /// A model whose next token is always the one that ends a text.
 #[test]
 fn the_end_of_a_reply_is_written_once() {

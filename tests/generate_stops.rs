@@ -31,7 +31,7 @@ fn nothing_of_a_stop_is_said() {
     let stop = format!("{} {}", &words[1][1..], &words[2][..1]);
     let sampling = Sampling { stop: vec!["never".into(), stop.clone()], ..Sampling::greedy(8) };
     let (stopped, streamed) = respond(&generator, &sampling);
-    assert_eq!(stopped.finish, FinishReason::StopText);
+    assert_eq!((stopped.finish, stopped.stop.as_ref()), (FinishReason::StopText, Some(&stop)));
     assert_eq!(stopped.text, free.text[..free.text.find(&stop).unwrap()]);
     assert_eq!(streamed, stopped.text);
     assert_eq!(stopped.token_ids, free.token_ids[..stopped.token_ids.len()]);
@@ -60,14 +60,58 @@ fn stops_that_cannot_be_are_refused() {
     assert_eq!(without.n_tokens(), 0);
 }
 
-/// They would be missed where one stride ends and the next begins.
+/// Stops were refused where the store is asked on the way: they would have been missed where one stride ends and the next
+/// begins. However often it is asked, what is said and where it ends is what one response says.
 #[test]
-fn stops_and_askings_on_the_way_do_not_go_together() {
-    let stop = Sampling { stop: vec!["w4".into()], ..Sampling::greedy(5) };
-    let policy = RecallPolicy { every: 2, attach: AttachPolicy::default() };
-    let none = |_: Moment<'_>| Ok(Vec::<lagdb::format::KvLog>::new());
-    let refused = session(&generator()).generate_recalling("w4", &stop, &policy, none, go_on);
-    assert!(matches!(refused, Err(Error::Invalid { what: "sampling", .. })));
+fn stops_are_found_across_askings_on_the_way() {
+    let generator = generator();
+    let (free, _) = respond(&generator, &Sampling::greedy(8));
+    let words: Vec<&str> = free.text.split(' ').collect();
+    let within = format!("{} {}", &words[1][1..], &words[2][..1]);
+    let across = format!("{} {} {}", &words[1][1..], words[2], &words[3][..1]);
+    let never = format!("{} and no more", free.text);
+    for stop in [across, within, never] {
+        let sampling = Sampling { stop: vec![stop], ..Sampling::greedy(8) };
+        let (expected, said) = respond(&generator, &sampling);
+        for every in [1, 2, 3, 5, 8] {
+            let (mut streamed, mut asked) = (String::new(), Vec::new());
+            let policy = RecallPolicy { every, attach: AttachPolicy::default() };
+            let none = |moment: Moment<'_>| {
+                asked.push(moment.token_ids.len());
+                Ok(Vec::<lagdb::format::KvLog>::new())
+            };
+            let recalled = session(&generator)
+                .generate_recalling("w4 w8 w15", &sampling, &policy, none, |token| {
+                    streamed.push_str(token.text);
+                    go_on(token)
+                })
+                .unwrap();
+            assert_eq!((&recalled.text, &recalled.token_ids), (&expected.text, &expected.token_ids), "every {every}");
+            assert_eq!(streamed, said, "every {every}");
+            let last = recalled.strides.last().unwrap();
+            assert_eq!((last.finish, &last.stop), (expected.finish, &expected.stop), "every {every}");
+            assert_eq!(
+                asked,
+                (1..).map(|i| i * every).take_while(|n| *n < expected.token_ids.len()).collect::<Vec<_>>()
+            );
+        }
+    }
+}
+
+/// A full session was an error when the store was asked right before, and an end otherwise.
+#[test]
+fn a_full_session_ends_a_response_alike_with_and_without_askings() {
+    let generator = generator();
+    let options = SessionOptions { context_limit: Some(7), ..Default::default() };
+    let full = || generator.session(options.clone()).unwrap();
+    let expected = full().generate("w4 w8 w15", &Sampling::greedy(8), go_on).unwrap();
+    for every in [1, 2, 3] {
+        let policy = RecallPolicy { every, attach: AttachPolicy::default() };
+        let none = |_: Moment<'_>| Ok(Vec::<lagdb::format::KvLog>::new());
+        let recalled = full().generate_recalling("w4 w8 w15", &Sampling::greedy(8), &policy, none, go_on).unwrap();
+        assert_eq!(recalled.token_ids, expected.token_ids, "every {every}");
+        assert_eq!(recalled.strides.last().unwrap().finish, expected.finish, "every {every}");
+    }
 }
 
 #[test]

@@ -5,15 +5,19 @@ use lagdb::format::Encoding;
 use lagdb::generate::{Generator, KvNumbers, PagePolicy};
 use lagdb::{Database, KvStorage, Options};
 
-/// How keys and values of a conversation are held.
+/// As what keys and values are held, and how recalled KV logs are attended to.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct Flags {
-    /// As what the keys and values of a conversation are held: int8 is a quarter of f32, and logits change by hundredths
-    /// [default: f16 for quantized weights where the processor widens it fast, else f32].
+    /// As what the keys and values of a conversation are held [default: f16 for quantized weights, else f32].
+    ///
+    /// f16 is half of f32, int8 about a quarter; logits change by thousandths and by hundredths. Without the flag quantized weights
+    /// have f16 only where the processor widens it fast.
     #[arg(long, value_enum, value_name = "NUMBERS")]
     kv: Option<Kv>,
-    /// How recalled KV logs are attended to: as rows of the KV cache, or as they are stored, in pages of int8, which costs less to
-    /// attach and more at every step. New logs are then stored as int8; one that is stored otherwise becomes rows, and it is said.
+    /// Attend to recalled KV logs as rows of the KV cache, or as they are stored, in pages of int8.
+    ///
+    /// Pages cost less to attach and more at every step. With them new logs are stored as int8; a log that is stored otherwise
+    /// becomes rows, and it is said why.
     #[arg(long, value_enum, default_value_t, value_name = "AS")]
     attach: Attach,
 }

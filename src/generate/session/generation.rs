@@ -7,7 +7,7 @@
 //! sees a token, or by anyone with a [`Cancellation`], also while the prompt is still read.
 
 use super::Session;
-use super::stops::{Said, Stops};
+use super::stops::{Said, Speech};
 use crate::error::{Error, Result};
 use crate::generate::sampling::{Sampler, Sampling};
 use std::ops::{ControlFlow, Range};
@@ -78,6 +78,8 @@ pub struct Response {
     pub tokens: Range<usize>,
     /// Why it ended.
     pub finish: FinishReason,
+    /// The one of [`Sampling::stop`] that ended it.
+    pub stop: Option<String>,
     /// Tokens computed before the first new one.
     pub prefill_tokens: usize,
     /// Tokens of attached KV logs that it could see, as rows and in pages.
@@ -104,6 +106,15 @@ impl<'a> From<&'a Vec<u32>> for Prompt<'a> {
     fn from(ids: &'a Vec<u32>) -> Self {
         Self::Tokens(ids)
     }
+}
+
+/// Whether a response is over once its tokens are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It is.
+    Here,
+    /// Another part follows, in which what was held back can become a stop.
+    Later,
 }
 
 impl Response {
@@ -142,36 +153,50 @@ impl Session {
         &mut self,
         prompt: Prompt<'_>,
         sampling: &Sampling,
+        on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
+    ) -> Result<Response> {
+        sampling.check()?;
+        let generator = self.generator.clone();
+        self.respond_in(&mut Speech::new(&generator, sampling)?, prompt, sampling, Ending::Here, on_token)
+    }
+
+    /// A response, or a part of one, in a speech that may have begun before.
+    pub(super) fn respond_in(
+        &mut self,
+        speech: &mut Speech<'_>,
+        prompt: Prompt<'_>,
+        sampling: &Sampling,
+        ending: Ending,
         mut on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
     ) -> Result<Response> {
         let start = Instant::now();
-        sampling.check()?;
         let prompt = self.prompt_ids(prompt)?;
         self.check_room(prompt.len() + 1)?;
         self.push(&prompt)?;
         let prefill_tokens = self.ids.len() - self.cache.n_rows();
         let first = self.ids.len();
-        let mut time_to_first_token = None;
-        let chosen = self.choose_tokens(sampling, |token| {
+        let (mut time_to_first_token, n_said) = (None, speech.said().len());
+        let chosen = self.choose_tokens(speech, sampling, ending, |token| {
             time_to_first_token.get_or_insert_with(|| start.elapsed());
             on_token(token)
         });
         // Who broke off at the last token stopped this response and not what comes after it.
         let _ = self.cancellation.obeyed();
-        let (finish, said) = chosen?;
+        let (finish, stop) = chosen?;
         let tokens = first..self.ids.len();
         self.responses.push(vec![tokens.clone()]);
         let token_ids = self.ids[tokens.clone()].to_vec();
-        let text = match (finish, self.generator.has_tokenizer()) {
+        let text = match (&stop, self.generator.has_tokenizer()) {
             (_, false) => String::new(),
-            (FinishReason::StopText, true) => said,
-            (_, true) => self.generator.decode(&token_ids, false)?,
+            (Some(_), true) => speech.said().get(n_said..).unwrap_or_default().to_owned(),
+            (None, true) => self.generator.decode(&token_ids, false)?,
         };
         Ok(Response {
             text,
             token_ids,
             tokens,
             finish,
+            stop,
             prefill_tokens,
             attached_tokens: self.n_attached() + self.n_paged(),
             time_to_first_token: time_to_first_token.unwrap_or_default(),
@@ -186,59 +211,53 @@ impl Session {
         }
     }
 
-    /// Chooses tokens until something ends them; also returns what was said.
+    /// Chooses tokens until something ends them; also returns the stop, if that did.
     fn choose_tokens(
         &mut self,
+        speech: &mut Speech<'_>,
         sampling: &Sampling,
+        ending: Ending,
         mut on_token: impl FnMut(NewToken<'_>) -> ControlFlow<()>,
-    ) -> Result<(FinishReason, String)> {
+    ) -> Result<(FinishReason, Option<String>)> {
         let generator = self.generator.clone();
-        let needs_tokenizer = generator.has_tokenizer() || !sampling.stop.is_empty();
-        let mut stream = needs_tokenizer.then(|| generator.tokenizer()).transpose()?.map(|t| t.stream());
-        let (mut stops, mut said) = (Stops::new(&sampling.stop), String::new());
         let mut sampler = Sampler::new(sampling);
         let own = self.attached.last().map_or(0, |log| log.end);
         for n_left in (0..sampling.max_new_tokens).rev() {
             if self.check_room(1).is_err() {
-                return Ok((FinishReason::ContextLimit, said));
+                return Ok((FinishReason::ContextLimit, None));
             }
             let logits = match self.logits() {
                 // What was chosen is not taken back: only a prompt that was not read whole is.
                 Err(Error::Cancelled) if n_left + 1 < sampling.max_new_tokens => {
-                    return Ok((FinishReason::Cancelled, said));
+                    return Ok((FinishReason::Cancelled, None));
                 }
                 logits => logits?,
             };
             let id = sampler.next(logits, &self.ids[own..])?;
             self.push(&[id])?;
-            let mut finish = if generator.config().eos_ids.contains(&id) {
+            let finish = if generator.config().eos_ids.contains(&id) {
                 Some(FinishReason::EndOfText)
             } else if sampling.stop_ids.contains(&id) {
                 Some(FinishReason::StopToken)
             } else {
                 (n_left == 0).then_some(FinishReason::MaxTokens)
             };
-            let grown = stream.as_mut().map(|stream| stream.push(id)).transpose()?.unwrap_or_default();
-            let mut text = match stops.push(&grown) {
-                Said::GoesOn(text) => text,
-                Said::Stopped(text) => {
-                    finish = Some(FinishReason::StopText);
-                    text
-                }
+            let (mut text, finish, stop) = match speech.push(id)? {
+                Said::GoesOn(text) => (text, finish, None),
+                Said::Stopped(text, stop) => (text, Some(FinishReason::StopText), Some(stop)),
             };
-            let is_last = finish.is_some() || self.check_room(1).is_err();
-            if is_last && finish != Some(FinishReason::StopText) {
-                text.push_str(&stops.rest());
+            let goes_on = finish == Some(FinishReason::MaxTokens) && ending == Ending::Later;
+            if stop.is_none() && (finish.is_some() && !goes_on || self.check_room(1).is_err()) {
+                text.push_str(&speech.rest());
             }
-            said.push_str(&text);
             let flow = on_token(NewToken { id, text: &text });
             if let Some(finish) = finish {
-                return Ok((finish, said));
+                return Ok((finish, stop));
             }
             if flow.is_break() {
-                return Ok((FinishReason::Cancelled, said));
+                return Ok((FinishReason::Cancelled, None));
             }
         }
-        Ok((FinishReason::MaxTokens, said))
+        Ok((FinishReason::MaxTokens, None))
     }
 }

@@ -3,6 +3,8 @@
 //! What is found stands behind the tokens so far and before the last one chosen, which has no row yet: that token and all after
 //! it see it. A response is then several ranges of rows, with logs between them.
 
+use super::generation::Ending;
+use super::stops::Speech;
 use super::{AttachPolicy, Attachment, FinishReason, NewToken, Prompt, Response, Session};
 use crate::error::{Error, Result};
 use crate::generate::sampling::Sampling;
@@ -33,11 +35,11 @@ pub struct Moment<'a> {
 /// What was generated, with what was attached on the way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recalled {
-    /// The text of all tokens without special ones; empty when the model has no tokenizer.
+    /// The text of all tokens without special ones, up to a stop string; empty when the model has no tokenizer.
     pub text: String,
     /// All tokens.
     pub token_ids: Vec<u32>,
-    /// The tokens between one asking and the next.
+    /// The tokens between one asking and the next. The last says what ended them all.
     pub strides: Vec<Response>,
     /// What was attached, and after how many tokens.
     pub attached: Vec<(usize, Attachment)>,
@@ -58,7 +60,7 @@ impl Session {
     ///
     /// # Errors
     /// As [`generate`](Self::generate) and [`attach_all`](Self::attach_all), and what `recall` says; tokens that were chosen
-    /// before stay. [`Error::Invalid`] when `every` is 0, or with stop strings.
+    /// before stay. [`Error::Invalid`] when `every` is 0.
     pub fn generate_recalling<'p, L: KvRead>(
         &mut self,
         prompt: impl Into<Prompt<'p>>,
@@ -70,9 +72,10 @@ impl Session {
         if policy.every == 0 {
             return Err(Error::invalid("recall policy", "the store is asked every 1 or more tokens"));
         }
-        if !sampling.stop.is_empty() {
-            return Err(Error::invalid("sampling", "stop strings are not looked for across the askings of the store"));
-        }
+        sampling.check()?;
+        let generator = self.generator.clone();
+        // One speech, so that a character or a stop may begin before the store is asked and end after.
+        let mut speech = Speech::new(&generator, sampling)?;
         let n_before = self.responses.len();
         let mut recalled =
             Recalled { text: String::new(), token_ids: Vec::new(), strides: Vec::new(), attached: Vec::new() };
@@ -84,14 +87,21 @@ impl Session {
                 seed: sampling.seed.wrapping_add(recalled.strides.len() as u64),
                 ..sampling.clone()
             };
-            let response = self.generate(prompt, &stride, &mut on_token)?;
+            let ending = if left <= policy.every { Ending::Here } else { Ending::Later };
+            let mut response =
+                self.or_as_it_was(|session| session.respond_in(&mut speech, prompt, &stride, ending, &mut on_token))?;
             prompt = Prompt::Tokens(&[]);
             recalled.token_ids.extend(&response.token_ids);
-            let is_over = response.finish != FinishReason::MaxTokens || left <= policy.every;
-            recalled.strides.push(response);
-            if self.generator.has_tokenizer() {
-                recalled.text = self.generator.decode(&recalled.token_ids, false)?;
+            if response.finish == FinishReason::MaxTokens && ending == Ending::Later && self.check_room(1).is_err() {
+                response.finish = FinishReason::ContextLimit;
             }
+            let is_over = response.finish != FinishReason::MaxTokens || ending == Ending::Here;
+            recalled.text = match response.stop {
+                Some(_) => speech.said().to_owned(),
+                None if generator.has_tokenizer() => generator.decode(&recalled.token_ids, false)?,
+                None => String::new(),
+            };
+            recalled.strides.push(response);
             if is_over {
                 break;
             }

@@ -2,8 +2,53 @@
 //!
 //! What could still become a stop is held back; so of a stop not a letter is ever said.
 
+use crate::error::Result;
+use crate::generate::generator::Generator;
+use crate::generate::sampling::Sampling;
+use crate::generate::tokenizer::TextStream;
+
+/// What tokens say, up to a stop. It goes on where the store is asked in between.
+pub(super) struct Speech<'a> {
+    /// `None` for a model without a tokenizer: its tokens say nothing.
+    stream: Option<TextStream<'a>>,
+    stops: Stops<'a>,
+    said: String,
+}
+
+impl<'a> Speech<'a> {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Model`](crate::Error::Model) when there are stops and no tokenizer.
+    pub(super) fn new(generator: &'a Generator, sampling: &'a Sampling) -> Result<Self> {
+        let needs_tokenizer = generator.has_tokenizer() || !sampling.stop.is_empty();
+        let stream = needs_tokenizer.then(|| generator.tokenizer()).transpose()?.map(|tokenizer| tokenizer.stream());
+        Ok(Self { stream, stops: Stops::new(&sampling.stop), said: String::new() })
+    }
+
+    /// What may be said once this token is chosen.
+    pub(super) fn push(&mut self, id: u32) -> Result<Said> {
+        let grown = self.stream.as_mut().map(|stream| stream.push(id)).transpose()?;
+        let said = self.stops.push(&grown.unwrap_or_default());
+        self.said.push_str(said.text());
+        Ok(said)
+    }
+
+    /// What was held back of a text that ends without a stop.
+    pub(super) fn rest(&mut self) -> String {
+        let rest = self.stops.rest();
+        self.said.push_str(&rest);
+        rest
+    }
+
+    /// All that was said.
+    pub(super) fn said(&self) -> &str {
+        &self.said
+    }
+}
+
 /// Watches a text for the first of its stops.
-pub(super) struct Stops<'a> {
+struct Stops<'a> {
     stops: &'a [String],
     /// The end of the text, which a stop begins with.
     held: String,
@@ -14,21 +59,30 @@ pub(super) struct Stops<'a> {
 pub(super) enum Said {
     /// So much, and the text goes on.
     GoesOn(String),
-    /// So much before a stop.
-    Stopped(String),
+    /// So much before this stop.
+    Stopped(String, String),
+}
+
+impl Said {
+    fn text(&self) -> &str {
+        match self {
+            Self::GoesOn(text) | Self::Stopped(text, _) => text,
+        }
+    }
 }
 
 impl<'a> Stops<'a> {
-    pub(super) fn new(stops: &'a [String]) -> Self {
+    fn new(stops: &'a [String]) -> Self {
         Self { stops, held: String::new() }
     }
 
-    /// The text grew by `text`; of stops that end in it, the one that begins first counts.
-    pub(super) fn push(&mut self, text: &str) -> Said {
+    /// The text grew by `text`; of stops that end in it, the one that begins first counts, and of those the shortest.
+    fn push(&mut self, text: &str) -> Said {
         self.held.push_str(text);
-        if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+        let found = self.stops.iter().filter_map(|stop| Some((self.held.find(stop.as_str())?, stop.len(), stop)));
+        if let Some((at, _, stop)) = found.min() {
             self.held.truncate(at);
-            return Said::Stopped(std::mem::take(&mut self.held));
+            return Said::Stopped(std::mem::take(&mut self.held), stop.clone());
         }
         let begins_stop = |rest: &str| self.stops.iter().any(|stop| stop.starts_with(rest));
         let held = self.held.char_indices().map(|(at, _)| at).find(|&at| begins_stop(&self.held[at..]));
@@ -37,7 +91,7 @@ impl<'a> Stops<'a> {
     }
 
     /// What was held back of a text that ends without a stop.
-    pub(super) fn rest(&mut self) -> String {
+    fn rest(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 }
@@ -55,7 +109,7 @@ mod tests {
         assert_eq!(watch.push("se"), Said::GoesOn(String::new()));
         assert_eq!(watch.push("ful. E"), Said::GoesOn("\nUseful. ".to_owned()));
         assert_eq!(watch.push("E"), Said::GoesOn("E".to_owned()));
-        assert_eq!(watch.push("ND\nUser:"), Said::Stopped(String::new()));
+        assert_eq!(watch.push("ND\nUser:"), Said::Stopped(String::new(), "END".to_owned()));
     }
 
     proptest! {
@@ -72,8 +126,9 @@ mod tests {
                 }
                 match watch.push(&std::mem::take(&mut piece)) {
                     Said::GoesOn(text) => said.push_str(&text),
-                    Said::Stopped(text) => {
+                    Said::Stopped(text, stop) => {
                         said.push_str(&text);
+                        prop_assert!(stops.contains(&stop));
                         stopped = true;
                         break;
                     }

@@ -52,6 +52,7 @@ pub struct Options {
     /// A model directory instead of the embedded demo model (it must speak the demo's vocabulary).
     #[arg(long)]
     pub model: Option<PathBuf>,
+    /// How conversations are served.
     #[command(flatten)]
     pub serving: serving::Flags,
     /// Threads that solve tasks.
