@@ -70,13 +70,58 @@ fn a_stop_ends_the_reply_and_belongs_to_it() {
     free.say("w5 w6").unwrap();
     let text = reply(&mut *free, &Decoding { special: true, ..Decoding::greedy(6) }).text;
     let second = text.split_whitespace().nth(1).unwrap().to_owned();
-    let n_expected = text.split_whitespace().position(|word| word == second).unwrap() + 1;
-    let mut stopped = open(&generator);
-    stopped.say("w5 w6").unwrap();
-    let stop = vec![second.clone()];
-    let cut = reply(&mut *stopped, &Decoding { special: true, stop, ..Decoding::greedy(6) });
+    let n_expected = text.split_whitespace().position(|word| word.contains(&second)).unwrap() + 1;
+    let (cut, said) = stopped(&generator, &second, &Decoding { special: true, ..Decoding::greedy(6) });
     assert_eq!(cut.n_tokens, n_expected);
     assert!(cut.text.ends_with(&second), "{}", cut.text);
+    assert_eq!(said, cut.text);
+}
+
+/// A reply that is to end at `stop`, and what was streamed of it.
+fn stopped(generator: &Generator, stop: &str, decoding: &Decoding) -> (Reply, String) {
+    let (mut conversation, mut said) = (open(generator), String::new());
+    conversation.say("w5 w6").unwrap();
+    let decoding = Decoding { stop: vec![stop.to_owned()], ..decoding.clone() };
+    let reply = conversation.reply(&decoding, &mut |text| said.push_str(text)).unwrap();
+    (reply, said)
+}
+
+/// A stop of one token was looked for by its id alone: "\n" in vain where the model writes ".\n", which is another token. Here
+/// `w7` is one, and so is `w71`.
+#[test]
+fn a_stop_of_one_token_is_found_within_another() {
+    let generator = generator();
+    let text = reply_to(&generator, &Decoding::greedy(30)).text;
+    let is_long = |word: &&str| word.len() == 3;
+    let (at, word) = text.split_whitespace().enumerate().find(|(_, word)| is_long(word)).unwrap();
+    let stop = &word[..2];
+    assert_eq!(generator.encode(stop, false).unwrap().len(), 1);
+    assert!(text.split_whitespace().take(at).all(|word| word != stop), "its id is not what is found: {text}");
+    let (cut, said) = stopped(&generator, stop, &Decoding::greedy(30));
+    assert_eq!(cut.n_tokens, at + 1);
+    assert_eq!(cut.text, text[..text.find(stop).unwrap() + 2], "nothing behind the stop");
+    assert_eq!(said, cut.text);
+}
+
+fn reply_to(generator: &Generator, decoding: &Decoding) -> Reply {
+    let mut conversation = open(generator);
+    conversation.say("w5 w6").unwrap();
+    reply(&mut *conversation, decoding)
+}
+
+/// A special token has no text: it is stopped at by its id.
+#[test]
+fn a_special_token_is_a_stop_too() {
+    let mut files = Files::of("llama").with_words();
+    files.config = files.config.replace("\"eos_token_id\": 2", "\"eos_token_id\": 3");
+    let generator = files.load().unwrap();
+    assert_eq!((generator.special_id("w2").unwrap(), generator.special_id("w7").unwrap()), (Some(2), None));
+    let random = |seed| Decoding { special: true, ..Decoding::random(5.0, seed, 12) };
+    let place = |seed| reply_to(&generator, &random(seed)).text.split_whitespace().position(|word| word == "w2");
+    let (seed, at) = (0..200).find_map(|seed| Some((seed, place(seed)?))).unwrap();
+    let (cut, _) = stopped(&generator, "w2", &random(seed));
+    assert_eq!(cut.n_tokens, at + 1);
+    assert!(cut.text.ends_with("w2"), "{}", cut.text);
 }
 
 #[test]

@@ -129,6 +129,14 @@ impl Generator {
         self.tokenizer()?.decode(ids, special)
     }
 
+    /// The id of the special token that is written `text`, such as an end-of-turn token.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the model has no tokenizer.
+    pub fn special_id(&self, text: &str) -> Result<Option<u32>> {
+        Ok(self.tokenizer()?.special_id(text))
+    }
+
     /// What the tokenizer puts before a text: a beginning-of-text token, or nothing.
     ///
     /// # Errors

@@ -4,10 +4,10 @@
 //! in one prompt, and KV logs that are given with it are read meanwhile.
 
 use super::{Conversation, ConversationOptions, Decoding, LanguageModel, LogUse, Reply, Serving};
+use crate::Result;
 use crate::generate::{
     Admitted, AttachPolicy, Attachment, Generator, NewToken, Response, Sampling, Selection, Session, SessionOptions,
 };
-use crate::{Error, Result};
 use lagdb_format::{ElementType, KvLog, KvLogView, KvRead, ModelFingerprint};
 use std::ops::ControlFlow;
 
@@ -67,18 +67,10 @@ impl Spoken {
         decoding: &Decoding,
         on_text: &mut dyn FnMut(&str),
     ) -> Result<(Vec<LogUse>, Reply)> {
-        let (sampling, stops) = self.sampling(decoding)?;
-        let mut grown = String::new();
+        let sampling = self.sampling(decoding)?;
         let on_token = |token: NewToken<'_>| {
             on_text(token.text);
-            if !stops.is_empty() {
-                grown.push_str(token.text);
-            }
-            if stops.iter().any(|stop| grown.contains(stop)) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            ControlFlow::Continue(())
         };
         let (uses, logits, response) = match decoding.score || self.serving.pages.is_some() {
             true => self.attend_first(logs, said, decoding.score, &sampling, on_token)?,
@@ -87,10 +79,14 @@ impl Spoken {
                 (uses, None, response)
             }
         };
+        let stop = response.stop.unwrap_or_default();
         let text = match decoding.special {
-            true => self.session.generator().decode(&response.token_ids, true)?,
-            false => response.text,
+            true => up_to(self.session.generator().decode(&response.token_ids, true)?, &stop),
+            false => response.text + &stop,
         };
+        if !stop.is_empty() {
+            on_text(&stop);
+        }
         (self.lead_in, self.has_replied) = (said.len(), true);
         let n_fed = if logits.is_some() { said.len() } else { 0 };
         let reply = Reply {
@@ -155,25 +151,25 @@ impl Spoken {
         }
     }
 
-    /// A stop of one token ends the reply by its id; others are looked for in the text.
-    fn sampling(&self, decoding: &Decoding) -> Result<(Sampling, Vec<String>)> {
-        let (mut stop_ids, mut stop_texts) = (Vec::new(), Vec::new());
-        for stop in &decoding.stop {
-            match self.session.generator().encode(stop, false)?.as_slice() {
-                [] => return Err(Error::invalid("stop", "is empty")),
-                [id] => stop_ids.push(*id),
-                _ => stop_texts.push(stop.clone()),
+    /// Stops are looked for in the text, wherever tokens begin and end; a special token has none and is stopped at by its id.
+    fn sampling(&self, decoding: &Decoding) -> Result<Sampling> {
+        let generator = self.session.generator();
+        let (mut stop_ids, mut stop) = (Vec::new(), Vec::new());
+        for text in &decoding.stop {
+            match generator.special_id(text)? {
+                Some(id) => stop_ids.push(id),
+                None => stop.push(text.clone()),
             }
         }
-        let sampling = Sampling {
+        Ok(Sampling {
             temperature: decoding.temperature,
             top_k: decoding.top_k,
             top_p: decoding.top_p,
             seed: decoding.seed,
             stop_ids,
+            stop,
             ..Sampling::greedy(decoding.max_tokens)
-        };
-        Ok((sampling, stop_texts))
+        })
     }
 }
 
@@ -259,6 +255,14 @@ impl From<Admitted> for LogUse {
             Admitted::Refused { why } => Self::Refused { why: why.to_string() },
         }
     }
+}
+
+/// `text` up to the end of the first `stop` in it.
+fn up_to(mut text: String, stop: &str) -> String {
+    if let Some(at) = text.find(stop).filter(|_| !stop.is_empty()) {
+        text.truncate(at + stop.len());
+    }
+    text
 }
 
 /// The natural logarithm of the probability of a token under these logits.

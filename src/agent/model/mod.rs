@@ -180,7 +180,8 @@ pub struct Decoding {
     pub seed: u64,
     /// The most tokens of a reply.
     pub max_tokens: usize,
-    /// Texts that end a reply. Whether the reply includes the one that ended it is the model's: a generator's does.
+    /// Texts that end a reply, wherever tokens begin and end. Whether the reply includes the one that ended it is the model's: a
+    /// generator's does, and ends with it.
     pub stop: Vec<String>,
     /// Keep special tokens, such as the one that ends a text, in the reply.
     pub special: bool,
