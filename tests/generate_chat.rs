@@ -9,7 +9,7 @@ use candle_core::quantized::gguf_file::Value;
 use lagdb::Error;
 use lagdb::agent::{ChatModel, Conversation, ConversationOptions, Decoding, LanguageModel};
 use lagdb::format::{ElementType, KvRead};
-use lagdb::generate::{Chat, Date, Generator, Message};
+use lagdb::generate::{Chat, Date, Generator, Message, Sampling, SessionOptions};
 use std::time::{Duration, Instant};
 
 const TALK: [(&str, &str); 4] = [
@@ -233,7 +233,7 @@ fn the_template_s_own_refusal_is_the_caller_s_fault() {
         other => panic!("{other:?}"),
     }
     let plain = Files::of("llama").load().unwrap();
-    assert!(!plain.has_chat_template());
+    assert!(matches!(plain.check_chat_template(), Err(Error::Model { .. })));
     assert!(matches!(chat(&plain, &TALK, &[]), Err(Error::Model { .. })));
     assert!(ChatModel::new(plain).is_err());
 }
@@ -296,7 +296,7 @@ fn templates_are_found_where_models_keep_them() {
     }
     let config = |json: &str| std::fs::write(dir.path().join("tokenizer_config.json"), json).unwrap();
     let load = || Generator::load(dir.path());
-    assert!(!load().unwrap().has_chat_template());
+    assert!(load().unwrap().check_chat_template().is_err());
     config(
         r#"{"bos_token": "<s>", "chat_template": [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "{{ bos_token }}one"}]}"#,
     );
@@ -304,14 +304,39 @@ fn templates_are_found_where_models_keep_them() {
     std::fs::write(dir.path().join("chat_template.jinja"), "{{ bos_token }}its own").unwrap();
     assert_eq!(chat(&load().unwrap(), &TALK, &[]).unwrap(), "<s>its own");
     std::fs::remove_file(dir.path().join("chat_template.jinja")).unwrap();
-    config(r#"{"chat_template": [{"name": "tool_use", "template": "tools"}]}"#);
-    assert!(load().unwrap_err().to_string().contains("a list of 1 without one called default"));
-    config("[");
-    assert!(load().unwrap_err().to_string().contains("tokenizer_config.json: no JSON"));
     let template = Value::String("{{ bos_token }}|{{ eos_token }}".into());
     let file =
         Converted::of("llama", GgmlDType::F16).with_byte_level("qwen2", &[("tokenizer.chat_template", template)]);
     assert_eq!(chat(&file.load(), &TALK, &[]).unwrap(), "<|begin|>|<|im_end|>");
+}
+
+/// A template that cannot be read stopped the whole model from loading; it speaks, and says what is wrong when it is to chat.
+#[test]
+fn a_damaged_template_costs_the_chat_and_not_the_model() {
+    let unlike = Converted::of("llama", GgmlDType::F16)
+        .with_byte_level("qwen2", &[("tokenizer.chat_template", Value::U32(7))])
+        .load();
+    let with = |json: &str| {
+        let files = Files { tokenizer_config: Some(json.to_owned()), ..Files::of("llama").with_words() };
+        files.load().unwrap()
+    };
+    for (generator, file, problem) in [
+        (with("["), "tokenizer_config.json", "no JSON"),
+        (
+            with(r#"{"chat_template": [{"name": "tool_use"}]}"#),
+            "tokenizer_config.json",
+            "a list of 1 without one called",
+        ),
+        (with(r#"{"chat_template": 3}"#), "tokenizer_config.json", "neither a text nor a list"),
+        (unlike, "model.gguf", "tokenizer.chat_template is"),
+    ] {
+        let mut session = generator.session(SessionOptions::default()).unwrap();
+        session.generate("w5", &Sampling::greedy(2), go_on).unwrap();
+        for error in [chat(&generator, &TALK, &[]).unwrap_err(), ChatModel::new(generator.clone()).unwrap_err()] {
+            let shown = error.to_string();
+            assert!(matches!(error, Error::Model { .. }) && shown.contains(file) && shown.contains(problem), "{shown}");
+        }
+    }
 }
 
 /// Words as template: `w10` begins what the user says, `w11` what the assistant says, `w2` ends both.

@@ -154,21 +154,26 @@ impl Generator {
     /// around a text, `encode(text, false)`.
     ///
     /// # Errors
-    /// [`Error::Model`] when the model has no chat template, or one that is not understood or takes too much time or
+    /// [`Error::Model`] when the model has no chat template, or one that is damaged, not understood or takes too much time or
     /// memory; [`Error::Invalid`] in the template's words when it refuses the messages.
     pub fn chat(&self, chat: &Chat<'_>) -> Result<String> {
-        match &self.0.chat_template {
-            Some(template) => template.render(chat),
-            None => Err(Error::Model {
-                path: PathBuf::from(chat_template::CONFIG_FILE),
-                problem: "the model came without a chat template".to_owned(),
-            }),
-        }
+        self.chat_template()?.render(chat)
     }
 
-    /// Whether the model says how a conversation is written.
-    pub fn has_chat_template(&self) -> bool {
-        self.0.chat_template.is_some()
+    /// Whether the model came with a chat template that can be read; whether it is understood, only [`chat`](Self::chat) says. A
+    /// model is loaded all the same: it continues text.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the file and what is wrong with it.
+    pub fn check_chat_template(&self) -> Result<()> {
+        self.chat_template()?.source().map(drop)
+    }
+
+    fn chat_template(&self) -> Result<&ChatTemplate> {
+        self.0.chat_template.as_ref().ok_or_else(|| Error::Model {
+            path: PathBuf::from(chat_template::CONFIG_FILE),
+            problem: "the model came without a chat template".to_owned(),
+        })
     }
 
     /// Whether text can be given and asked for.

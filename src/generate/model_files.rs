@@ -54,7 +54,7 @@ impl<'a> ModelFiles<'a> {
         }
         let tokenizer = self.tokenizer.map(|json| TokenizerJson::parse(json, PathBuf::from("tokenizer.json")));
         let tokenizer = tokenizer.transpose()?.map(|json| json.load(config.vocab_size)).transpose()?;
-        let chat_template = ChatTemplate::read(None, self.tokenizer_config, Path::new("."))?;
+        let chat_template = ChatTemplate::read(None, self.tokenizer_config, Path::new("."));
         Ok(Parts { config, weights: Box::new(weights), tokenizer, chat_template })
     }
 }
@@ -76,7 +76,7 @@ fn read_dir(dir: &Path) -> Result<Parts<'static>> {
     let tokenizer = tokenizer.map(|json| json.load(config.vocab_size)).transpose()?;
     let own = read_if_there(&dir.join(chat_template::OWN_FILE))?;
     let tokenizer_config = read_if_there(&dir.join(chat_template::CONFIG_FILE))?;
-    let chat_template = ChatTemplate::read(own.as_deref(), tokenizer_config.as_deref(), dir)?;
+    let chat_template = ChatTemplate::read(own.as_deref(), tokenizer_config.as_deref(), dir);
     Ok(Parts { config, weights: Box::new(read_weights(dir)?), tokenizer, chat_template })
 }
 

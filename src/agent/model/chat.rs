@@ -26,15 +26,12 @@ impl ChatModel {
     /// `generator`, spoken to by its own chat template.
     ///
     /// # Errors
-    /// [`Error::Model`] when it has none, or no tokenizer.
+    /// [`Error::Model`] when it has none, a damaged one, or no tokenizer.
     pub fn new(generator: Generator) -> Result<Self> {
-        let problem =
-            |problem: &str| Error::Model { path: PathBuf::from("chat template"), problem: problem.to_owned() };
-        if !generator.has_chat_template() {
-            return Err(problem("the model came without one"));
-        }
+        generator.check_chat_template()?;
         if !generator.has_tokenizer() {
-            return Err(problem("the model has no tokenizer"));
+            let problem = "the model has no tokenizer".to_owned();
+            return Err(Error::Model { path: PathBuf::from("chat template"), problem });
         }
         Ok(Self { generator, system: None, flags: Vec::new(), serving: Serving::default(), date: None })
     }

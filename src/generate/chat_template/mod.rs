@@ -51,10 +51,10 @@ pub struct Chat<'a> {
     pub date: Option<Date>,
 }
 
-/// The template of a model.
+/// The template of a model, or what is wrong with it: a model is not useless without.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ChatTemplate {
-    source: String,
+    source: std::result::Result<String, String>,
     /// The file it is in.
     path: PathBuf,
     bos: String,
@@ -64,34 +64,44 @@ pub(super) struct ChatTemplate {
 impl ChatTemplate {
     /// A template out of `path`, with the texts that begin and end a text.
     pub(super) fn new(source: String, path: PathBuf, [bos, eos]: [String; 2]) -> Self {
-        Self { source, path, bos, eos }
+        Self { source: Ok(source), path, bos, eos }
+    }
+
+    /// One out of `path` that cannot be read, and why.
+    pub(super) fn damaged(problem: String, path: PathBuf) -> Self {
+        Self { source: Err(problem), path, bos: String::new(), eos: String::new() }
     }
 
     /// The template of a model directory, if it has one: `own` is the file that has nothing else, `config` the other one.
-    ///
-    /// # Errors
-    /// [`Error::Model`] when a file that would have it cannot be understood.
-    pub(super) fn read(own: Option<&[u8]>, config: Option<&[u8]>, dir: &Path) -> Result<Option<Self>> {
+    pub(super) fn read(own: Option<&[u8]>, config: Option<&[u8]>, dir: &Path) -> Option<Self> {
         let (own_path, config_path) = (dir.join(OWN_FILE), dir.join(CONFIG_FILE));
-        let problem = |path: &Path, problem: String| Error::Model { path: path.to_path_buf(), problem };
-        let fields = match config {
-            None => Json::Null,
-            Some(json) => serde_json::from_slice(json).map_err(|e| problem(&config_path, format!("no JSON: {e}")))?,
+        let fields = match config.map(serde_json::from_slice).transpose() {
+            Ok(fields) => fields.unwrap_or(Json::Null),
+            Err(e) => return Some(Self::damaged(format!("no JSON: {e}"), config_path)),
         };
         let marks = [special(&fields, "bos_token"), special(&fields, "eos_token")];
-        if let Some(bytes) = own {
-            let source = str::from_utf8(bytes).map_err(|_| problem(&own_path, "no UTF-8".to_owned()))?;
-            return Ok(Some(Self::new(source.to_owned(), own_path, marks)));
+        match (own.map(str::from_utf8), in_config(&fields)) {
+            (Some(Ok(source)), _) => Some(Self::new(source.to_owned(), own_path, marks)),
+            (Some(Err(_)), _) => Some(Self::damaged("no UTF-8".to_owned(), own_path)),
+            (None, Ok(source)) => source.map(|source| Self::new(source, config_path, marks)),
+            (None, Err(problem)) => Some(Self::damaged(problem, config_path)),
         }
-        let source = in_config(&fields).map_err(|found| problem(&config_path, found))?;
-        Ok(source.map(|source| Self::new(source, config_path, marks)))
+    }
+
+    /// Its text.
+    ///
+    /// # Errors
+    /// [`Error::Model`] naming the file that would have it and cannot be understood.
+    pub(super) fn source(&self) -> Result<&str> {
+        let problem = |problem: &String| Error::Model { path: self.path.clone(), problem: problem.clone() };
+        self.source.as_deref().map_err(problem)
     }
 
     /// The text of `chat`, special tokens as they are written.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the template's own words when it refuses the messages; [`Error::Model`] naming file and line
-    /// when the template is not understood or takes too much.
+    /// when the template cannot be read, is not understood or takes too much.
     pub(super) fn render(&self, chat: &Chat<'_>) -> Result<String> {
         let n_bytes: usize = chat.messages.iter().map(|message| message.role.len() + message.content.len()).sum();
         let n_messages = chat.messages.len();
@@ -99,7 +109,7 @@ impl ChatTemplate {
             steps: STEPS + STEPS_PER_MESSAGE.saturating_mul(n_messages as u64),
             n_bytes: BYTES.saturating_add(BYTES_PER_BYTE.saturating_mul(n_bytes + 100 * n_messages)),
         };
-        let rendered = bounded::render(&self.source, &self.variables(chat), chat.date, bounds);
+        let rendered = bounded::render(self.source()?, &self.variables(chat), chat.date, bounds);
         rendered.map_err(|refusal| match refusal {
             Refusal::Raised(message) => Error::invalid("messages", format!("the chat template says: {message}")),
             Refusal::Template(problem) => {

@@ -54,7 +54,7 @@ pub(super) fn read<'a>(mut reader: impl Source + 'a, file: Option<&Path>) -> Res
     };
     let mut config = ModelConfig::from_gguf(&content.metadata, &facts, path)?;
     let tokenizer = tokenizer(&content, config.vocab_size, file)?;
-    let chat_template = chat_template(&content, path).map_err(problem)?;
+    let chat_template = chat_template(&content, path).unwrap_or_else(|e| Some(ChatTemplate::damaged(e, path.into())));
     let marks = END_MARKS.iter().filter_map(|mark| tokenizer.as_ref()?.special_id(mark));
     let marks: Vec<u32> = marks.filter(|id| !config.eos_ids.contains(id)).collect();
     config.eos_ids.extend(marks);
