@@ -5,7 +5,8 @@
 //! lists that share their parts many times over. So every instruction that makes a string or a list, or looks into one,
 //! becomes a call of a function that pays for it first, and what is written is paid for when it is written. Constants are folded while a template is compiled, before anything is
 //! counted: a product with anything but names and numbers beside it is refused. Expressions, and the thread that
-//! renders, have room for all the nesting that is left. Macros and other files are not read.
+//! renders, have room for all the nesting that is left. A macro is a call of instructions that are counted like all others, calls
+//! itself some ten times at most, and gives back a string that was paid for while it was written. Other templates are not read.
 
 use super::Date;
 use super::functions;
@@ -22,6 +23,8 @@ const MAX_TEMPLATE: usize = 1 << 16;
 const MAX_EXPRESSION: usize = 1024;
 /// Bytes of template text that may be written, loops included.
 const MAX_RAW: usize = 1 << 28;
+/// Parameters of a macro, which carries their names along.
+const MAX_PARAMETERS: usize = 32;
 /// Lists and maps that a template may make beyond those of constants; each can be nested in the next.
 const MAX_CONTAINERS: usize = 10_000;
 /// What the deepest nesting needs, with much to spare.
@@ -122,6 +125,9 @@ fn render_here(
     let mut generator = CodeGenerator::new(NAME, source);
     generator.compile_stmt(&ast);
     let (mut instructions, blocks) = generator.finish();
+    if !blocks.is_empty() {
+        return Err("blocks of a template that others extend are not read".to_owned());
+    }
     let longest = pay_for_what_is_done(&mut instructions)?;
     let mut environment = Environment::empty();
     functions::add_to(&mut environment, budget, date);
@@ -187,7 +193,7 @@ fn check(source: &str, syntax: &SyntaxConfig) -> Result<(), String> {
 /// Lets everything whose cost depends on its values go through a function that pays for it; returns the length of the longest
 /// text between braces, which instructions write for nothing.
 fn pay_for_what_is_done(instructions: &mut Instructions<'_>) -> Result<usize, String> {
-    let (mut at, mut longest) = (0, 0);
+    let (mut at, mut longest, mut n_parameters) = (0, 0, 0);
     while let Some(instruction) = instructions.get_mut(at) {
         let n_arguments = |n: usize| u16::try_from(n).map_err(|_| format!("{n} values in one list"));
         let (name, n) = match instruction {
@@ -205,10 +211,28 @@ fn pay_for_what_is_done(instructions: &mut Instructions<'_>) -> Result<usize, St
             Instruction::In => (functions::IN, 2),
             Instruction::BuildList(Some(n)) | Instruction::BuildTuple(Some(n)) => (functions::LIST, n_arguments(*n)?),
             Instruction::BuildMap(n) => (functions::MAP, n_arguments(2 * *n)?),
-            Instruction::BuildList(None) | Instruction::BuildTuple(None) | Instruction::UnpackLists(_) => {
+            // What passed the condition of a loop, counted before it.
+            Instruction::BuildList(None) => {
+                *instruction = Instruction::CallFunction(functions::LIST, None);
+                at += 1;
+                continue;
+            }
+            Instruction::BuildTuple(None) | Instruction::UnpackLists(_) => {
                 return Err("a list that is unpacked into another".to_owned());
             }
             Instruction::CompareAndPreserve(_) => return Err("a chain of comparisons".to_owned()),
+            Instruction::Include(_) | Instruction::LoadBlocks => return Err("other templates are not read".to_owned()),
+            Instruction::BuildMacro(name, ..) if n_parameters > MAX_PARAMETERS => {
+                return Err(format!(
+                    "the macro {name:.40} has {n_parameters} parameters; at most {MAX_PARAMETERS} are read"
+                ));
+            }
+            Instruction::LoadConst(value) => {
+                // A macro is built from the list of its parameters, which is the constant right before it.
+                n_parameters = value.len().unwrap_or(0);
+                at += 1;
+                continue;
+            }
             Instruction::EmitRaw(text) => {
                 longest = longest.max(text.len());
                 at += 1;

@@ -3,8 +3,8 @@
 //! A template is Jinja, kept in `chat_template.jinja`, in `tokenizer_config.json` (one, or a list of named ones of which the
 //! one called `default` is taken), or in a GGUF's `tokenizer.chat_template`. It is rendered as transformers does: blocks are
 //! trimmed, `messages`, `add_generation_prompt`, `bos_token` and `eos_token` are there, `tools` and `documents` are none, marks
-//! around what the assistant says (`{% generation %}`) say nothing, and `strftime_now` tells the date that the caller gives.
-//! What it may take of time and memory is bounded by the length of the messages.
+//! around what the assistant says (`{% generation %}`) say nothing, and `strftime_now` tells the date that the caller gives. Macros are
+//! read, other templates are not. What it may take of time and memory is bounded by the length of the messages.
 
 mod bounded;
 mod date;
