@@ -10,6 +10,7 @@
 use super::heads::HeadShape;
 use super::kv_cache::HalfRows;
 use super::pages::Mix;
+use super::parallel;
 use super::simd::{Columns, Halves, LANES, Target, add_products, dots};
 use super::sources::HeadPlace;
 use super::visibility::{Visibility, WeightSums};
@@ -32,16 +33,25 @@ pub(super) struct Seeing<'a> {
 }
 
 /// The mix of values for each query.
+///
+/// KV heads, and blocks of many queries with one, are computed on several threads; every number is the same with one.
 pub(super) fn attend(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing: Seeing<'_>) -> Mix {
+    attend_cut(query, asked, rows, seeing, None)
+}
+
+/// The same with so many parts of each KV head's queries.
+fn attend_cut(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing: Seeing<'_>, n_cuts: Option<usize>) -> Mix {
     let HeadShape { n_tokens: n_new, n_heads, head_dim } = asked;
     let padded = rows.width * LANES;
     let query = padded_rows(query, head_dim, padded);
-    let mut out = vec![0.0; n_new * n_heads * head_dim];
     let per_head = rows.capacity * rows.width;
     let n_kv_heads = rows.keys.len() / per_head.max(1);
-    let group = n_heads / n_kv_heads.max(1);
-    let (mut scratch, mut sums) = (Scratch::default(), Vec::with_capacity(n_new * n_heads));
-    for kv_head in 0..n_kv_heads {
+    let n_queries = n_heads / n_kv_heads.max(1) * n_new;
+    let n_products = 2 * n_heads * n_new * rows.n_rows * padded;
+    let n_blocks = n_queries.div_ceil(BLOCK);
+    let n_cuts = n_cuts.unwrap_or_else(|| parallel::cuts(n_kv_heads, n_products, n_blocks));
+    let parts = parallel::each(n_kv_heads * n_cuts, n_products, |scratch: &mut Scratch, part| {
+        let (kv_head, cut) = (part / n_cuts, part % n_cuts);
         let head = Head {
             keys: &rows.keys[kv_head * per_head..][..per_head],
             values: &rows.values[kv_head * per_head..][..per_head],
@@ -49,18 +59,28 @@ pub(super) fn attend(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing
             place: HeadPlace { layer: seeing.layer, kv_head },
             seeing,
             n_new,
+            few: n_queries <= FEW,
             scale: 1.0 / (head_dim as f32).sqrt(),
             target: Target::best(),
         };
-        let queries = &query[kv_head * group * n_new * padded..][..group * n_new * padded];
-        let mixed = head.attend(queries, rows.n_rows, &mut scratch);
-        for (i, mixed) in mixed.chunks_exact(padded).enumerate() {
-            let (query_head, token) = (kv_head * group + i / n_new, i % n_new);
-            out[(token * n_heads + query_head) * head_dim..][..head_dim].copy_from_slice(&mixed[..head_dim]);
-        }
-        sums.append(&mut scratch.sums);
+        let of_cut = |cut: usize| (cut * n_blocks / n_cuts * BLOCK).min(n_queries);
+        let numbers = of_cut(cut)..of_cut(cut + 1);
+        let first = kv_head * n_queries;
+        head.attend(
+            &query[(first + numbers.start) * padded..(first + numbers.end) * padded],
+            numbers,
+            rows.n_rows,
+            scratch,
+        )
+    });
+    let mut mix = Mix { numbers: vec![0.0; n_new * n_heads * head_dim], sums: Vec::with_capacity(n_new * n_heads) };
+    let mixed = parts.iter().flat_map(|part| part.mixed.chunks_exact(padded));
+    for (i, mixed) in mixed.enumerate() {
+        let (head, token) = (i / n_new, i % n_new);
+        mix.numbers[(token * n_heads + head) * head_dim..][..head_dim].copy_from_slice(&mixed[..head_dim]);
     }
-    Mix { numbers: out, sums }
+    mix.sums.extend(parts.iter().flat_map(|part| &part.sums));
+    mix
 }
 
 /// Each `width` numbers of `x` followed by zeros, `padded` in all.
@@ -75,12 +95,18 @@ fn padded_rows(x: &[f32], width: usize, padded: usize) -> Vec<f32> {
     out
 }
 
-/// Memory that one KV head leaves to the next.
+/// Memory that one part leaves to the next.
 #[derive(Default)]
 struct Scratch {
     /// `[n_rows / 16, padded head_dim]`
     panels: Vec<Halves>,
     scores: Vec<f32>,
+}
+
+/// What some queries of one KV head get.
+#[derive(Default)]
+struct Part {
+    /// The mix of values, `[n_queries, padded]`.
     mixed: Vec<f32>,
     /// Of each query the logarithm of what softmax divided by.
     sums: Vec<f32>,
@@ -95,43 +121,42 @@ struct Head<'a> {
     seeing: Seeing<'a>,
     /// Of the queries every so many are one query head's.
     n_new: usize,
+    /// Whether it has so few queries that keys are read as they lie, however they are cut.
+    few: bool,
     scale: f32,
     target: Target,
 }
 
 impl Head<'_> {
-    /// The mix for `queries`, `[n_queries, padded]`.
-    fn attend<'s>(&self, queries: &[f32], n_rows: usize, scratch: &'s mut Scratch) -> &'s [f32] {
+    /// What `queries` get, `[n_queries, padded]`, which have these numbers among those of the head.
+    fn attend(&self, queries: &[f32], numbers: Range<usize>, n_rows: usize, scratch: &mut Scratch) -> Part {
         let padded = self.width * LANES;
-        let n_queries = queries.len() / padded;
-        scratch.mixed.clear();
-        scratch.mixed.resize(queries.len(), 0.0);
-        if n_queries <= FEW {
-            self.few(queries, 0..n_queries, scratch);
-            return &scratch.mixed;
+        let mut part = Part { mixed: vec![0.0; queries.len()], sums: Vec::with_capacity(numbers.len()) };
+        if self.few {
+            self.few(queries, numbers, &mut scratch.scores, &mut part);
+            return part;
         }
         self.lay_panels(n_rows, &mut scratch.panels);
-        for first in (0..n_queries).step_by(BLOCK) {
-            let block = first..n_queries.min(first + BLOCK);
-            self.many(&queries[block.start * padded..block.end * padded], block, scratch);
+        for (block, queries) in queries.chunks(BLOCK * padded).enumerate() {
+            let first = numbers.start + block * BLOCK;
+            self.many(queries, first..numbers.end.min(first + BLOCK), scratch, &mut part);
         }
-        &scratch.mixed
+        part
     }
 
-    /// The queries with these numbers.
-    fn few(&self, queries: &[f32], numbers: Range<usize>, scratch: &mut Scratch) {
-        let (padded, n_queries) = (self.width * LANES, numbers.len());
+    /// The queries with these numbers, all of the part.
+    fn few(&self, queries: &[f32], numbers: Range<usize>, scores: &mut Vec<f32>, part: &mut Part) {
         let all = self.union(numbers.clone());
-        scratch.scores.clear();
-        scratch.scores.resize(n_queries * all.len(), 0.0);
+        scores.clear();
+        scores.resize(numbers.len() * all.len(), 0.0);
         let keys = &self.keys[all.start * self.width..all.end * self.width];
-        dots(self.target, queries.as_chunks().0, keys, self.width, &mut scratch.scores);
-        self.weigh(&mut scratch.scores, numbers, &all, &mut scratch.sums);
-        self.mix(&scratch.scores, all.len(), all.clone(), &mut scratch.mixed[..n_queries * padded]);
+        dots(self.target, queries.as_chunks().0, keys, self.width, scores);
+        self.weigh(scores, numbers, &all, &mut part.sums);
+        self.mix(scores, all.len(), all.clone(), &mut part.mixed);
     }
 
-    /// One block of queries, those with these numbers.
-    fn many(&self, queries: &[f32], numbers: Range<usize>, scratch: &mut Scratch) {
+    /// The next block of queries of the part, those with these numbers.
+    fn many(&self, queries: &[f32], numbers: Range<usize>, scratch: &mut Scratch, part: &mut Part) {
         let padded = self.width * LANES;
         let seen = self.union(numbers.clone());
         let panels = seen.start / LANES..seen.end.div_ceil(LANES);
@@ -146,9 +171,9 @@ impl Head<'_> {
         scratch.scores.clear();
         scratch.scores.resize(numbers.len() * all.len(), 0.0);
         add_products(self.target, queries, padded, columns, &mut scratch.scores, all.len());
-        let first = numbers.start;
-        self.weigh(&mut scratch.scores, numbers, &all, &mut scratch.sums);
-        let mixed = &mut scratch.mixed[first * padded..][..queries.len()];
+        let first = part.sums.len();
+        self.weigh(&mut scratch.scores, numbers, &all, &mut part.sums);
+        let mixed = &mut part.mixed[first * padded..][..queries.len()];
         // Panels are whole, rows are not: those behind the last one may hold anything, and zero times infinity is no number.
         self.mix(&scratch.scores[seen.start - all.start..], all.len(), seen, mixed);
     }
@@ -195,6 +220,43 @@ impl Head<'_> {
                     channel[token] = number;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HalfRows, HeadShape, LANES, Seeing, attend, attend_cut};
+    use crate::generate::visibility::Visibility;
+    use half::f16;
+
+    /// Another machine has more threads and cuts otherwise: what it computes is the same to the last bit.
+    #[test]
+    fn cuts_change_no_bit() {
+        let (n_kv_heads, group, head_dim, capacity, n_rows, n_new) = (2, 3, 24_usize, 320, 317, 37);
+        let width = head_dim.div_ceil(LANES);
+        let number = |i: usize| ((i * 7919 % 2003) as f32 - 1001.0) / 700.0;
+        let halves = |salt: usize| -> Vec<[u16; LANES]> {
+            let of = |i: usize| std::array::from_fn(|lane| f16::from_f32(number(salt + i * LANES + lane)).to_bits());
+            (0..n_kv_heads * capacity * width).map(of).collect()
+        };
+        let (keys, values) = (halves(1), halves(99));
+        let rows = HalfRows { keys: &keys, values: &values, capacity, n_rows, width };
+        let positions: Vec<u32> = (0..n_rows as u32).collect();
+        let tokens: Vec<usize> = (n_rows - n_new..n_rows).collect();
+        for window in [None, Some(50)] {
+            let seen = Visibility::new(&positions, &tokens, window, Default::default());
+            let seeing = Seeing { layer: 0, seen: &seen, watch: None };
+            let asked = HeadShape { n_tokens: n_new, n_heads: n_kv_heads * group, head_dim };
+            let query: Vec<f32> = (0..n_new * n_kv_heads * group * head_dim).map(|i| number(i * 3)).collect();
+            let bits =
+                |mix: super::Mix| -> Vec<u32> { mix.numbers.iter().chain(&mix.sums).map(|x| x.to_bits()).collect() };
+            let whole = bits(attend_cut(&query, asked, rows, seeing, Some(1)));
+            assert!(whole.iter().any(|bits| *bits != 0));
+            for n_cuts in [2, 3] {
+                assert_eq!(bits(attend_cut(&query, asked, rows, seeing, Some(n_cuts))), whole, "{n_cuts} {window:?}");
+            }
+            assert_eq!(bits(attend(&query, asked, rows, seeing)), whole);
         }
     }
 }

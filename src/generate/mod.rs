@@ -27,15 +27,15 @@
 //! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask), [`sources`] (what is attached, and how loud) |
 //! | where do keys and values lie? | [`kv_cache`], `byte_rows`, `heads`, `room` |
 //! | what is attached without becoming rows? | [`pages`] |
-//! | what decides how fast? | `half_attention`, `byte_attention`, `simd` |
+//! | what decides how fast? | `half_attention`, `byte_attention`, `simd`, `parallel` |
 //! | what does a user hold? | [`generator`], [`session`] with attach (first, or while it computes), capture, generation, recall and admission, [`sampling`] |
 //!
 //! Nothing here knows of the store: both sides speak [`KvLog`](lagdb_format::KvLog),
 //! [`KvRead`](lagdb_format::KvRead) and [`ModelFingerprint`](lagdb_format::ModelFingerprint).
 //!
-//! Large products run on candle's thread pool. Set `RAYON_NUM_THREADS` before the program starts: 1 keeps everything on
-//! the calling thread, which is fastest for small models and for many sessions at once; unset, candle counts the
-//! processors anew for every product.
+//! Large products, and attention over many rows, run on candle's thread pool. Set `RAYON_NUM_THREADS` before the program
+//! starts: 1 keeps everything on the calling thread, which is fastest for small models and for many sessions at once; unset,
+//! candle counts the processors anew for every product.
 
 mod attention;
 mod blocks;
@@ -57,6 +57,7 @@ mod matrix;
 mod mlp;
 pub mod model_files;
 pub mod pages;
+mod parallel;
 pub mod precision;
 mod product;
 mod random;

@@ -7,9 +7,8 @@
 
 use super::simd::{Target, softmax};
 use super::sources::{HeadPlace, Sources};
-use std::cell::RefCell;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// For each of some tokens, the rows it sees.
 #[derive(Clone, Debug)]
@@ -32,7 +31,7 @@ struct Strays {
 pub(super) struct WeightSums {
     pub(super) n_kv_heads: usize,
     pub(super) n_rows: usize,
-    pub(super) sums: RefCell<Vec<f32>>,
+    sums: Mutex<Vec<f32>>,
 }
 
 impl Visibility {
@@ -77,13 +76,18 @@ impl Visibility {
 
 impl WeightSums {
     pub(super) fn new(n_layers: usize, n_kv_heads: usize, n_rows: usize) -> Self {
-        Self { n_kv_heads, n_rows, sums: RefCell::new(vec![0.0; n_layers * n_kv_heads * n_rows]) }
+        Self { n_kv_heads, n_rows, sums: Mutex::new(vec![0.0; n_layers * n_kv_heads * n_rows]) }
     }
 
     /// Adds one query's weights of the rows from `first` on.
     pub(super) fn add(&self, weights: &[f32], first: usize, head: HeadPlace) {
         let start = (head.layer * self.n_kv_heads + head.kv_head) * self.n_rows + first;
-        let mut sums = self.sums.borrow_mut();
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
         sums[start..].iter_mut().zip(weights).for_each(|(sum, weight)| *sum += weight);
+    }
+
+    /// All of them.
+    pub(super) fn into_sums(self) -> Vec<f32> {
+        self.sums.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -98,7 +98,7 @@ impl Session {
             generator.decoder().advance(hidden, &step, 0..n_layers, &mut self.cache, |_| ())?;
             (watch, queries) = (step.watch, step.queries.map(RefCell::into_inner));
         }
-        Ok((watch.map(|watch| watch.sums.into_inner()).unwrap_or_default(), queries.unwrap_or_default()))
+        Ok((watch.map(WeightSums::into_sums).unwrap_or_default(), queries.unwrap_or_default()))
     }
 
     /// `ln` of the attention each key can expect, plus `ln` of its value's norm: `μ·k / √d + k·Σk / 2d`, where queries to come

@@ -1,0 +1,69 @@
+//! Work in independent parts, such as KV heads, on the threads on which candle computes its products.
+//!
+//! The pool is candle's: between two products its threads wait for the next one, and threads of our own would take the
+//! processors from them. With one thread everything runs where it is called from.
+
+use candle_core::utils::barrier_pool;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Multiplications up to which the work is done before other threads have come.
+const SMALL: usize = 1 << 18;
+/// Parts for each thread where there is a choice: one that is held up leaves its parts to the others.
+const PARTS: usize = 3;
+
+/// What `of` makes of each of `n` parts, in their order, `n_products` multiplications in all. A thread keeps its `S` from one
+/// part to the next.
+pub(super) fn each<S: Default, T: Send + Sync>(
+    n: usize,
+    n_products: usize,
+    of: impl Fn(&mut S, usize) -> T + Sync,
+) -> Vec<T> {
+    if n_products <= SMALL || n < 2 {
+        let mut own = S::default();
+        return (0..n).map(|part| of(&mut own, part)).collect();
+    }
+    let made: Vec<OnceLock<T>> = (0..n).map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    barrier_pool().execute(|_| {
+        let mut own = S::default();
+        while let Some((part, place)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|part| Some((part, made.get(part)?)))
+        {
+            place.get_or_init(|| of(&mut own, part));
+        }
+    });
+    made.into_iter().filter_map(OnceLock::into_inner).collect()
+}
+
+/// Into how many parts each of `n` is best cut, at most `most`.
+pub(super) fn cuts(n: usize, n_products: usize, most: usize) -> usize {
+    if n_products <= SMALL {
+        return 1;
+    }
+    match barrier_pool().n_workers() {
+        0 => 1,
+        n_workers => (PARTS * (n_workers + 1)).div_ceil(n.max(1)).clamp(1, most.max(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SMALL, cuts, each};
+
+    #[test]
+    fn parts_come_in_their_order() {
+        for n_products in [0, SMALL + 1] {
+            for n in [0, 1, 2, 100] {
+                let squares = each(n, n_products, |calls: &mut usize, part| {
+                    *calls += 1;
+                    assert!(*calls <= n);
+                    part * part
+                });
+                assert_eq!(squares, (0..n).map(|part| part * part).collect::<Vec<_>>());
+            }
+            assert!((1..=5).contains(&cuts(8, n_products, 5)));
+            assert_eq!(cuts(8, n_products, 0), 1);
+        }
+    }
+}
