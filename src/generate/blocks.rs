@@ -4,16 +4,27 @@
 //! from then on, and keeps the blocks too: the same numbers twice. So candle reads blocks through [`Blocks`] here, which see
 //! what for. A product that asked where they lie, and had them multiply nothing, packed them; then they are dropped.
 //!
+//! A table whose rows are read has to keep its blocks. One of `Q8_0` is multiplied as they lie, by a kernel of our own as fast
+//! as candle's tiles are for one row, so it is held once too; and `x` needs not be quantized.
+//!
 //! candle reads through the address that it was given, and only while it borrows the [`QTensor`]. Blocks are dropped with the
 //! tensor borrowed exclusively, so no such address is in use; whoever asks later gets as many zeros, which live as long as the
 //! tensor, and the product that asked is an error.
 
+use super::parallel;
+use super::simd::{Target, dot_blocks};
+use super::tensor;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor, QuantizedType};
 use candle_core::{CpuStorage, DType, Device, Error, Result, Tensor};
 use half::f16;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+
+/// Rows of a table that a thread multiplies at once.
+const PART_ROWS: usize = 4096;
+/// Rows of a table that stay near while all rows of `x` pass.
+const NEAR_ROWS: usize = 16;
 
 /// A matrix of quantized numbers, `[n_out, n_in]`.
 #[derive(Debug)]
@@ -22,6 +33,8 @@ pub(super) struct Quantized {
     blocks: Arc<Blocks>,
     /// Whether candle has tiles of it.
     is_packed: bool,
+    /// Whether it is multiplied as its blocks lie.
+    is_table: bool,
 }
 
 impl Quantized {
@@ -29,7 +42,7 @@ impl Quantized {
     pub(super) fn new(blocks: Box<dyn QuantizedType>, shape: [usize; 2]) -> Result<Self> {
         let blocks = Arc::new(Blocks::new(blocks));
         let tensor = QTensor::new(QStorage::Cpu(Box::new(Reader(blocks.clone()))), (shape[0], shape[1]))?;
-        Ok(Self { tensor, blocks, is_packed: false })
+        Ok(Self { tensor, blocks, is_packed: false, is_table: false })
     }
 
     /// Has candle pack it, if candle does that, and drops the blocks unless rows or bytes will be read from them.
@@ -37,6 +50,10 @@ impl Quantized {
     /// It stays as it is where candle packs nothing, or packs anew for many rows: then products need the blocks again.
     pub(super) fn pack(&mut self, keeps_blocks: bool) -> Result<()> {
         let n_in = self.tensor.shape().dims2()?.1;
+        self.is_table = keeps_blocks && self.dtype() == GgmlDType::Q8_0;
+        if self.is_table {
+            return Ok(());
+        }
         if self.is_packed || !packs_once(self.blocks.dtype)? {
             return Ok(());
         }
@@ -57,13 +74,49 @@ impl Quantized {
 
     /// `x · Wᵀ`: `[n_tokens, n_in]` to `[n_tokens, n_out]`.
     pub(super) fn times(&self, x: &Tensor) -> Result<Tensor> {
+        if self.is_table {
+            return self.times_as_it_lies(x);
+        }
         let product = x.apply_op1_no_bwd(&self.tensor)?;
         self.blocks.check()?;
         Ok(product)
     }
 
+    /// The same from the blocks, a few rows of the matrix with every row of `x` before the next few.
+    fn times_as_it_lies(&self, x: &Tensor) -> Result<Tensor> {
+        let ([n_out, n_in], n_tokens) = (self.tensor.shape().dims2()?.into(), x.dim(0)?);
+        let blocks = self.tensor.data()?;
+        let row_bytes = blocks.len() / n_out.max(1);
+        let products = tensor::read(x, |x| {
+            let parts = parallel::each(n_out.div_ceil(PART_ROWS), n_tokens * n_out * n_in, |_: &mut (), part| {
+                let rows = part * PART_ROWS..n_out.min((part + 1) * PART_ROWS);
+                let blocks = &blocks[rows.start * row_bytes..rows.end * row_bytes];
+                let mut products = vec![0.0; n_tokens * rows.len()];
+                for (i, blocks) in blocks.chunks(NEAR_ROWS * row_bytes).enumerate() {
+                    for (token, x) in x.chunks_exact(n_in).enumerate() {
+                        let first = token * rows.len() + i * NEAR_ROWS;
+                        dot_blocks(Target::best(), x, blocks, &mut products[first..first + blocks.len() / row_bytes]);
+                    }
+                }
+                products
+            });
+            let mut products = Vec::with_capacity(n_tokens * n_out);
+            for token in 0..n_tokens {
+                let of_token = |part: &Vec<f32>| (part.len() / n_tokens * token, part.len() / n_tokens);
+                for (part, (first, n)) in parts.iter().map(|part| (part, of_token(part))) {
+                    products.extend_from_slice(&part[first..first + n]);
+                }
+            }
+            products
+        })?;
+        tensor::own(products, (n_tokens, n_out))
+    }
+
     /// The products with the same `x`, which candle quantizes once for all of them; `None` where it cannot.
     pub(super) fn times_each(matrices: &[&Self], x: &Tensor) -> Result<Option<Vec<Tensor>>> {
+        if matrices.iter().any(|matrix| matrix.is_table) {
+            return Ok(None);
+        }
         let tensors: Vec<&QTensor> = matrices.iter().map(|matrix| &matrix.tensor).collect();
         let products = QTensor::gemv_fused_shared_lhs(&tensors, x)?;
         matrices.iter().try_for_each(|matrix| matrix.blocks.check())?;
@@ -286,15 +339,35 @@ mod tests {
         }
     }
 
+    /// A table of Q8_0 is held once, and multiplied with numbers that are not rounded first; others are held twice where candle
+    /// packs them.
     #[test]
     fn a_table_keeps_its_blocks() {
-        let (before, mut table) = (matrix(GgmlDType::Q8_0, [48, 512]), matrix(GgmlDType::Q8_0, [48, 512]));
-        table.pack(true).unwrap();
-        assert!(!table.blocks.are_gone());
-        assert_eq!(products(&table, 512), products(&before, 512));
-        assert_eq!(bits(&table.rows(&[47, 3]).unwrap()), bits(&before.rows(&[47, 3]).unwrap()));
-        let held = if table.is_packed { 2 } else { 1 };
-        assert_eq!(table.n_bytes(), held * before.n_bytes(), "tiles and blocks are counted");
+        for (dtype, shape) in [(GgmlDType::Q8_0, [48, 512]), (GgmlDType::Q8_0, [9001, 96]), (GgmlDType::Q4K, [48, 512])]
+        {
+            let (before, mut table) = (matrix(dtype, shape), matrix(dtype, shape));
+            table.pack(true).unwrap();
+            assert!(!table.blocks.are_gone());
+            let last = shape[0] as u32 - 1;
+            assert_eq!(bits(&table.rows(&[last, 3]).unwrap()), bits(&before.rows(&[last, 3]).unwrap()));
+            let held = if table.is_packed { 2 } else { 1 };
+            assert!(table.n_bytes() >= held * before.n_bytes(), "tiles and blocks are counted");
+            if dtype == GgmlDType::Q4K {
+                assert_eq!(products(&table, shape[1]), products(&before, shape[1]));
+                continue;
+            }
+            assert!(!table.is_packed && table.n_bytes() == before.n_bytes(), "held once");
+            let all: Vec<u32> = (0..=last).collect();
+            let exact = before.rows(&all).unwrap();
+            for m in [1, 3] {
+                let x = tensor::own(numbers(m * shape[1]), (m, shape[1])).unwrap();
+                let (found, expected) = (table.times(&x).unwrap(), x.matmul(&exact.t().unwrap()).unwrap());
+                assert_eq!(found.dims(), [m, shape[0]]);
+                let error = (found - expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                assert!(error < 1e-4, "{shape:?} {m}: {error}");
+                assert!(Quantized::times_each(&[&table], &x).unwrap().is_none());
+            }
+        }
     }
 
     /// Of a type that is not packed the blocks multiply, so they stay; on every machine.

@@ -13,6 +13,7 @@ mod products;
 #[cfg(target_arch = "x86_64")]
 mod registers;
 mod softmax;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ pub(super) use dots::dots;
 pub(super) use heads::narrow_heads;
 pub(super) use products::{Columns, add_products};
 pub(super) use softmax::{exponentials, softmax};
+pub(super) use table::dot_blocks;
 
 /// Numbers that are computed together.
 pub(super) const LANES: usize = 16;

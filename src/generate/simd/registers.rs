@@ -14,6 +14,7 @@ macro_rules! same_bits {
     )*};
 }
 same_bits! {
+    codes: [u8; LANES] => x86::__m128i;
     halves: Halves => x86::__m256i;
     floats: [f32; LANES] => x86::__m512;
     array: x86::__m512 => [f32; LANES];

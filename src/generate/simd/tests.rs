@@ -1,8 +1,8 @@
 //! Every target gives what plain loops in f64 give.
 
 use super::{
-    BLOCK, Columns, Halves, LANES, Target, add_products, add_rows, dot_rows, dots, narrow_heads, narrow_row, softmax,
-    widen_rows,
+    BLOCK, Columns, Halves, LANES, Target, add_products, add_rows, dot_blocks, dot_rows, dots, narrow_heads,
+    narrow_row, softmax, widen_rows,
 };
 use crate::generate::config::{RopeConfig, RopeScaling};
 use crate::generate::heads::{HeadShape, Numbers, Rows};
@@ -56,6 +56,31 @@ fn dots_are_those_of_plain_loops() {
                 let term = |i: usize| f64::from(query[i]) * f16::from_bits(key[i]).to_f64();
                 let expected = (0..width * LANES).map(term).sum::<f64>();
                 assert!((f64::from(*found) - expected).abs() < 1e-4, "{target:?} {i}: {found} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_q8_0_blocks_are_multiplied_as_they_lie() {
+    for target in Target::all() {
+        for (n_rows, n_blocks) in [(0, 3), (1, 1), (4, 2), (7, 5), (9, 32)] {
+            let x = floats(n_blocks * 32);
+            let block = |i: usize| {
+                let scale = f16::from_f32(0.01 + 0.003 * (i % 11) as f32).to_le_bytes();
+                let code = move |j: usize| ((i * 32 + j) * 2654435761 % 256) as u8;
+                scale.into_iter().chain((0..32).map(code))
+            };
+            let blocks: Vec<u8> = (0..n_rows * n_blocks).flat_map(block).collect();
+            let mut out = vec![f32::NAN; n_rows];
+            dot_blocks(target, &x, &blocks, &mut out);
+            for (row, found) in out.into_iter().enumerate() {
+                let number = |i: usize| {
+                    let block = &blocks[(row * n_blocks + i / 32) * 34..][..34];
+                    f16::from_le_bytes([block[0], block[1]]).to_f64() * f64::from(block[2 + i % 32] as i8)
+                };
+                let expected = (0..n_blocks * 32).map(|i| f64::from(x[i]) * number(i)).sum::<f64>();
+                assert!((f64::from(found) - expected).abs() < 1e-3, "{target:?} {row}: {found} {expected}");
             }
         }
     }
