@@ -25,13 +25,13 @@ fn main() -> BenchResult<()> {
         rows.extend(compare(
             "demo model",
             &demo,
-            &Sizes { context: 60, log: 7, prompt: 36, rounds: 51, prefills: 51 },
+            &Sizes { context: 60, log: 7, prompts: &[36], rounds: 51, prefills: 51 },
         )?);
     }
     if report::is_wanted("qwen3") {
         let config = ModelConfig::from_json(qwen3::CONFIG.as_bytes(), "config.json".as_ref())?;
         let qwen = Generator::random(config, 1, WeightPrecision::Q8_0)?;
-        let sizes = Sizes { context: 2048, log: 2048, prompt: 16, rounds: 5, prefills: 1 };
+        let sizes = Sizes { context: 2048, log: 2048, prompts: &[16, 1], rounds: 5, prefills: 1 };
         rows.extend(compare("Qwen3-0.6B geometry, Q8_0", &qwen, &sizes)?);
     }
     rows.push(report::memory());
@@ -77,7 +77,8 @@ struct Sizes {
     context: usize,
     /// The last tokens of the context, which become the log.
     log: usize,
-    prompt: usize,
+    /// Tokens of each prompt that is said after them.
+    prompts: &'static [usize],
     rounds: usize,
     /// How often the context is computed.
     prefills: usize,
@@ -111,9 +112,17 @@ impl Times {
     }
 }
 
+/// What the first token after a prompt took.
+struct FirstToken {
+    prompt: Vec<u32>,
+    in_line: [Times; STORED.len()],
+    streamed: [Times; STORED.len()],
+    prefill: Times,
+}
+
 fn compare(name: &str, generator: &Generator, sizes: &Sizes) -> BenchResult<Vec<Row>> {
     let vocab = generator.config().vocab_size;
-    let (context, prompt) = (tokens(sizes.context, vocab), tokens(sizes.prompt, vocab));
+    let context = tokens(sizes.context, vocab);
     let directory = tempfile::tempdir()?;
     let log = captured(generator, &context, sizes.log)?;
     let n_bytes = log.layers().iter().map(|layer| layer.keys.len() + layer.values.len()).sum();
@@ -124,8 +133,14 @@ fn compare(name: &str, generator: &Generator, sizes: &Sizes) -> BenchResult<Vec<
     std::fs::write(&file, vec![1u8; n_bytes])?;
     let mut attaches: [Times; STORED.len()] = Default::default();
     let mut beside = Times::default();
-    let [mut in_line, mut streamed]: [[Times; STORED.len()]; 2] = Default::default();
-    let (mut floor, mut prefills, mut prefills_first) = (Times::default(), Times::default(), Times::default());
+    let first_token = |n: &usize| FirstToken {
+        prompt: tokens(*n, vocab),
+        in_line: Default::default(),
+        streamed: Default::default(),
+        prefill: Times::default(),
+    };
+    let mut first_tokens: Vec<FirstToken> = sizes.prompts.iter().map(first_token).collect();
+    let (mut floor, mut prefills) = (Times::default(), Times::default());
     for round in 0..sizes.rounds {
         for (times, (_, scope, id)) in attaches.iter_mut().zip(&databases) {
             times.add(|| attach(generator, scope, *id, &[]))?;
@@ -134,21 +149,24 @@ fn compare(name: &str, generator: &Generator, sizes: &Sizes) -> BenchResult<Vec<
         beside.add(|| attach(generator, &databases[1].1, databases[1].2, &[]))?;
         drop(held);
         floor.add(|| read_and_copy(&file).map_err(|error| lagdb::Error::io("read", &file, error)))?;
-        let mut answer = None;
-        for ((in_line, streamed), (_, scope, id)) in in_line.iter_mut().zip(&mut streamed).zip(&databases) {
-            answer = in_line.add(|| attach(generator, scope, *id, &prompt))?;
-            let same = streamed.add(|| attach_streamed(generator, scope, *id, &prompt))?;
-            assert_eq!(answer, same, "both say the same");
+        for FirstToken { prompt, in_line, streamed, prefill: prefills } in &mut first_tokens {
+            let mut answer = None;
+            for ((in_line, streamed), (_, scope, id)) in in_line.iter_mut().zip(streamed).zip(&databases) {
+                answer = in_line.add(|| attach(generator, scope, *id, prompt))?;
+                let same = streamed.add(|| attach_streamed(generator, scope, *id, prompt))?;
+                assert_eq!(answer, same, "both say the same");
+            }
+            if round < sizes.prefills {
+                let same = prefills.add(|| prefill(generator, &context, prompt))?;
+                assert_eq!(answer.is_some(), same.is_some(), "both answer");
+            }
         }
         if round < sizes.prefills {
             prefills.add(|| prefill(generator, &context, &[]))?;
-            let same = prefills_first.add(|| prefill(generator, &context, &prompt))?;
-            assert_eq!(answer.is_some(), same.is_some(), "both answer");
         }
     }
     let attaches = attaches.map(Times::medians);
-    let [in_line, streamed] = [in_line, streamed].map(|times| times.map(Times::medians));
-    let [floor, beside, prefill, prefill_first] = [floor, beside, prefills, prefills_first].map(Times::medians);
+    let [floor, beside, prefill] = [floor, beside, prefills].map(Times::medians);
     let row = |what: String, unit, higher_is_better, lagdb, peers, goal| Row {
         name: format!("{name}: {what}"),
         unit,
@@ -177,13 +195,24 @@ fn compare(name: &str, generator: &Generator, sizes: &Sizes) -> BenchResult<Vec<
         let goal = (sizes.log >= 1024).then_some(150.0);
         rows.push(row(what, "x CPU", true, prefill.0 / times.0, Vec::new(), goal));
     }
-    for (i, (stored, _)) in STORED.iter().enumerate() {
-        let what = format!("first token, {} context + {} prompt, {stored}", sizes.context, sizes.prompt);
-        let (one, two) = (in_line[i], streamed[i]);
-        let peers = vec![("attach first", one.0), ("prefill", prefill_first.0)];
-        rows.push(row(what.clone(), "CPU ms", false, two.0, peers, None));
-        let peers = vec![("attach first", one.1), ("prefill", prefill_first.1)];
-        rows.push(row(what, "wall ms", false, two.1, peers, None));
+    for FirstToken { prompt, in_line, streamed, prefill } in first_tokens {
+        let [in_line, streamed] = [in_line, streamed].map(|times| times.map(Times::medians));
+        let prefill = prefill.medians();
+        for (i, (stored, _)) in STORED.iter().enumerate() {
+            let what = format!("first token, {} context + {} prompt, {stored}", sizes.context, prompt.len());
+            let (one, two) = (in_line[i], streamed[i]);
+            let peers = vec![("attach first", one.0), ("prefill", prefill.0)];
+            rows.push(row(what.clone(), "CPU ms", false, two.0, peers, None));
+            let peers = vec![("attach first", one.1), ("prefill", prefill.1)];
+            rows.push(row(what, "wall ms", false, two.1, peers, None));
+        }
+        if prompt.len() == 1 {
+            for (i, (stored, _)) in STORED.iter().enumerate() {
+                let what = format!("first token, {} context + 1 prompt: prefill / attach, {stored}", sizes.context);
+                let peers = vec![("attach first", prefill.1 / in_line[i].1)];
+                rows.push(row(what, "x wall", true, prefill.1 / streamed[i].1, peers, Some(150.0)));
+            }
+        }
     }
     Ok(rows)
 }
