@@ -4,8 +4,8 @@
 //! from then on, and keeps the blocks too: the same numbers twice. So candle reads blocks through [`Blocks`] here, which see
 //! what for. A product that asked where they lie, and had them multiply nothing, packed them; then they are dropped.
 //!
-//! A table whose rows are read has to keep its blocks. One of `Q8_0` is multiplied as they lie, by a kernel of our own as fast
-//! as candle's tiles are for one row, so it is held once too; and `x` needs not be quantized.
+//! A table whose rows are read has to keep its blocks. One of `Q8_0` is multiplied as they lie, so it is held once too: our
+//! kernel takes 1.15 times as long for one row as candle's tiles, 2 ms at 152,000 rows of 1,024, and `x` is not rounded first.
 //!
 //! candle reads through the address that it was given, and only while it borrows the [`QTensor`]. Blocks are dropped with the
 //! tensor borrowed exclusively, so no such address is in use; whoever asks later gets as many zeros, which live as long as the
