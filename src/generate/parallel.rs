@@ -7,8 +7,9 @@ use candle_core::utils::barrier_pool;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Multiplications up to which the work is done before other threads have come.
-const SMALL: usize = 1 << 18;
+/// Multiplications up to which other threads are not called: about a tenth of a millisecond, in which a thread that sleeps, or
+/// whose processor is busy with something else, has hardly come.
+const SMALL: usize = 1 << 20;
 /// Parts for each thread where there is a choice: one that is held up leaves its parts to the others.
 const PARTS: usize = 3;
 
