@@ -28,8 +28,10 @@ pub(super) enum Purpose {
     Rows,
     /// It multiplies.
     Products,
-    /// Both: an embedding that is the output projection too.
-    RowsAndProducts,
+    /// It multiplies one row at a time, but where all logits of a text are asked for: an output projection.
+    Head,
+    /// Its rows are read too: an embedding that is the output projection.
+    RowsAndHead,
 }
 
 impl Matrix {
@@ -55,7 +57,10 @@ impl Matrix {
     pub(super) fn settle(&mut self, purpose: Purpose) -> Result<()> {
         match self {
             Self::Quantized(matrix) if purpose != Purpose::Rows => match Arc::get_mut(matrix) {
-                Some(matrix) => matrix.pack(purpose == Purpose::RowsAndProducts),
+                Some(matrix) => {
+                    let most_rows = if purpose == Purpose::Products { usize::MAX } else { 1 };
+                    matrix.pack(purpose == Purpose::RowsAndHead, most_rows)
+                }
                 None => Ok(()), // its clones may be for something else
             },
             _ => Ok(()),

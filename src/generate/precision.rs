@@ -35,10 +35,10 @@ pub struct LoadOptions {
 pub struct WeightsInfo {
     /// All numbers of the model, a table that is embedding and output projection counted once.
     pub n_parameters: usize,
-    /// Bytes that hold them. Where candle has kernels for tiles (`Q8_0` and `Q4_K` on x86-64 and AArch64) a matrix is held as
-    /// tiles only, but for a table that is embedding and output projection: one of `Q8_0` is held as it is stored, others as
-    /// both. `Q6_K` on x86-64, and `Q4_K` where the processor has AMX, are held as blocks, to which the first product of many
-    /// rows adds tiles that are not counted.
+    /// Bytes that hold them. Where candle has kernels for tiles (`Q8_0`, `Q4_K` and `Q6_K` on x86-64 and AArch64) a matrix is held
+    /// as tiles only. A table that is embedding and output projection is held as it is stored where it is `Q8_0` or, on x86-64,
+    /// `Q6_K`, others as both. `Q6_K` output projections on x86-64, and `Q4_K` where the processor has AMX, are held as
+    /// blocks, to which the first product of many rows adds tiles that are not counted.
     pub n_bytes: usize,
     /// The matrices by type of number, the type with most bytes first.
     pub types: Vec<TypeShare>,

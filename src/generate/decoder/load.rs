@@ -28,7 +28,7 @@ impl Decoder {
         let (info, digests) = (WeightsInfo::default(), WeightDigests::default());
         let mut source = Source { config: &config, weights, precision, info, digests };
         let (vocab, width) = (config.vocab_size, config.hidden_size);
-        let purpose = if config.tied_embeddings { Purpose::RowsAndProducts } else { Purpose::Rows };
+        let purpose = if config.tied_embeddings { Purpose::RowsAndHead } else { Purpose::Rows };
         let embedding = source.matrix("model.embed_tokens.weight", [vocab, width], purpose)?;
         let layers = (0..config.layers.len()).map(|i| source.layer(i)).collect::<Result<_>>()?;
         let norm = source.norm("model.norm", width)?;
@@ -37,7 +37,7 @@ impl Decoder {
                 source.digests.add_again("model.embed_tokens.weight", "lm_head.weight");
                 Linear { weight: embedding.clone(), bias: None }
             }
-            false => source.linear("lm_head", [width, vocab], false)?,
+            false => Linear { weight: source.matrix("lm_head.weight", [vocab, width], Purpose::Head)?, bias: None },
         };
         let (weights, digest) = (source.info, source.digests.digest());
         let rope = Rope::new(&config.rope, config.head_dim);
