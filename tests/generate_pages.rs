@@ -163,7 +163,8 @@ fn a_log_of_a_database_is_attached_by_its_pages() {
     }
 }
 
-/// What is proved to be negligible is left out, and changes little; nothing is where nothing may be.
+/// What is proved to be negligible is left out; nothing is where nothing may be. How far weights may be off is held where they
+/// are at hand; logits after several layers are measured to be nearer than that.
 #[test]
 fn negligible_pages_are_not_read() {
     // Keys of a trained model differ; those of random weights weigh about the same.
@@ -187,7 +188,7 @@ fn negligible_pages_are_not_read() {
         let (some, read) = answer(negligible);
         let distance = distance(&some, &all);
         assert!(read.read <= last, "{negligible}: {} of {}", read.read, read.of);
-        assert!(distance < 100.0 * negligible, "{negligible}: {distance}");
+        assert!(distance < negligible, "{negligible}: {distance}");
         last = read.read;
     }
     assert!(last < read.of, "something is negligible");

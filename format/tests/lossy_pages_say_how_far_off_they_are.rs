@@ -121,12 +121,15 @@ proptest! {
 }
 
 proptest! {
-    /// Scores, mixes and heads of every way that an int8 page may be stored; this writer does not rotate, others may.
+    /// Scores and mixes of every way that an int8 page may be stored, of few queries and many, of all heads and some; this writer
+    /// does not rotate, others may.
     #[test]
     fn what_is_made_of_stored_codes_is_what_the_decoded_numbers_give(
         page in pages(),
         seed in any::<u64>(),
         rotates in any::<bool>(),
+        n_queries in prop::sample::select(vec![1_usize, 2, 3, 7, 8, 9, 25]),
+        some in any::<bool>(),
     ) {
         let (mut stored, _) = bare::encode(Encoding::Int8, page.shape, &page.raw).unwrap();
         if rotates && stored[2] == 2 && page.shape.head_dim.is_power_of_two() {
@@ -136,8 +139,11 @@ proptest! {
         bare::decode_f32(Encoding::Int8, page.shape, &stored, &mut numbers).unwrap();
         let quantized = QuantizedPage::parse(page.shape, &stored).unwrap();
         let (head_dim, n_tokens) = (page.shape.head_dim as usize, quantized.n_tokens());
-        let whole = |i: usize| ((seed >> (i % 60)) & 15) as f32 - 7.0;
-        let (query, weights) = ((0..head_dim).map(whole).collect::<Vec<_>>(), (0..n_tokens).map(whole).collect::<Vec<_>>());
+        let n_heads = page.shape.n_kv_heads;
+        let heads = if some { n_heads - 1..n_heads } else { 0..n_heads };
+        let whole = |i: usize| ((seed >> (i * 7 % 60)) & 15) as f32 - 7.0;
+        let queries: Vec<f32> = (0..heads.len() * n_queries * head_dim).map(whole).collect();
+        let weights: Vec<f32> = (0..heads.len() * n_queries * n_tokens).map(whole).collect();
         let largest = numbers.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
         let is_near = |found: f32, products: &mut dyn Iterator<Item = f32>| {
             let (exact, size, n) = products.map(f64::from).fold((0.0, 0.0, 0), |(sum, size, n): (f64, f64, _), x| {
@@ -148,29 +154,30 @@ proptest! {
             prop_assert!((f64::from(found) - exact).abs() <= rounding, "{found} is {exact}");
             Ok(())
         };
-        let (mut scores, mut mixed) = (vec![f32::NAN; n_tokens], vec![1.0; head_dim]);
-        let mut read = vec![f32::NAN; n_tokens * head_dim];
-        for head in 0..page.shape.n_kv_heads {
-            let rows = || numbers.chunks(page.shape.row_width()).map(|row| &row[head as usize * head_dim..][..head_dim]);
-            quantized.scores(head, &query, &mut scores).unwrap();
-            for (score, row) in scores.iter().zip(rows()) {
+        let (mut scores, mut mixed) = (vec![f32::NAN; weights.len()], vec![1.0; queries.len()]);
+        quantized.scores(heads.clone(), &queries, &mut scores).unwrap();
+        quantized.mix(heads.clone(), &weights, &mut mixed).unwrap();
+        for (i, query) in queries.chunks(head_dim).enumerate() {
+            let head = heads.start as usize + i / n_queries;
+            let rows = || numbers.chunks(page.shape.row_width()).map(|row| &row[head * head_dim..][..head_dim]);
+            for (score, row) in scores[i * n_tokens..][..n_tokens].iter().zip(rows()) {
                 is_near(*score, &mut query.iter().zip(row).map(|(q, x)| q * x))?;
             }
-            mixed.fill(1.0);
-            quantized.mix(head, &weights, &mut mixed).unwrap();
-            for (channel, found) in mixed.iter().enumerate() {
+            let weights = &weights[i * n_tokens..][..n_tokens];
+            for (channel, found) in mixed[i * head_dim..][..head_dim].iter().enumerate() {
                 is_near(*found, &mut weights.iter().zip(rows()).map(|(w, row)| w * row[channel]).chain([1.0]))?;
             }
-            quantized.read_head(head, &mut read).unwrap();
-            prop_assert!(read.iter().zip(rows().flatten()).all(|(a, b)| a.to_bits() == b.to_bits()), "head {}", head);
         }
-        let none = page.shape.n_kv_heads;
-        prop_assert!(quantized.scores(none, &query, &mut scores).is_err());
-        prop_assert!(quantized.scores(0, &query[1..], &mut scores).is_err());
-        prop_assert!(quantized.mix(none, &weights, &mut mixed).is_err());
-        prop_assert!(quantized.mix(0, &weights[1..], &mut mixed).is_err());
-        prop_assert!(quantized.read_head(none, &mut read).is_err());
-        prop_assert!(quantized.read_head(0, &mut read[1..]).is_err());
+        let (queries, weights) = (&queries[..head_dim], &weights[..n_tokens]);
+        let (scores, mixed) = (&mut scores[..n_tokens], &mut mixed[..head_dim]);
+        let none = n_heads..n_heads + 1;
+        prop_assert!(quantized.scores(none.clone(), queries, scores).is_err());
+        prop_assert!(quantized.scores(0..1, &queries[1..], scores).is_err());
+        prop_assert!(quantized.scores(0..1, queries, &mut scores[1..]).is_err());
+        prop_assert!(quantized.scores(0..0, &[], &mut []).is_err());
+        prop_assert!(quantized.mix(none, weights, mixed).is_err());
+        prop_assert!(quantized.mix(0..1, &weights[1..], mixed).is_err());
+        prop_assert!(quantized.mix(0..1, weights, &mut mixed[1..]).is_err());
         prop_assert!(QuantizedPage::parse(page.shape, &stored[1..]).is_err());
     }
 }

@@ -19,6 +19,7 @@
 
 use super::layout::Fields;
 use crate::encoding::{Decoder, PageError, PageShape};
+use crate::simd::{self, BoundSums, Target};
 use crate::{ElementType, Encoding, Result};
 use half::f16;
 
@@ -43,9 +44,6 @@ pub struct ScoresInPlace {
     /// The mean of the scores is not below it.
     pub mean: f32,
 }
-
-/// Sums that do not wait for each other.
-const SUMS: usize = 8;
 
 /// Bytes of one summary.
 pub(crate) fn n_bytes(head_dim: u32) -> usize {
@@ -122,21 +120,9 @@ impl KeySummary {
     /// the keys that it is the mean of may be rounded to bf16, which is `2⁻⁹` of each, and it is itself rounded to f16, which
     /// is `2⁻¹¹`; rounding scores adds far less than what is left. Below the smallest f16 it is off by `2⁻²⁴`.
     pub fn scores_in_place(&self, query: &[f32]) -> ScoresInPlace {
-        let ranges = self.min.as_chunks::<SUMS>().0.iter().zip(self.max.as_chunks::<SUMS>().0);
-        let mut sums = [[0.0; SUMS]; 4];
-        let (queries, rest) = query.as_chunks::<SUMS>();
-        for ((query, (min, max)), mean) in queries.iter().zip(ranges).zip(self.mean.as_chunks::<SUMS>().0) {
-            add_products(query, min, max, mean, &mut sums);
-        }
-        let n = queries.len() * SUMS;
-        let padded = |numbers: &[f32]| -> [f32; SUMS] {
-            let rest = numbers.get(n..).unwrap_or_default();
-            std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0.0))
-        };
-        let mut last = [0.0; SUMS];
-        last.iter_mut().zip(rest).for_each(|(last, q)| *last = *q);
-        add_products(&last, &padded(&self.min), &padded(&self.max), &padded(&self.mean), &mut sums);
-        let [bound, most, mean, size] = sums.map(|sums| sums.iter().sum::<f64>());
+        let mut sums = BoundSums::default();
+        simd::add_bounds(Target::best(), query, &self.min, &self.max, &self.mean, &mut sums);
+        let [bound, most, mean, size] = sums.totals();
         let least_mean = mean - most / 256.0 - size * 2.0_f64.powi(-24);
         ScoresInPlace { bound: at_least(bound + rounding(query) * most), mean: -at_least(-least_mean) }
     }
@@ -200,26 +186,6 @@ pub(crate) fn of_page(
         }
     }
     Ok(summaries)
-}
-
-/// Adds the largest products, their largest sizes, the products with the mean, and the sizes of the query.
-#[inline(always)]
-fn add_products(
-    query: &[f32; SUMS],
-    min: &[f32; SUMS],
-    max: &[f32; SUMS],
-    mean: &[f32; SUMS],
-    [bound, most, mean_sum, size]: &mut [[f64; SUMS]; 4],
-) {
-    for i in 0..SUMS {
-        let [q, min, max, mean] = [query[i], min[i], max[i], mean[i]].map(f64::from);
-        let (low, high) = (q * min, q * max);
-        // Not `max`: what is no number has to stay.
-        bound[i] += if low > high { low } else { high };
-        most[i] += if low.abs() > high.abs() { low.abs() } else { high.abs() };
-        mean_sum[i] += q * mean;
-        size[i] += q.abs();
-    }
 }
 
 /// What attention in f32 may err, as a share of the sum of the products' sizes.

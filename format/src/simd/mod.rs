@@ -2,10 +2,11 @@
 //!
 //! A loop is written once, as safe Rust, and compiled three times: for AVX-512, for AVX2 and for whatever the program is
 //! built for (which on AArch64 has NEON). Rust neither fuses nor reorders float arithmetic, so all three give the same
-//! bits; tests compare them. Where compilers do not find the instructions (permutations of bytes, above all), a loop of
+//! bits, and tests compare them; but for sums over `codes`, of which nothing is stored. Where compilers do not find the instructions (permutations of bytes, above all), a loop of
 //! intrinsics stands beside the one that says what it does. The crate has `unsafe` here and in `crc.rs` only: calling what
-//! needs a processor feature, and loads and stores at addresses that were checked.
+//! needs a processor feature, loads and stores at addresses that were checked, and asking for memory ahead.
 
+mod bounds;
 mod codes;
 mod expand;
 mod floats;
@@ -20,7 +21,8 @@ mod shrink;
 mod tests;
 mod widen;
 
-pub(crate) use codes::{add_codes, dot_codes};
+pub(crate) use bounds::{BoundSums, add_bounds};
+pub(crate) use codes::{CodeRows, add_dots, add_rows, scale, transpose};
 pub(crate) use expand::{expand_4_by_channel, expand_8_by_channel, expand_8_by_token, join_halves, split_halves};
 pub(crate) use floats::{
     Layout, Parts, References, exponents_16, exponents_32, join_16, join_32, join_f32, mantissas_16, mantissas_32,
@@ -79,12 +81,13 @@ impl Target {
     }
 }
 
-/// Every feature that `compiled` enables for AVX2, and the one that widens f16.
+/// Every feature that `compiled` enables for AVX2, and those of its loops of intrinsics: what widens f16 and what fuses.
 #[cfg(target_arch = "x86_64")]
 fn has_avx2() -> bool {
     std::arch::is_x86_feature_detected!("avx2")
         && std::arch::is_x86_feature_detected!("bmi2")
         && std::arch::is_x86_feature_detected!("f16c")
+        && std::arch::is_x86_feature_detected!("fma")
 }
 
 /// What permutes bytes and shifts pairs of registers; beside all of [`has_avx512`].
@@ -102,9 +105,16 @@ fn has_avx512() -> bool {
         && std::arch::is_x86_feature_detected!("avx512vl")
 }
 
-/// Compiles one safe function for every target; the caller says which.
+/// Compiles one safe function for every target; the caller says which. Functions of intrinsics that are named after `by`
+/// take its place for AVX-512 and for AVX2.
 macro_rules! compiled {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) by $avx512:path, $avx2:path; $body:block) => {
+        compiled!(@targets $(#[$doc])* $name($($arg: $type),*) ($avx512) ($avx2) $body);
+    };
     ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
+        compiled!(@targets $(#[$doc])* $name($($arg: $type),*) (portable) (portable) $body);
+    };
+    (@targets $(#[$doc:meta])* $name:ident($($arg:ident: $type:ty),*) ($avx512:path) ($avx2:path) $body:block) => {
         $(#[$doc])*
         #[allow(unsafe_code, reason = "calls code of a processor feature")]
         #[allow(clippy::too_many_arguments, reason = "slices of one page")]
@@ -113,22 +123,22 @@ macro_rules! compiled {
             fn portable($($arg: $type),*) $body
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-            fn avx512($($arg: $type),*) {
-                portable($($arg),*)
+            fn by_avx512($($arg: $type),*) {
+                $avx512($($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx2,bmi2")]
-            fn avx2($($arg: $type),*) {
-                portable($($arg),*)
+            #[target_feature(enable = "avx2,bmi2,fma")]
+            fn by_avx2($($arg: $type),*) {
+                $avx2($($arg),*)
             }
             match target.0 {
                 // SAFETY: the function is safe but for the features it is compiled with, and a `Target` of this kind
                 // is made only by `Target::best` and `Target::all`, after `has_avx512` found all four of them.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::Kind::Vbmi | $crate::simd::Kind::Avx512 => unsafe { avx512($($arg),*) },
-                // SAFETY: as above, after `has_avx2` found it.
+                $crate::simd::Kind::Vbmi | $crate::simd::Kind::Avx512 => unsafe { by_avx512($($arg),*) },
+                // SAFETY: as above, after `has_avx2` found all three.
                 #[cfg(target_arch = "x86_64")]
-                $crate::simd::Kind::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::simd::Kind::Avx2 => unsafe { by_avx2($($arg),*) },
                 $crate::simd::Kind::Portable => portable($($arg),*),
             }
         }

@@ -130,30 +130,118 @@ fn turning_twice_multiplies_by_the_width() {
     }
 }
 
-/// Rows of a head lie between those of others.
+/// Rows of a head lie between those of others; sums are those of f64 to the rounding of f32, and what lies between rows of `out`
+/// stays as it is.
 #[test]
-fn products_of_codes_are_the_same_everywhere() {
-    for (width, stride, n_rows) in
-        [(1, 1, 3), (15, 40, 2), (16, 16, 5), (50, 77, 4), (64, 128, 33), (128, 256, 7), (200, 201, 3)]
-    {
-        let codes = noise((n_rows - 1) * stride + width, 13);
-        let code = |row: usize, channel: usize| f64::from(codes[row * stride + channel]);
+fn products_of_codes_are_those_of_plain_loops() {
+    // Fewer and more rows than are computed together, widths that fill registers and widths that do not.
+    let sizes = [1, 2, 3, 4, 5, 8, 9, 13, 31].into_iter().flat_map(|n| {
+        let shapes = [
+            (1, 1, 3),
+            (15, 40, 2),
+            (16, 16, 1),
+            (50, 77, 4),
+            (64, 128, 33),
+            (96, 96, 9),
+            (128, 256, 7),
+            (200, 201, 3),
+        ];
+        shapes.map(|shape| (n, shape))
+    });
+    for (n, (width, stride, n_rows)) in sizes {
+        let bytes = noise((n_rows - 1) * stride + width, 13);
+        assert!(CodeRows::new(&bytes[1..], stride, n_rows, width).is_none());
+        let codes = CodeRows::new(&bytes, stride, n_rows, width).unwrap();
+        let code = |row: usize, channel: usize| f64::from(bytes[row * stride + channel]);
         let is_near = |found: f32, products: &mut dyn Iterator<Item = f64>| {
-            let (exact, size) = products.fold((0.0, 0.0), |(sum, size): (f64, f64), x| (sum + x, size + x.abs()));
-            assert!((f64::from(found) - exact).abs() <= 1e-6 * size + 1e-40, "{width}, {n_rows}: {found} is {exact}");
+            let (exact, size) = products.fold((1.0, 1.0), |(sum, size): (f64, f64), x| (sum + x, size + x.abs()));
+            assert!((f64::from(found) - exact).abs() <= 1e-6 * size, "{n}, {width}, {n_rows}: {found} is {exact}");
         };
-        let query = numbers(width, 14);
-        let dots = on_every_target(n_rows, |target, out| dot_codes(target, &codes, stride, &query, out));
-        for (row, found) in dots.into_iter().enumerate() {
-            is_near(found, &mut (0..width).map(|channel| code(row, channel) * f64::from(query[channel])));
+        let unit = |i: usize| ((i * 7919 + 13) % 257) as f32 / 128.0 - 1.0;
+        let (numbers, weights): (Vec<f32>, Vec<f32>) =
+            ((0..n * width).map(unit).collect(), (0..n * (n_rows + 2)).map(unit).collect());
+        for target in Target::all() {
+            let (out_stride, mut dots) = (n_rows + 3, vec![1.0; n * (n_rows + 3)]);
+            add_dots(target, codes, &numbers, &mut dots, out_stride);
+            for (i, found) in dots.into_iter().enumerate() {
+                let (q, row) = (i / out_stride, i % out_stride);
+                let n_products = if row < n_rows { width } else { 0 };
+                let product = |channel: usize| code(row, channel) * f64::from(numbers[q * width + channel]);
+                is_near(found, &mut (0..n_products).map(product));
+            }
+            let (out_stride, mut sums) = (width + 5, vec![1.0; n * (width + 5)]);
+            add_rows(target, codes, &weights, n_rows + 2, &mut sums, out_stride);
+            for (i, found) in sums.into_iter().enumerate() {
+                let (q, channel) = (i / out_stride, i % out_stride);
+                let n_products = if channel < width { n_rows } else { 0 };
+                let product = |row: usize| code(row, channel) * f64::from(weights[q * (n_rows + 2) + row]);
+                is_near(found, &mut (0..n_products).map(product));
+            }
         }
-        let weights = numbers(n_rows, 15);
-        let sums = on_every_target(width, |target, out| {
-            out.fill(0.0);
-            add_codes(target, &codes, stride, &weights, out);
+    }
+}
+
+/// Also of columns and rows out of the middle.
+#[test]
+fn codes_are_laid_channel_by_channel() {
+    for (width, stride, n_rows) in [(1, 1, 3), (15, 40, 20), (16, 16, 16), (64, 128, 33), (128, 256, 47)] {
+        let bytes = noise((n_rows - 1) * stride + width, 13);
+        let all = CodeRows::new(&bytes, stride, n_rows, width).unwrap();
+        for (rows, columns) in [(0..n_rows, 0..width), (1..n_rows, 0..width), (0..n_rows - 1, width / 2..width)] {
+            let codes = all.rows(rows.clone()).columns(columns.clone());
+            for target in Target::all() {
+                let out_stride = rows.len() + 1;
+                let mut out = vec![0; columns.len() * out_stride];
+                transpose(target, codes, &mut out, out_stride);
+                for (i, found) in out.into_iter().enumerate() {
+                    let (channel, row) = (i / out_stride, i % out_stride);
+                    let is_row = row < rows.len();
+                    let code = if is_row { bytes[(rows.start + row) * stride + columns.start + channel] } else { 0 };
+                    assert_eq!(found, code, "{target:?} {width} {n_rows} {channel} {row}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_are_scaled_and_weighed_by_bases() {
+    for n in [1, 15, 16, 33, 128] {
+        let (x, base, step) = (numbers(n, 1), numbers(n, 2), steps(n, 3));
+        let scaled = on_every_target(n + 1, |target, out| {
+            let (out, sum) = out.split_at_mut(n);
+            scale(target, &x, &base, &step, out, &mut sum[0]);
         });
-        for (channel, found) in sums.into_iter().enumerate() {
-            is_near(found, &mut (0..n_rows).map(|row| code(row, channel) * f64::from(weights[row])));
+        assert_eq!(bits(&scaled[..n]), bits(&(0..n).map(|i| x[i] * step[i]).collect::<Vec<_>>()));
+        let products = || (0..n).map(|i| f64::from(x[i]) * f64::from(base[i]));
+        let (exact, size) = (products().sum::<f64>(), products().map(f64::abs).sum::<f64>());
+        assert!((f64::from(scaled[n]) - exact).abs() <= 1e-6 * size + 1e-40, "{n}: {} is {exact}", scaled[n]);
+    }
+}
+
+#[test]
+fn bounds_are_the_same_everywhere() {
+    for n in [1, 7, 8, 50, 128] {
+        let (query, min, max, mean) = (numbers(n, 1), numbers(n, 2), numbers(n, 3), numbers(n, 4));
+        let sums = |target| {
+            let mut sums = BoundSums::default();
+            add_bounds(target, &query, &min, &max, &mean, &mut sums);
+            sums.totals()
+        };
+        let reference = sums(Target::all()[0]);
+        for target in Target::all() {
+            assert_eq!(sums(target).map(f64::to_bits), reference.map(f64::to_bits), "{target:?} {n}");
+        }
+        let of = |i: usize| [query[i], min[i], max[i], mean[i]].map(f64::from);
+        let plain = |f: fn([f64; 4]) -> f64| (0..n).map(of).map(f).sum::<f64>();
+        let exact = [
+            plain(|[q, min, max, _]| (q * min).max(q * max)),
+            plain(|[q, min, max, _]| (q * min).abs().max((q * max).abs())),
+            plain(|[q, _, _, mean]| q * mean),
+            plain(|[q, ..]| q.abs()),
+        ];
+        for (found, exact) in reference.into_iter().zip(exact) {
+            assert!((found - exact).abs() <= 1e-12 * exact.abs().max(1e-30), "{n}: {found} is {exact}");
         }
     }
 }

@@ -2,22 +2,22 @@
 //!
 //! Pages pass once, keys and values of one after the other. Each query keeps the largest score so far, the sum of its weights
 //! beside it, and the mix, and takes them down when a larger score comes (Milakov & Gimelshein, *Online normalizer calculation
-//! for softmax*, 2018, <https://arxiv.org/abs/1805.02867>). A few queries, as a decode step has, are compared with the codes
-//! as they lie; for many, as in prefill, the head of a page is widened once, and forgotten.
+//! for softmax*, 2018, <https://arxiv.org/abs/1805.02867>). The few queries of a decode step ask all heads of a page at once,
+//! which is read front to back then; of many queries, as in prefill, those of one KV head after the other. Where there are
+//! several threads, each has some of the heads; every number is the same with one.
 //!
 //! Two attentions with the sums `a` and `b` of `exp` are one of `(a x + b y) / (a + b)`. What temperature, scale and bias make
 //! of a source is a change of its sum alone, but for the temperature in its scores: see [`sources`](super::super::sources).
 
-use super::choice::Readers;
+use super::choice::{Party, Readers};
+use super::source::{PagePlace, PageSource};
 use super::{PagesRead, SeenPages};
 use crate::generate::heads::HeadShape;
 use crate::generate::simd::{Target, exponentials};
-use crate::generate::{product, tensor, vector};
+use crate::generate::{parallel, vector};
 use candle_core::{Error, Result};
 use lagdb_format::{Part, QuantizedPage};
-
-/// Queries up to which codes are compared as they lie.
-const FEW: usize = 8;
+use std::borrow::Cow;
 
 /// Attention of some tokens.
 #[derive(Debug)]
@@ -40,6 +40,13 @@ pub(in crate::generate) struct Asking<'a> {
     pub(in crate::generate) rope: bool,
 }
 
+impl Asking<'_> {
+    /// Query heads of a KV head.
+    pub(super) fn group(self) -> usize {
+        self.shape.n_heads / self.n_kv_heads
+    }
+}
+
 /// Merges attention over the pages that these tokens see into `mix`; how many pages were read.
 ///
 /// # Errors
@@ -53,30 +60,21 @@ pub(in crate::generate) fn attend(asking: Asking<'_>, seen: &SeenPages, mix: &mu
     let HeadShape { n_tokens: n_new, n_heads, head_dim } = asking.shape;
     let query = asking.shape.to_head_major(asking.query, asking.rope.then_some(&seen.distances));
     let scale = 1.0 / (head_dim as f32).sqrt() / emphasis.temperature;
-    let readers = Readers::new(source, asking, tokens, &query, &mix.sums, scale);
-    let group = n_heads / asking.n_kv_heads;
-    let mut partial = Partial::new(&query, head_dim, scale);
-    let mut read = 0;
-    for (number, place) in source.pages.iter().enumerate() {
-        let of_heads = || (0..asking.n_kv_heads).map(|kv_head| (kv_head, readers.of(number, kv_head)));
-        if of_heads().all(|(_, tokens)| tokens.is_empty()) {
-            continue;
-        }
-        let keys = source.page(*place, asking.layer, Part::Keys).map_err(Error::wrap)?;
-        let values = source.page(*place, asking.layer, Part::Values).map_err(Error::wrap)?;
-        for (kv_head, tokens) in of_heads() {
-            let heads = kv_head * group..(kv_head + 1) * group;
-            let queries: Vec<usize> = heads.flat_map(|head| tokens.iter().map(move |i| head * n_new + i)).collect();
-            match queries.len() {
-                0..=FEW => partial.few(&queries, kv_head as u32, &keys, &values)?,
-                _ => partial.many(&queries, kv_head as u32, &keys, &values)?,
-            }
-            read += tokens.len() as u64;
-        }
-    }
+    let n_products = 2 * query.len() * source.n_tokens();
+    let n_parts = parallel::cuts(1, n_products, asking.n_kv_heads);
+    let first_of = |part: usize| part * asking.n_kv_heads / n_parts;
+    let parts = parallel::each(n_parts, n_products, |_: &mut (), part| {
+        let kv_heads = first_of(part)..first_of(part + 1);
+        let readers = Readers::new(source, asking, tokens, kv_heads.clone(), &query, &mix.sums, scale);
+        let of_head = asking.group() * n_new * head_dim;
+        let mut partial = Partial::new(&query[kv_heads.start * of_head..kv_heads.end * of_head], head_dim, scale);
+        partial.read(source, asking.layer, &readers).map(|()| partial)
+    });
+    let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
     let loudness = emphasis.scale * emphasis.temperature;
-    for (i, sum) in mix.sums.iter_mut().enumerate() {
-        let Some((of_pages, mixed)) = partial.of(i) else { continue };
+    let queries = parts.iter().flat_map(|part| (0..part.sums.len()).map(|i| part.of(i)));
+    for (i, (sum, of_query)) in mix.sums.iter_mut().zip(queries).enumerate() {
+        let Some((of_pages, mixed)) = of_query else { continue };
         let of_pages = loudness * of_pages + emphasis.bias;
         let all = add_logarithms(*sum, of_pages);
         let (share, left) = ((of_pages - all).exp(), (*sum - all).exp());
@@ -84,8 +82,9 @@ pub(in crate::generate) fn attend(asking: Asking<'_>, seen: &SeenPages, mix: &mu
         out.iter_mut().zip(mixed).for_each(|(out, mixed)| *out = *out * left + mixed * share);
         *sum = all;
     }
+    let n_asked: usize = parts.iter().map(|part| part.n_asked).sum();
     let of = (source.pages.len() * asking.n_kv_heads * tokens.len()) as u64;
-    Ok(PagesRead { read, of })
+    Ok(PagesRead { read: (n_asked / asking.group()) as u64, of })
 }
 
 /// `ln(exp(a) + exp(b))`, of which at most one is minus infinity.
@@ -93,7 +92,7 @@ fn add_logarithms(a: f32, b: f32) -> f32 {
     a.max(b) + (a.min(b) - a.max(b)).exp().ln_1p()
 }
 
-/// What the pages so far make of each query, `[n_heads, n_new]`.
+/// What the pages so far make of each query of some heads, `[n_heads, n_new]`.
 struct Partial<'a> {
     query: &'a [f32],
     head_dim: usize,
@@ -105,6 +104,8 @@ struct Partial<'a> {
     /// Sums of values, each times its weight.
     mixed: Vec<f32>,
     scores: Vec<f32>,
+    /// How often a query was compared with a page.
+    n_asked: usize,
 }
 
 impl<'a> Partial<'a> {
@@ -118,6 +119,7 @@ impl<'a> Partial<'a> {
             sums: vec![0.0; n],
             mixed: vec![0.0; query.len()],
             scores: Vec::new(),
+            n_asked: 0,
         }
     }
 
@@ -128,53 +130,59 @@ impl<'a> Partial<'a> {
         (self.largest[i] > f32::NEG_INFINITY).then(|| (self.largest[i] * self.scale + sum.ln(), mixed))
     }
 
-    /// One query after the other.
-    fn few(
-        &mut self,
-        queries: &[usize],
-        head: u32,
-        keys: &QuantizedPage<'_>,
-        values: &QuantizedPage<'_>,
-    ) -> Result<()> {
-        let mut scores = std::mem::take(&mut self.scores);
-        scores.resize(keys.n_tokens(), 0.0);
-        for &i in queries {
-            let place = i * self.head_dim..(i + 1) * self.head_dim;
-            keys.scores(head, &self.query[place.clone()], &mut scores).map_err(Error::wrap)?;
-            self.weigh(i, &mut scores);
-            values.mix(head, &scores, &mut self.mixed[place]).map_err(Error::wrap)?;
+    /// Reads every page of a layer that has readers, and asks for the next one meanwhile.
+    fn read(&mut self, source: &PageSource, layer: usize, readers: &Readers) -> Result<()> {
+        let mut pages = source.pages.iter().enumerate().filter(|(number, _)| !readers.of(*number).is_empty());
+        let open = |(number, place): (usize, &PagePlace)| -> Result<_> {
+            let part = |part| source.page(*place, layer, part).map_err(Error::wrap);
+            Ok((readers.of(number), part(Part::Keys)?, part(Part::Values)?))
+        };
+        let mut next = pages.next().map(open).transpose()?;
+        while let Some((parties, keys, values)) = next {
+            next = pages.next().map(open).transpose()?;
+            let first_of_next = next.as_ref().and_then(|(parties, keys, _)| Some((keys, parties.first()?)));
+            for (i, party) in parties.iter().enumerate() {
+                let after = parties.get(i + 1).map(|party| (&keys, party)).or(first_of_next);
+                self.ask(party, [&keys, &values], after)?;
+                self.n_asked += party.queries.len();
+            }
         }
-        self.scores = scores;
         Ok(())
     }
 
-    /// All queries as one matrix.
-    fn many(
+    /// Adds what a page, its keys and values, is to those that read it; then comes what is `after` it.
+    fn ask(
         &mut self,
-        queries: &[usize],
-        head: u32,
-        keys: &QuantizedPage<'_>,
-        values: &QuantizedPage<'_>,
+        party: &Party,
+        [keys, values]: [&QuantizedPage<'_>; 2],
+        after: Option<(&QuantizedPage<'_>, &Party)>,
     ) -> Result<()> {
-        let (d, n_tokens) = (self.head_dim, keys.n_tokens());
-        let rows = |page: &QuantizedPage<'_>| -> Result<_> {
-            let mut rows = vec![0.0; n_tokens * d];
-            page.read_head(head, &mut rows).map_err(Error::wrap)?;
-            tensor::own(rows, (n_tokens, d))
+        let (d, n_tokens, heads) = (self.head_dim, keys.n_tokens(), party.heads.clone());
+        let mut scores = std::mem::take(&mut self.scores);
+        scores.resize(party.queries.len() * n_tokens, 0.0);
+        let run = party.run().map(|run| run.start * d..run.end * d);
+        let of = |i: &usize| i * d..(i + 1) * d;
+        let asked = match &run {
+            Some(run) => Cow::Borrowed(&self.query[run.clone()]),
+            None => party.queries.iter().flat_map(|i| &self.query[of(i)]).copied().collect(),
         };
-        let asked: Vec<f32> = queries.iter().flat_map(|i| &self.query[i * d..(i + 1) * d]).copied().collect();
-        let scores = product::with_rows(&tensor::own(asked, (queries.len(), d))?, &rows(keys)?)?;
-        let weights = tensor::read(&scores, |scores| {
-            let mut weights = scores.to_vec();
-            queries.iter().zip(weights.chunks_exact_mut(n_tokens)).for_each(|(&i, weights)| self.weigh(i, weights));
-            weights
-        })?;
-        let mixed = product::with_columns(&tensor::own(weights, (queries.len(), n_tokens))?, &rows(values)?)?;
-        tensor::read(&mixed, |mixed| {
-            for (i, mixed) in queries.iter().zip(mixed.chunks_exact(d)) {
-                self.mixed[i * d..(i + 1) * d].iter_mut().zip(mixed).for_each(|(sum, x)| *sum += x);
+        values.fetch(heads.clone());
+        keys.scores(heads.clone(), &asked, &mut scores).map_err(Error::wrap)?;
+        after.inspect(|(keys, party)| keys.fetch(party.heads.clone()));
+        for (&i, scores) in party.queries.iter().zip(scores.chunks_exact_mut(n_tokens)) {
+            self.weigh(i, scores);
+        }
+        if let Some(run) = run {
+            values.mix(heads, &scores, &mut self.mixed[run]).map_err(Error::wrap)?;
+        } else {
+            let mut mixed = vec![0.0; asked.len()];
+            values.mix(heads, &scores, &mut mixed).map_err(Error::wrap)?;
+            for (i, mixed) in party.queries.iter().zip(mixed.chunks_exact(d)) {
+                self.mixed[of(i)].iter_mut().zip(mixed).for_each(|(sum, x)| *sum += x);
             }
-        })
+        }
+        self.scores = scores;
+        Ok(())
     }
 
     /// Turns the scores of query `i` with another page into weights beside the largest score of all.

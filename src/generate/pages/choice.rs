@@ -6,43 +6,71 @@
 //! left out, the lightest first, while these shares together are not above what is negligible: without having read any page,
 //! so that a token reads the same pages however many tokens are computed with it.
 //!
+//! The bound `u` is proved, and loose: it adds up the largest product of every channel, and no key is largest in all of them.
+//! Where the channels of a head of 128 do not depend on each other and scores are spread by 3, `ln n + u` is 36 above
+//! `ln Σ exp(s_i)` for pages of 8 tokens, 67 for pages of 128. What else a summary says does not make up for that: the mean
+//! (a convex function is below its chord from the least to the largest score) takes 0.7 off, 1.2 where the chord is drawn for each
+//! channel; the norms of RoPE pairs (no key is in the corners of a pair's square) 1 to 5. It takes how channels go together, which
+//! are `head_dim²` numbers a page. So this leaves out pages whose keys are elsewhere as a whole; to save time, there is
+//! [`PagePolicy::max_pages`].
+//!
 //! If `m` is the true share of what is left out, every other weight grows by `1 / (1 - m)`, that is by no more than `m`.
 
 use super::PagePolicy;
 use super::attend::Asking;
 use super::source::PageSource;
 use crate::generate::heads::HeadShape;
+use std::ops::Range;
+
+/// Queries of a KV head that read together with those of the next head.
+const FEW: usize = 8;
+/// Queries that read together at most: their scores with a page stay in the processor's cache.
+const MANY: usize = 96;
 
 /// Who reads what.
-pub(super) enum Readers<'a> {
-    /// These tokens all pages.
-    Everyone(&'a [usize]),
-    /// The tokens that read a page, for each page and KV head.
-    Chosen(Vec<Vec<usize>>, usize),
+pub(super) enum Readers {
+    /// These every page.
+    Everyone(Vec<Party>),
+    /// Those of each page.
+    Chosen(Vec<Vec<Party>>),
 }
 
-impl<'a> Readers<'a> {
-    /// What `tokens` read with the queries `[n_heads, n_new, head_dim]`, turned by their distance, of which `sums` have the
-    /// `ln Σ exp` of all that they attend to besides. Scores are multiplied with `scale`.
+/// Queries that read a page together.
+#[derive(Debug)]
+pub(super) struct Party {
+    /// KV heads.
+    pub(super) heads: Range<u32>,
+    /// Numbers among the queries of the heads that are asked for, as many for each KV head, head after head.
+    pub(super) queries: Vec<usize>,
+}
+
+impl Readers {
+    /// What `tokens` read by some KV heads with the queries `[n_heads, n_new, head_dim]`, turned by their distance, of which `sums`
+    /// have the `ln Σ exp` of all that they attend to besides. Scores are multiplied with `scale`.
     pub(super) fn new(
         source: &PageSource,
         asking: Asking<'_>,
-        tokens: &'a [usize],
+        tokens: &[usize],
+        kv_heads: Range<usize>,
         query: &[f32],
         sums: &[f32],
         scale: f32,
     ) -> Self {
+        let first = kv_heads.start;
         if !source.policy.chooses() {
-            return Self::Everyone(tokens);
+            let mut parties = Vec::new();
+            kv_heads.for_each(|kv_head| Party::add(&mut parties, asking, first, kv_head, tokens));
+            return Self::Everyone(parties);
         }
-        let HeadShape { n_tokens: n_new, n_heads, head_dim } = asking.shape;
-        let group = n_heads / asking.n_kv_heads;
-        let mut chosen = vec![Vec::new(); source.pages.len() * asking.n_kv_heads];
+        let HeadShape { n_tokens: n_new, head_dim, .. } = asking.shape;
+        let n_pages = source.pages.len();
+        let mut chosen: Vec<Vec<Party>> = (0..n_pages).map(|_| Vec::new()).collect();
         let mut shares = Shares::default();
-        for kv_head in 0..asking.n_kv_heads {
+        for kv_head in kv_heads {
+            let mut readers = vec![Vec::new(); n_pages];
             for &token in tokens {
                 shares.clear();
-                for head in kv_head * group..(kv_head + 1) * group {
+                for head in kv_head * asking.group()..(kv_head + 1) * asking.group() {
                     let i = head * n_new + token;
                     let query = &query[i * head_dim..(i + 1) * head_dim];
                     let pages = source.summaries(asking.layer, kv_head).zip(&source.pages);
@@ -53,20 +81,49 @@ impl<'a> Readers<'a> {
                     });
                     shares.add(weights, f64::from(sums[i]));
                 }
-                for page in shares.read_by(source.policy) {
-                    chosen[page * asking.n_kv_heads + kv_head].push(token);
-                }
+                shares.read_by(source.policy).into_iter().for_each(|page| readers[page].push(token));
             }
+            chosen
+                .iter_mut()
+                .zip(&readers)
+                .for_each(|(parties, tokens)| Party::add(parties, asking, first, kv_head, tokens));
         }
-        Self::Chosen(chosen, asking.n_kv_heads)
+        Self::Chosen(chosen)
     }
 
-    /// The tokens that read a page with a KV head.
-    pub(super) fn of(&self, page: usize, kv_head: usize) -> &[usize] {
+    /// Those of a page.
+    pub(super) fn of(&self, page: usize) -> &[Party] {
         match self {
-            Self::Everyone(tokens) => tokens,
-            Self::Chosen(chosen, n_kv_heads) => &chosen[page * n_kv_heads + kv_head],
+            Self::Everyone(parties) => parties,
+            Self::Chosen(parties) => parties.get(page).map(Vec::as_slice).unwrap_or_default(),
         }
+    }
+}
+
+impl Party {
+    /// Adds what `tokens` ask a KV head, where queries are counted from those of the `first`: to the last party where that is of its neighbour and as large, and few ask.
+    fn add(parties: &mut Vec<Self>, asking: Asking<'_>, first: usize, kv_head: usize, tokens: &[usize]) {
+        let (n, head) = (asking.group() * tokens.len(), kv_head as u32);
+        let of_group = (kv_head - first) * asking.group()..(kv_head - first + 1) * asking.group();
+        let queries = of_group.flat_map(|head| tokens.iter().map(move |token| head * asking.shape.n_tokens + token));
+        match parties.last_mut() {
+            _ if n == 0 => {}
+            Some(last) if n <= FEW && last.heads.end == head && last.queries.len() == n * last.heads.len() => {
+                last.queries.extend(queries);
+                last.heads.end += 1;
+            }
+            _ => {
+                let queries: Vec<usize> = queries.collect();
+                let party = |queries: &[usize]| Self { heads: head..head + 1, queries: queries.to_vec() };
+                parties.extend(queries.chunks(MANY).map(party));
+            }
+        }
+    }
+
+    /// Its queries, where none is left out between the first and the last.
+    pub(super) fn run(&self) -> Option<Range<usize>> {
+        let (first, last) = (*self.queries.first()?, *self.queries.last()?);
+        (last - first + 1 == self.queries.len()).then_some(first..last + 1)
     }
 }
 
