@@ -21,7 +21,7 @@ pub(super) const FEW: usize = 8;
 /// Queries that are computed together: four blocks of twelve.
 const BLOCK: usize = 48;
 /// Rows of values that pass while sums stay in registers.
-const TILE: usize = 256;
+pub(super) const TILE: usize = 256;
 
 /// What one layer's queries attend with.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +84,7 @@ fn attend_cut(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing: Seein
 }
 
 /// Each `width` numbers of `x` followed by zeros, `padded` in all.
-fn padded_rows(x: &[f32], width: usize, padded: usize) -> Vec<f32> {
+pub(super) fn padded_rows(x: &[f32], width: usize, padded: usize) -> Vec<f32> {
     if width == padded {
         return x.to_vec();
     }

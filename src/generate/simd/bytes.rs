@@ -2,7 +2,7 @@
 //!
 //! A row is `width` codes, whole vectors of them; a block is [`BLOCK`] codes, the last one of a row may be shorter.
 
-use super::{LANES, compiled};
+use super::compiled;
 
 /// Codes that share a scale.
 pub(in crate::generate) const BLOCK: usize = 64;
@@ -34,72 +34,16 @@ compiled! {
 }
 
 compiled! {
-    /// `out[row] = query · row`, of rows of `width` codes; the query is as wide.
-    fn dot_rows(query: &[f32], codes: &[i8], width: usize, scales: &[f32], out: &mut [f32]) {
-        let n_blocks = width.div_ceil(BLOCK).max(1);
-        for ((codes, scales), out) in codes.chunks_exact(width.max(1)).zip(scales.chunks_exact(n_blocks)).zip(out) {
-            let mut sums = [0.0_f32; LANES];
-            for ((codes, query), scale) in codes.chunks(BLOCK).zip(query.chunks(BLOCK)).zip(scales) {
-                let mut of_block = [0.0_f32; LANES];
-                for (codes, query) in codes.as_chunks::<LANES>().0.iter().zip(query.as_chunks::<LANES>().0) {
-                    for lane in 0..LANES {
-                        of_block[lane] += f32::from(codes[lane]) * query[lane];
-                    }
-                }
-                for lane in 0..LANES {
-                    sums[lane] += of_block[lane] * scale;
-                }
-            }
-            for half in [8, 4, 2, 1] {
-                for lane in 0..half {
-                    sums[lane] += sums[lane + half];
-                }
-            }
-            *out = sums[0];
-        }
-    }
-}
-
-compiled! {
-    /// Adds rows of `width` codes, each times its weight, to `out`, which is as wide.
-    fn add_rows(weights: &[f32], codes: &[i8], width: usize, scales: &[f32], out: &mut [f32]) {
-        let n_blocks = width.div_ceil(BLOCK).max(1);
-        for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-            let first = block * BLOCK;
-            match out.as_chunks_mut::<BLOCK>() {
-                ([out], []) => add_block(weights, codes, first, width, scales.get(block..).unwrap_or_default(), n_blocks, out),
-                (_, out) => {
-                    for (lanes, out) in out.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                        let scales = scales.get(block..).unwrap_or_default();
-                        add_block(weights, codes, first + lanes * LANES, width, scales, n_blocks, out);
-                    }
-                }
+    /// Weights of rows, `[.., scales.len()]` that begin `stride` apart, times the scale of the row: `out`, without gaps. The scales
+    /// are the first of every `n_scales`.
+    fn scale_weights(weights: &[f32], stride: usize, scales: &[f32], n_scales: usize, out: &mut [f32]) {
+        let n_rows = scales.len().div_ceil(n_scales.max(1));
+        for (weights, out) in weights.chunks(stride.max(1)).zip(out.chunks_exact_mut(n_rows.max(1))) {
+            for ((out, weight), scale) in out.iter_mut().zip(weights).zip(scales.iter().step_by(n_scales.max(1))) {
+                *out = weight * scale;
             }
         }
     }
-}
-
-/// `N` columns of every row, from `first` on; the scale of a row is the first of `n_blocks`.
-#[inline(always)]
-fn add_block<const N: usize>(
-    weights: &[f32],
-    codes: &[i8],
-    first: usize,
-    width: usize,
-    scales: &[f32],
-    n_blocks: usize,
-    out: &mut [f32; N],
-) {
-    let mut sums = *out;
-    let rows = codes.get(first..).unwrap_or_default().chunks(width.max(1)).zip(scales.iter().step_by(n_blocks));
-    for (weight, (codes, scale)) in weights.iter().zip(rows) {
-        let Some(codes) = codes.first_chunk::<N>() else { break };
-        let weight = weight * scale;
-        for column in 0..N {
-            sums[column] += f32::from(codes[column]) * weight;
-        }
-    }
-    *out = sums;
 }
 
 compiled! {

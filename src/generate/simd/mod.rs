@@ -1,8 +1,8 @@
-//! The loops that decide how fast attention over f16 rows is, compiled for several processors and chosen at run time.
+//! The loops that decide how fast attention over rows of f16 and of eight bits is, compiled for several processors and chosen at run time.
 //!
 //! As in `lagdb-format`, a loop is written once as safe Rust and compiled for AVX-512, for AVX2 and for whatever the program
 //! is built for. What stands in intrinsics, for both of them, are the loops over f16, since compilers do not widen f16 by
-//! themselves; where a processor does not either, sessions hold f32 unless they are told otherwise.
+//! themselves, and products with codes of eight bits, which they do not keep in registers; where a processor does not either, sessions hold f32 unless they are told otherwise.
 //! Unlike there, results may differ in the last bit from one processor to another: multiplication and addition are fused
 //! where the processor can. The generator has `unsafe` in this folder only: calling what needs a processor feature.
 
@@ -17,10 +17,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub(super) use bytes::{BLOCK, add_rows, dot_rows, narrow_row, widen_rows};
-pub(super) use dots::dots;
+pub(super) use bytes::{BLOCK, narrow_row, scale_weights, widen_rows};
+pub(super) use dots::{byte_dots, dots};
 pub(super) use heads::narrow_heads;
-pub(super) use products::{Columns, add_products};
+pub(super) use products::{Columns, add_byte_products, add_products};
 pub(super) use softmax::{exponentials, softmax};
 pub(super) use table::dot_blocks;
 
@@ -29,6 +29,9 @@ pub(super) const LANES: usize = 16;
 
 /// Bits of f16 numbers that are neighbours in a row. Bits, because memory for zeroed integers costs nothing until it is used.
 pub(super) type Halves = [u16; LANES];
+
+/// Codes of eight bits that are neighbours in a row.
+pub(super) type Codes = [i8; LANES];
 
 /// A processor that loops were compiled for, and that this one is: there is no other way to get one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Numbers in arrays and in registers: the same bits.
 
-use super::{Halves, LANES};
+use super::{Codes, Halves, LANES};
 use std::arch::x86_64 as x86;
 
 macro_rules! same_bits {
@@ -18,6 +18,8 @@ same_bits! {
     halves: Halves => x86::__m256i;
     floats: [f32; LANES] => x86::__m512;
     array: x86::__m512 => [f32; LANES];
+    code_bits: Codes => x86::__m128i;
+    eight: x86::__m256 => [f32; 8];
     narrowed: x86::__m256i => Halves;
     half_pairs: Halves => [x86::__m128i; 2];
     float_pairs: [f32; LANES] => [x86::__m256; 2];

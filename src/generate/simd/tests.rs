@@ -1,8 +1,8 @@
 //! Every target gives what plain loops in f64 give.
 
 use super::{
-    BLOCK, Columns, Halves, LANES, Target, add_products, add_rows, dot_blocks, dot_rows, dots, narrow_heads,
-    narrow_row, softmax, widen_rows,
+    BLOCK, Codes, Columns, Halves, LANES, Target, add_byte_products, add_products, byte_dots, dot_blocks, dots,
+    narrow_heads, narrow_row, scale_weights, softmax, widen_rows,
 };
 use crate::generate::config::{RopeConfig, RopeScaling};
 use crate::generate::heads::{HeadShape, Numbers, Rows};
@@ -44,12 +44,15 @@ fn products_are_those_of_plain_loops() {
     }
 }
 
+/// Fewer and more keys and queries than are computed together.
 #[test]
 fn dots_are_those_of_plain_loops() {
     for target in Target::all() {
-        for (n_queries, n_keys, width) in [(1, 1, 1), (2, 9, 8), (3, 4, 2), (5, 7, 5)] {
+        for (n_queries, n_keys, width) in
+            [(1, 1, 1), (1, 17, 4), (2, 9, 8), (3, 4, 2), (4, 65, 3), (5, 7, 5), (8, 131, 6)]
+        {
             let (queries, keys) = (floats(n_queries * width * LANES), halves(n_keys * width));
-            let mut out = vec![0.0; n_queries * n_keys];
+            let mut out = vec![f32::NAN; n_queries * n_keys];
             dots(target, queries.as_chunks().0, &keys, width, &mut out);
             for (i, found) in out.iter().enumerate() {
                 let (query, key) = (&queries[i / n_keys * width * LANES..], keys[i % n_keys * width..].as_flattened());
@@ -86,9 +89,68 @@ fn rows_of_q8_0_blocks_are_multiplied_as_they_lie() {
     }
 }
 
-/// What is narrowed is off by half a step of its block; products are those of the numbers that come back.
+fn codes(n: usize) -> Vec<Codes> {
+    let numbers: Vec<i8> = (0..n * LANES).map(|i| ((i * 7919 + 13) % 255) as i8).collect();
+    numbers.as_chunks::<LANES>().0.to_vec()
+}
+
+/// Widths of which the last block is whole, and half.
 #[test]
-fn rows_of_bytes_are_near_and_multiplied_as_they_are() {
+fn products_of_bytes_are_those_of_plain_loops() {
+    for target in Target::all() {
+        for (n, n_rows, width) in
+            [(1, 1, 2), (1, 17, 8), (2, 9, 8), (3, 4, 6), (4, 65, 4), (5, 7, 10), (8, 131, 6), (13, 33, 8)]
+        {
+            let (codes, n_scales) = (codes(n_rows * width), (width * LANES).div_ceil(BLOCK));
+            let scales: Vec<f32> = (0..n_rows * n_scales).map(|i| 0.01 + (i % 13) as f32 / 100.0).collect();
+            let number = |row: usize, channel: usize| {
+                let code = codes[row * width + channel / LANES][channel % LANES];
+                f64::from(code) * f64::from(scales[row * n_scales + channel / BLOCK])
+            };
+            let queries = floats(n * width * LANES);
+            let mut out = vec![f32::NAN; n * n_rows];
+            byte_dots(target, queries.as_chunks().0, &codes, &scales, width, &mut out);
+            for (i, found) in out.iter().enumerate() {
+                let query = &queries[i / n_rows * width * LANES..];
+                let products =
+                    (0..width * LANES).map(|channel| f64::from(query[channel]) * number(i % n_rows, channel));
+                let (exact, size) = products.fold((0.0, 0.0), |(sum, size): (f64, f64), x| (sum + x, size + x.abs()));
+                assert!((f64::from(*found) - exact).abs() < 1e-6 * size, "{target:?} {n} {i}: {found} {exact}");
+            }
+            let (weights, stride) = (floats(n * (n_rows + 3)), n_rows + 3);
+            for block in 0..n_scales {
+                let mut scaled = vec![f32::NAN; n * n_rows];
+                scale_weights(target, &weights, stride, &scales[block..], n_scales, &mut scaled);
+                let vectors = block * (BLOCK / LANES)..width.min((block + 1) * (BLOCK / LANES));
+                let columns = Columns {
+                    numbers: &codes[vectors.start..],
+                    inner: width,
+                    outer: 1,
+                    n_inner: n_rows,
+                    n_vectors: vectors.len(),
+                };
+                let out_stride = vectors.len() * LANES + 16;
+                let mut out = vec![1.0; n * out_stride];
+                add_byte_products(target, &scaled, n_rows, columns, &mut out, out_stride);
+                for (i, found) in out.iter().enumerate() {
+                    let (q, channel) = (i / out_stride, i % out_stride);
+                    let n_products = if channel < vectors.len() * LANES { n_rows } else { 0 };
+                    let product = |row: usize| {
+                        f64::from(weights[q * stride + row]) * number(row, vectors.start * LANES + channel)
+                    };
+                    let products = (0..n_products).map(product);
+                    let (exact, size) =
+                        products.fold((1.0, 1.0), |(sum, size): (f64, f64), x| (sum + x, size + x.abs()));
+                    assert!((f64::from(*found) - exact).abs() < 1e-6 * size, "{target:?} {n} {i}: {found} {exact}");
+                }
+            }
+        }
+    }
+}
+
+/// What is narrowed is off by half a step of its block.
+#[test]
+fn rows_of_bytes_are_near() {
     for target in Target::all() {
         for (n_rows, d) in [(1, 16), (5, 24), (9, 64), (4, 96), (7, 128), (2, 256)] {
             let (width, n_blocks) = (f32_width(d), f32_width(d).div_ceil(BLOCK));
@@ -106,21 +168,6 @@ fn rows_of_bytes_are_near_and_multiplied_as_they_are() {
                 let (row, channel) = (i / d, i % d);
                 let step = scales[row * n_blocks + channel / BLOCK];
                 assert!((wide[row * width + channel] - x).abs() <= 0.501 * step, "{target:?}, {d}: {x}");
-            }
-            let query: Vec<f32> = (0..width).map(|i| if i < d { floats(d)[i] } else { 0.0 }).collect();
-            let mut dots = vec![f32::NAN; n_rows];
-            dot_rows(target, &query, &codes, width, &scales, &mut dots);
-            let (weights, mut sums) = (floats(n_rows), vec![1.0; width]);
-            add_rows(target, &weights, &codes, width, &scales, &mut sums);
-            let number = |row: usize, channel: usize| f64::from(wide[row * width + channel]);
-            for (row, dot) in dots.iter().enumerate() {
-                let exact: f64 = (0..width).map(|channel| f64::from(query[channel]) * number(row, channel)).sum();
-                assert!((f64::from(*dot) - exact).abs() < 1e-3, "{target:?}, {d}: {dot} {exact}");
-            }
-            for (channel, sum) in sums.iter().enumerate() {
-                let exact: f64 =
-                    1.0 + (0..n_rows).map(|row| f64::from(weights[row]) * number(row, channel)).sum::<f64>();
-                assert!((f64::from(*sum) - exact).abs() < 1e-3, "{target:?}, {d}: {sum} {exact}");
             }
         }
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
