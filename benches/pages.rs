@@ -16,11 +16,11 @@ use report::{Row, cpu, median};
 
 type BenchResult<T> = Result<T, Box<dyn std::error::Error>>;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 /// Steps of a round.
-const STEPS: usize = 4;
-/// Tokens of a prompt that is read after the log.
-const PROMPT: usize = 64;
+const STEPS: usize = 6;
+/// Tokens of the prompts that are read after the log.
+const PROMPTS: [usize; 2] = [16, 128];
 
 fn main() -> BenchResult<()> {
     let config = ModelConfig::from_json(qwen3::CONFIG.as_bytes(), "config.json".as_ref())?;
@@ -101,7 +101,7 @@ fn compare(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<Row>> {
     ];
     let mut attaches = ways.map(|_| Vec::new());
     let mut steps = ways.map(|_| Vec::new());
-    let mut prompts = ways.map(|_| Vec::new());
+    let mut prompts = PROMPTS.map(|_| ways.map(|_| Vec::new()));
     let mut read = 0.0;
     for _ in 0..ROUNDS {
         for (i, (_, way)) in ways.iter().enumerate() {
@@ -116,9 +116,11 @@ fn compare(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<Row>> {
                 fed?;
                 steps[i].push(step * 1e3);
             }
-            let (prompt, fed) = cpu(|| session.feed(&[9; PROMPT]));
-            fed?;
-            prompts[i].push(prompt * 1e3);
+            for (n, prompts) in PROMPTS.into_iter().zip(&mut prompts) {
+                let (prompt, fed) = cpu(|| session.feed(&vec![9; n]));
+                fed?;
+                prompts[i].push(prompt * 1e3);
+            }
             let pages = session.pages_read();
             read = pages.read as f64 / pages.of.max(1) as f64;
         }
@@ -134,10 +136,10 @@ fn compare(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<Row>> {
     let f16_bytes = 2 * 2 * geometry.n_layers as usize * geometry.row_width() * n_tokens;
     let mib = |n: usize| n as f64 / f64::from(1 << 20);
     let log_bytes = mib((range.end - range.start) as usize);
-    Ok(vec![
-        row("attach", "CPU ms", medians(attaches)),
-        row("decode step", "CPU ms", medians(steps)),
-        row(&format!("prompt of {PROMPT}"), "CPU ms", medians(prompts)),
+    let mut rows = vec![row("attach", "CPU ms", medians(attaches)), row("decode step", "CPU ms", medians(steps))];
+    let prompts = PROMPTS.into_iter().zip(prompts);
+    rows.extend(prompts.map(|(n, times)| row(&format!("prompt of {n}"), "CPU ms", medians(times))));
+    rows.extend([
         Row {
             name: format!("{n_tokens} tokens: keys and values held"),
             unit: "MiB",
@@ -159,5 +161,6 @@ fn compare(generator: &Generator, n_tokens: usize) -> BenchResult<Vec<Row>> {
             peers: vec![("all", 1.0)],
             goal: None,
         },
-    ])
+    ]);
+    Ok(rows)
 }
