@@ -16,8 +16,8 @@ pub struct Flags {
     kv: Option<Kv>,
     /// Attend to recalled KV logs as rows of the KV cache, or as they are stored, in pages of int8.
     ///
-    /// Pages cost less to attach and more at every step. With them new logs are stored as int8; a log that is stored otherwise
-    /// becomes rows, and it is said why.
+    /// Pages cost less to attach; with many prompt tokens after them they cost more to read. With them new logs are stored as int8; a
+    /// log that is stored otherwise becomes rows, and it is said why.
     #[arg(long, value_enum, default_value_t, value_name = "AS")]
     attach: Attach,
 }

@@ -15,8 +15,8 @@ pub struct Serving {
     /// tokens are computed where it is not, and it is refused where neither can be. It costs no reply, and is said
     /// ([`LogUse`](super::LogUse)).
     pub admission: Option<Admission>,
-    /// Attend to recalled logs of int8 [as they are stored](crate::generate::Session::attach_pages), and how: attaching costs a
-    /// ninth, and every step after it more. A log that is stored otherwise is an error, or where there is an
+    /// Attend to recalled logs of int8 [as they are stored](crate::generate::Session::attach_pages), and how; what that costs and
+    /// saves stands [there](crate::generate::pages). A log that is stored otherwise is an error, or where there is an
     /// [`admission`](Self::admission) becomes rows like any other, which is said.
     pub pages: Option<PagePolicy>,
 }
