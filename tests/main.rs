@@ -64,6 +64,8 @@ mod generate_byte_cache;
 #[cfg(feature = "generate")]
 mod generate_chat;
 #[cfg(feature = "generate")]
+mod generate_chat_bounds;
+#[cfg(feature = "generate")]
 mod generate_chat_macros;
 #[cfg(feature = "generate")]
 mod generate_config;

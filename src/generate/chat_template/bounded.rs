@@ -3,14 +3,15 @@
 //!
 //! minijinja counts instructions ([`Bounds::steps`]). It does not count what they take: one doubles a string, one compares two
 //! lists that share their parts many times over. So every instruction that makes a string or a list, or looks into one,
-//! becomes a call of a function that pays for it first, and what is written is paid for when it is written. Constants are folded while a template is compiled, before anything is
-//! counted: a product with anything but names and numbers beside it is refused. Expressions, and the thread that
-//! renders, have room for all the nesting that is left. A macro is a call of instructions that are counted like all others, calls
-//! itself some ten times at most, and gives back a string that was paid for while it was written. Other templates are not read.
+//! becomes a call of a function that pays for it first, and what is written is paid for when it is written. Constants are
+//! folded while a template is compiled, before anything is counted: a product with anything but names and numbers beside it
+//! is refused. Nothing holds itself, and expressions, and the thread that renders, have room for all the nesting that is left.
+//! A macro is a call of instructions that are counted like all others, calls itself some ten times at most, and gives back a
+//! string that was paid for while it was written. Other templates are not read.
 
-use super::Date;
-use super::functions;
-use minijinja::machinery::{self, CodeGenerator, Instruction, Instructions, Token};
+use super::instructions::{pay_for_what_is_done, with_looks};
+use super::{Date, functions};
+use minijinja::machinery::{self, CodeGenerator, Token};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 use std::sync::Arc;
@@ -23,8 +24,8 @@ const MAX_TEMPLATE: usize = 1 << 16;
 const MAX_EXPRESSION: usize = 1024;
 /// Bytes of template text that may be written, loops included.
 const MAX_RAW: usize = 1 << 28;
-/// Parameters of a macro, which carries their names along.
-const MAX_PARAMETERS: usize = 32;
+/// Macros and calls with a body, in each other: what one takes from around it is looked for in all that are in it.
+const MAX_NESTED_MACROS: usize = 4;
 /// Lists and maps that a template may make beyond those of constants; each can be nested in the next.
 const MAX_CONTAINERS: usize = 10_000;
 /// What the deepest nesting needs, with much to spare.
@@ -121,13 +122,15 @@ fn render_here(
     };
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(shown)?;
     check(source, &syntax)?;
+    check_macros(source, &syntax)?;
     let ast = machinery::parse(source, NAME, syntax).map_err(shown)?;
     let mut generator = CodeGenerator::new(NAME, source);
     generator.compile_stmt(&ast);
-    let (mut instructions, blocks) = generator.finish();
+    let (instructions, blocks) = generator.finish();
     if !blocks.is_empty() {
         return Err("blocks of a template that others extend are not read".to_owned());
     }
+    let mut instructions = with_looks(&instructions, NAME, source);
     let longest = pay_for_what_is_done(&mut instructions)?;
     let mut environment = Environment::empty();
     functions::add_to(&mut environment, budget, date);
@@ -190,61 +193,20 @@ fn check(source: &str, syntax: &SyntaxConfig) -> Result<(), String> {
     Ok(())
 }
 
-/// Lets everything whose cost depends on its values go through a function that pays for it; returns the length of the longest
-/// text between braces, which instructions write for nothing.
-fn pay_for_what_is_done(instructions: &mut Instructions<'_>) -> Result<usize, String> {
-    let (mut at, mut longest, mut n_parameters) = (0, 0, 0);
-    while let Some(instruction) = instructions.get_mut(at) {
-        let n_arguments = |n: usize| u16::try_from(n).map_err(|_| format!("{n} values in one list"));
-        let (name, n) = match instruction {
-            Instruction::Add => (functions::ADD, 2),
-            Instruction::Mul => (functions::MULTIPLY, 2),
-            Instruction::StringConcat => (functions::CONCATENATE, 2),
-            Instruction::Slice => (functions::SLICE, 4),
-            Instruction::GetItem => (functions::ITEM, 2),
-            Instruction::Eq => (functions::EQUAL, 2),
-            Instruction::Ne => (functions::UNEQUAL, 2),
-            Instruction::Lt => (functions::LESS, 2),
-            Instruction::Lte => (functions::AT_MOST, 2),
-            Instruction::Gt => (functions::MORE, 2),
-            Instruction::Gte => (functions::AT_LEAST, 2),
-            Instruction::In => (functions::IN, 2),
-            Instruction::BuildList(Some(n)) | Instruction::BuildTuple(Some(n)) => (functions::LIST, n_arguments(*n)?),
-            Instruction::BuildMap(n) => (functions::MAP, n_arguments(2 * *n)?),
-            // What passed the condition of a loop, counted before it.
-            Instruction::BuildList(None) => {
-                *instruction = Instruction::CallFunction(functions::LIST, None);
-                at += 1;
-                continue;
-            }
-            Instruction::BuildTuple(None) | Instruction::UnpackLists(_) => {
-                return Err("a list that is unpacked into another".to_owned());
-            }
-            Instruction::CompareAndPreserve(_) => return Err("a chain of comparisons".to_owned()),
-            Instruction::Include(_) | Instruction::LoadBlocks => return Err("other templates are not read".to_owned()),
-            Instruction::BuildMacro(name, ..) if n_parameters > MAX_PARAMETERS => {
-                return Err(format!(
-                    "the macro {name:.40} has {n_parameters} parameters; at most {MAX_PARAMETERS} are read"
-                ));
-            }
-            Instruction::LoadConst(value) => {
-                // A macro is built from the list of its parameters, which is the constant right before it.
-                n_parameters = value.len().unwrap_or(0);
-                at += 1;
-                continue;
-            }
-            Instruction::EmitRaw(text) => {
-                longest = longest.max(text.len());
-                at += 1;
-                continue;
-            }
-            _ => {
-                at += 1;
-                continue;
-            }
+/// Refuses macros that are nested deep: each is searched for the names it takes from around it, with all that are in it.
+fn check_macros(source: &str, syntax: &SyntaxConfig) -> Result<(), String> {
+    let (mut nested, mut begins) = (0_usize, false);
+    for token in machinery::tokenize(source, false, syntax.clone()) {
+        let (token, span) = token.map_err(|e| e.to_string())?;
+        nested = match token {
+            Token::Ident("macro" | "call") if begins => nested + 1,
+            Token::Ident("endmacro" | "endcall") if begins => nested.saturating_sub(1),
+            _ => nested,
         };
-        *instruction = Instruction::CallFunction(name, Some(n));
-        at += 1;
+        if nested > MAX_NESTED_MACROS {
+            return Err(format!("line {}: more than {MAX_NESTED_MACROS} macros in each other", span.start_line));
+        }
+        begins = matches!(token, Token::BlockStart);
     }
-    Ok(longest)
+    Ok(())
 }

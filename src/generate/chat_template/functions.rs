@@ -7,10 +7,10 @@
 use super::Date;
 use super::bounded::{Budget, failed};
 use super::json::to_json;
+use super::values::{Result, elements, entries, equal, held, is_in, is_simple, join, last, simple, slice, text};
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, State, Value, filters, functions, tests};
 use minijinja_contrib::pycompat::unknown_method_callback;
-use std::borrow::Cow;
 
 pub(super) const ADD: &str = "+";
 pub(super) const MULTIPLY: &str = "*";
@@ -26,10 +26,12 @@ pub(super) const AT_LEAST: &str = ">=";
 pub(super) const IN: &str = "in ";
 pub(super) const LIST: &str = "[]";
 pub(super) const MAP: &str = "{}";
+pub(super) const HELD: &str = ".=";
+pub(super) const CHANGED: &str = "changed()";
 pub(super) const NOW: &str = "strftime_now";
 
 /// Python's methods that make no more than a few times what they are given.
-const METHODS: [&str; 22] = [
+const METHODS: [&str; 19] = [
     "capitalize",
     "count",
     "endswith",
@@ -41,8 +43,6 @@ const METHODS: [&str; 22] = [
     "isdigit",
     "islower",
     "isupper",
-    "items",
-    "keys",
     "lower",
     "lstrip",
     "rfind",
@@ -51,10 +51,7 @@ const METHODS: [&str; 22] = [
     "splitlines",
     "startswith",
     "strip",
-    "values",
 ];
-
-type Result<T> = std::result::Result<T, Error>;
 
 /// Gives `environment` all of it, paid for from `budget`.
 pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget, date: Option<Date>) {
@@ -70,7 +67,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget, date: O
     }
     operators(environment, budget);
     add_filters(environment, budget);
-    add_tests(environment);
+    add_tests(environment, budget);
     let budget = budget.clone();
     let writer = budget.clone();
     environment.set_formatter(move |out, _, value| {
@@ -84,6 +81,7 @@ pub(super) fn add_to(environment: &mut Environment<'_>, budget: &Budget, date: O
         match (name, value.as_str(), arguments) {
             ("replace", Some(whole), [from, to]) => replace(&budget, whole, &text(from)?, &text(to)?),
             ("join", Some(between), [parts]) => join(&budget, parts, between),
+            ("keys" | "values" | "items", None, []) => entries(&budget, value, name),
             ("upper" | "title", Some(_), []) => {
                 budget.pay(3 * n)?;
                 unknown_method_callback(state, value, name, arguments)
@@ -119,27 +117,38 @@ fn operators(environment: &mut Environment<'_>, budget: &Budget) {
     environment.add_function(AT_MOST, |left: Value, right: Value| Ok::<_, Error>(simple(&left)? <= simple(&right)?));
     environment.add_function(MORE, |left: Value, right: Value| Ok::<_, Error>(simple(&left)? > simple(&right)?));
     environment.add_function(AT_LEAST, |left: Value, right: Value| Ok::<_, Error>(simple(&left)? >= simple(&right)?));
-    environment
-        .add_function(IN, |state: &State, part: Value, whole: Value| tests::is_in(state, simple(&part)?, &whole));
+    let paid = of(budget);
+    environment.add_function(IN, move |state: &State, part: Value, whole: Value| is_in(&paid, state, &part, &whole));
     let paid = of(budget);
     environment.add_function(LIST, move |items: Rest<Value>| {
         paid.pay_container(items.len())?;
+        items.iter().try_for_each(|item| held(item).map(drop))?;
         Ok::<_, Error>(Value::from(items.to_vec()))
     });
     let paid = of(budget);
     environment.add_function(MAP, move |items: Rest<Value>| {
         paid.pay_container(items.len())?;
         let pairs = items.as_chunks::<2>().0.iter();
-        let pairs = pairs.map(|[key, value]| Ok((simple(key)?.clone(), value.clone()))).collect::<Result<Vec<_>>>()?;
+        let pairs =
+            pairs.map(|[key, value]| Ok((simple(key)?.clone(), held(value)?.clone()))).collect::<Result<Vec<_>>>()?;
         Ok::<_, Error>(Value::from_pairs(pairs))
     });
     let paid = of(budget);
     environment.add_function("namespace", move |values: Kwargs| {
         paid.pay_container(values.args().count())?;
-        let pairs = values.args().map(|name| Ok((name, values.get::<Value>(name)?))).collect::<Result<Vec<_>>>()?;
+        let pairs = values
+            .args()
+            .map(|name| Ok((name, held(&values.get::<Value>(name)?)?.clone())))
+            .collect::<Result<Vec<_>>>()?;
         let values = Value::from_pairs(pairs);
         let (values,) = minijinja::value::from_args(&[values])?;
         functions::namespace(values)
+    });
+    environment.add_function(HELD, |value: Value| held(&value).cloned());
+    // A loop remembers what it was given and compares it with what it is given next.
+    environment.add_function(CHANGED, |state: &mut State, of: Value, values: Rest<Value>| {
+        values.iter().try_for_each(|value| simple(value).map(drop))?;
+        of.call_method(state, "changed", &values)
     });
     let paid = of(budget);
     environment.add_function("raise_exception", move |message: Value| {
@@ -188,7 +197,8 @@ fn add_filters(environment: &mut Environment<'_>, budget: &Budget) {
     }
     let paid = budget.clone();
     environment.add_filter("map", move |whole: Value, options: Kwargs| {
-        let name: String = options.get("attribute")?;
+        let name: Value = options.get("attribute")?;
+        let name = text(&name)?;
         let parts = elements(&paid, &whole)?.iter().map(|part| part.get_attr(&name)).collect::<Result<Vec<_>>>()?;
         Ok::<_, Error>(Value::from(parts))
     });
@@ -197,14 +207,16 @@ fn add_filters(environment: &mut Environment<'_>, budget: &Budget) {
     environment.add_filter("length", filters::length);
     environment.add_filter("count", filters::length);
     environment.add_filter("first", filters::first);
-    environment.add_filter("last", filters::last);
+    let paid = budget.clone();
+    environment.add_filter("last", move |whole: Value| last(&paid, &whole));
     environment.add_filter("default", filters::default);
     environment.add_filter("d", filters::default);
     environment.add_filter("int", filters::int);
-    environment.add_filter("items", filters::items);
+    let paid = budget.clone();
+    environment.add_filter("items", move |map: Value| entries(&paid, &map, "items"));
 }
 
-fn add_tests(environment: &mut Environment<'_>) {
+fn add_tests(environment: &mut Environment<'_>, budget: &Budget) {
     environment.add_test("defined", tests::is_defined);
     environment.add_test("undefined", tests::is_undefined);
     environment.add_test("none", tests::is_none);
@@ -220,7 +232,8 @@ fn add_tests(environment: &mut Environment<'_>) {
     environment.add_test("false", tests::is_false);
     environment.add_test("odd", tests::is_odd);
     environment.add_test("even", tests::is_even);
-    environment.add_test("in", |state: &State, part: Value, whole: Value| tests::is_in(state, simple(&part)?, &whole));
+    let paid = budget.clone();
+    environment.add_test("in", move |state: &State, part: Value, whole: Value| is_in(&paid, state, &part, &whole));
     for name in ["eq", "equalto", "=="] {
         environment.add_test(name, |left: Value, right: Value| equal(&left, &right));
     }
@@ -233,7 +246,7 @@ fn add_tests(environment: &mut Environment<'_>) {
 fn select(state: &mut State, whole: &Value, key: &Value, arguments: &[Value], wanted: bool) -> Result<Value> {
     let mut selected = Vec::new();
     for item in whole.try_iter()? {
-        let attribute = item.get_item(key)?;
+        let attribute = item.get_item(simple(key)?)?;
         let passes = match arguments {
             [] => attribute.is_true(),
             [test, rest @ ..] => {
@@ -246,46 +259,6 @@ fn select(state: &mut State, whole: &Value, key: &Value, arguments: &[Value], wa
         }
     }
     Ok(Value::from(selected))
-}
-
-/// Whether a value has no parts.
-fn is_simple(value: &Value) -> bool {
-    use ValueKind::{Bool, None, Number, String, Undefined};
-    matches!(value.kind(), Undefined | None | Bool | Number | String)
-}
-
-/// A value without parts. Lists that hold one list twice, which holds one twice, and so on, have more parts than bytes.
-fn simple(value: &Value) -> Result<&Value> {
-    match is_simple(value) {
-        true => Ok(value),
-        false => Err(failed(&format!("a {} is compared or looked for", value.kind()))),
-    }
-}
-
-/// Whether two values are equal, where that can be told without comparing parts.
-fn equal(left: &Value, right: &Value) -> Result<bool> {
-    match (is_simple(left), is_simple(right)) {
-        (true, true) => Ok(left == right),
-        (false, false) if left.kind() == right.kind() && left.len() == right.len() && left.len() != Some(0) => {
-            Err(failed(&format!("a {} is compared", left.kind())))
-        }
-        (false, false) => Ok(left.kind() == right.kind() && left.len() == right.len()),
-        _ => Ok(false),
-    }
-}
-
-/// A value as Python writes it; lists and maps are written by `tojson` alone.
-fn text(value: &Value) -> Result<Cow<'_, str>> {
-    if let Some(text) = value.as_str() {
-        return Ok(Cow::Borrowed(text));
-    }
-    Ok(Cow::Owned(match value.kind() {
-        ValueKind::Undefined => String::new(),
-        ValueKind::None => "None".to_owned(),
-        ValueKind::Bool => if value.is_true() { "True" } else { "False" }.to_owned(),
-        ValueKind::Number => value.to_string(),
-        kind => return Err(failed(&format!("a {kind} is written by tojson only"))),
-    }))
 }
 
 fn concatenate(budget: &Budget, left: &str, right: &str) -> Result<Value> {
@@ -326,59 +299,8 @@ fn numeric(
     }
 }
 
-/// The items of a list, or the characters of a string.
-fn elements(budget: &Budget, whole: &Value) -> Result<Vec<Value>> {
-    budget.pay_container(whole.as_str().map_or_else(|| whole.len().unwrap_or(0), str::len))?;
-    let mut elements = Vec::new();
-    for element in whole.try_iter()? {
-        // What does not say its length is paid for as it comes.
-        budget.pay(size_of::<Value>())?;
-        elements.push(element);
-    }
-    Ok(elements)
-}
-
-fn join(budget: &Budget, parts: &Value, between: &str) -> Result<Value> {
-    let mut joined = String::new();
-    for (i, part) in parts.try_iter()?.enumerate() {
-        let part = text(&part)?;
-        budget.pay(part.len() + between.len())?;
-        joined.push_str(if i > 0 { between } else { "" });
-        joined.push_str(&part);
-    }
-    Ok(Value::from(joined))
-}
-
 fn replace(budget: &Budget, whole: &str, from: &str, to: &str) -> Result<Value> {
     budget.pay(whole.len())?;
     budget.pay(whole.matches(from).count().saturating_mul(to.len()))?;
     Ok(Value::from(whole.replace(from, to)))
-}
-
-/// Python's `whole[start:stop:step]`.
-fn slice(budget: &Budget, whole: &Value, [start, stop, step]: [&Value; 3]) -> Result<Value> {
-    let number = |value: &Value| match value.kind() {
-        ValueKind::None => Ok(None),
-        _ => i64::try_from(value.clone()).map(Some),
-    };
-    let (step, parts) = (number(step)?.unwrap_or(1), elements(budget, whole)?);
-    if step == 0 {
-        return Err(failed("a slice with steps of 0"));
-    }
-    let n = parts.len() as i64;
-    let (least, most) = if step > 0 { (0, n) } else { (-1, n - 1) };
-    let end = |value: &Value, otherwise: i64| -> Result<i64> {
-        Ok(number(value)?.map_or(otherwise, |at| if at < 0 { at.saturating_add(n) } else { at }.clamp(least, most)))
-    };
-    let (first, last) = if step > 0 { (0, n) } else { (n - 1, -1) };
-    let (mut at, stop) = (end(start, first)?, end(stop, last)?);
-    let mut taken = Vec::new();
-    while if step > 0 { at < stop } else { at > stop } {
-        taken.extend(usize::try_from(at).ok().and_then(|at| parts.get(at)).cloned());
-        at = at.saturating_add(step);
-    }
-    match whole.as_str() {
-        Some(_) => join(budget, &Value::from(taken), ""),
-        None => Ok(Value::from(taken)),
-    }
 }

@@ -9,7 +9,9 @@
 mod bounded;
 mod date;
 mod functions;
+mod instructions;
 mod json;
+mod values;
 
 use crate::error::{Error, Result};
 use bounded::{Bounds, Refusal};
