@@ -49,7 +49,10 @@ fn attend_cut(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing: Seein
     let n_queries = n_heads / n_kv_heads.max(1) * n_new;
     let n_products = 2 * n_heads * n_new * rows.n_rows * padded;
     let n_blocks = n_queries.div_ceil(BLOCK);
-    let n_cuts = n_cuts.unwrap_or_else(|| parallel::cuts(n_kv_heads, n_products, n_blocks));
+    let n_cuts = n_cuts.unwrap_or_else(|| match seeing.watch {
+        None => parallel::cuts(n_kv_heads, n_products, n_blocks),
+        Some(_) => 1, // weights of a head are summed query after query, not as threads come
+    });
     let parts = parallel::each(n_kv_heads * n_cuts, n_products, |scratch: &mut Scratch, part| {
         let (kv_head, cut) = (part / n_cuts, part % n_cuts);
         let head = Head {
@@ -227,7 +230,7 @@ impl Head<'_> {
 #[cfg(test)]
 mod tests {
     use super::{HalfRows, HeadShape, LANES, Seeing, attend, attend_cut};
-    use crate::generate::visibility::Visibility;
+    use crate::generate::visibility::{Visibility, WeightSums};
     use half::f16;
 
     /// Another machine has more threads and cuts otherwise: what it computes is the same to the last bit.
@@ -257,6 +260,15 @@ mod tests {
                 assert_eq!(bits(attend_cut(&query, asked, rows, seeing, Some(n_cuts))), whole, "{n_cuts} {window:?}");
             }
             assert_eq!(bits(attend(&query, asked, rows, seeing)), whole);
+            // What each row weighs is summed in one order too: summed as threads came, two captures of a text differed.
+            let sums = |n_cuts: Option<usize>| -> Vec<u32> {
+                let watch = WeightSums::new(1, n_kv_heads, n_rows);
+                attend_cut(&query, asked, rows, Seeing { watch: Some(&watch), ..seeing }, n_cuts);
+                watch.into_sums().iter().map(|x| x.to_bits()).collect()
+            };
+            for _ in 0..20 {
+                assert_eq!(sums(None), sums(Some(1)), "{window:?}");
+            }
         }
     }
 }
