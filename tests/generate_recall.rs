@@ -4,7 +4,11 @@
 use crate::generate_support::*;
 use lagdb::Error;
 use lagdb::format::{ElementType, KvLog, KvRead};
-use lagdb::generate::{Admission, Admitted, AttachPolicy, RecallPolicy, Sampling, Selection, Session};
+use lagdb::generate::{
+    Admission, Admitted, AttachPolicy, FinishReason, NewToken, RecallPolicy, Sampling, Selection, Session,
+    SessionOptions,
+};
+use std::ops::ControlFlow;
 
 fn policy(every: usize) -> RecallPolicy {
     RecallPolicy { every, attach: AttachPolicy::default() }
@@ -108,10 +112,81 @@ fn logs_are_attached_or_computed_or_refused_and_it_is_said_which() {
 #[test]
 fn what_is_measured_is_a_time_for_both() {
     let generator = model("llama");
-    let measured = Admission::measure(&generator, || Ok(log_of(&generator, &tokens(20, 5), ElementType::F16))).unwrap();
+    let measured =
+        Admission::measure(&generator, None, || Ok(log_of(&generator, &tokens(20, 5), ElementType::F16))).unwrap();
     assert!(measured.attach_s_per_number > 0.0 && measured.prefill_s_per_token > 0.0, "{measured:?}");
     let log = log_of(&generator, &tokens(9, 1), ElementType::F16);
     let (attach, prefill) = (measured.attach_s_per_number, measured.prefill_s_per_token);
     let numbers = 2 * log.layer_numbers(0).unwrap() * log.geometry().n_layers as usize;
     assert_eq!(measured.prefers_attaching(&log).unwrap(), attach * numbers as f64 <= prefill * 9.0);
+}
+
+/// With `every: 1` each token is the last of its part, and nobody who broke off or cancelled was heard: the response went on.
+#[test]
+fn breaking_off_between_two_askings_is_heard() {
+    let generator = model("llama");
+    let nothing = |_: lagdb::generate::Moment<'_>| Ok(Vec::<KvLog>::new());
+    for every in [1, 2, 3] {
+        for n in 1..=5 {
+            let sampling = Sampling::greedy(8);
+            for cancels in [false, true] {
+                let (mut own, mut seen) = (session(&generator), 0);
+                let cancellation = own.cancellation();
+                let on_token = |_: NewToken<'_>| {
+                    seen += 1;
+                    match (seen == n, cancels) {
+                        (true, false) => return ControlFlow::Break(()),
+                        (true, true) => cancellation.cancel(),
+                        (false, _) => {}
+                    }
+                    ControlFlow::Continue(())
+                };
+                let prompt = tokens(12, 0);
+                let recalled = own.generate_recalling(&prompt, &sampling, &policy(every), nothing, on_token).unwrap();
+                assert_eq!(recalled.token_ids.len(), n, "every {every}, cancels {cancels}");
+                assert_eq!(recalled.strides.last().unwrap().finish, FinishReason::Cancelled, "every {every}, {n}");
+                // What was said before is not what comes after.
+                assert_eq!(own.generate(&tokens(2, 3), &Sampling::greedy(3), go_on).unwrap().token_ids.len(), 3);
+            }
+        }
+        // While the store is asked: what was chosen is kept.
+        let mut own = session(&generator);
+        let cancellation = own.cancellation();
+        let cancels = |_: lagdb::generate::Moment<'_>| {
+            cancellation.cancel();
+            Ok(vec![log_of(&generator, &tokens(20, 5), ElementType::F32)])
+        };
+        let recalled =
+            own.generate_recalling(&tokens(12, 0), &Sampling::greedy(8), &policy(every), cancels, go_on).unwrap();
+        assert_eq!(recalled.token_ids.len(), every);
+        assert_eq!(recalled.strides.last().unwrap().finish, FinishReason::Cancelled);
+    }
+}
+
+/// A log that filled the session was attached, the token before it stood behind the last row, and the response was lost.
+#[test]
+fn logs_for_which_there_is_no_room_are_left_out() {
+    let generator = model("llama");
+    let (prompt, sampling) = (tokens(12, 0), Sampling::greedy(6));
+    let log = |n: usize| log_of(&generator, &tokens(n, 5), ElementType::F32);
+    let begun = session(&generator).n_tokens();
+    // After two tokens there is room for logs of 20 and the four tokens that follow.
+    let limit = begun + 12 + 2 + 20 + 4;
+    for (logs, n_attached, n_left_out, n_tokens) in [
+        (vec![log(20)], 1, 0, 6),
+        (vec![log(23)], 1, 0, 3),
+        (vec![log(24)], 0, 1, 6),
+        (vec![log(10), log(14), log(1)], 1, 2, 6),
+        (vec![log(60)], 0, 1, 6),
+    ] {
+        let options = SessionOptions { context_limit: Some(limit), ..SessionOptions::default() };
+        let mut own = generator.session(options).unwrap();
+        let mut given = Some(logs);
+        let recall = |_: lagdb::generate::Moment<'_>| Ok(given.take().unwrap_or_default());
+        let recalled = own.generate_recalling(&prompt, &sampling, &policy(2), recall, go_on).unwrap();
+        assert_eq!((recalled.attached.len(), recalled.token_ids.len()), (n_attached, n_tokens));
+        let left_out = if n_left_out > 0 { vec![(2, n_left_out)] } else { Vec::new() };
+        assert_eq!(recalled.left_out, left_out);
+        assert!(own.n_tokens() <= limit);
+    }
 }

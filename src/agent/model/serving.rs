@@ -17,7 +17,8 @@ pub struct Serving {
     pub admission: Option<Admission>,
     /// Attend to recalled logs of int8 [as they are stored](crate::generate::Session::attach_pages), and how; what that costs and
     /// saves stands [there](crate::generate::pages). A log that is stored otherwise is an error, or where there is an
-    /// [`admission`](Self::admission) becomes rows like any other, which is said.
+    /// [`admission`](Self::admission) becomes rows like any other, which is said. What an admission has measured is the cost of
+    /// rows: logs that pages can be made of are not asked about.
     pub pages: Option<PagePolicy>,
 }
 

@@ -9,6 +9,7 @@
 use super::{AttachPolicy, Attachment, NewToken, Prompt, Response, Session, SessionOptions};
 use crate::error::{Error, Result};
 use crate::generate::generator::Generator;
+use crate::generate::kv_cache::KvNumbers;
 use crate::generate::sampling::Sampling;
 use lagdb_format::KvRead;
 use std::ops::{ControlFlow, Range};
@@ -60,12 +61,17 @@ impl Admission {
     /// Nothing was measured: what can be attached is attached.
     pub const ATTACH: Self = Self { attach_s_per_number: 0.0, prefill_s_per_token: 0.0 };
 
-    /// Loads a log that is typical of the store and attaches it, then computes some of its tokens; wall time.
+    /// Loads a log that is typical of the store and attaches it, then computes some of its tokens, in sessions that hold keys and
+    /// values as `kv_numbers` (`None` is [what fits the weights](Generator::default_kv_numbers)); wall time.
     ///
     /// # Errors
     /// What loading, attaching or computing says; [`Error::Invalid`] when the log is empty.
-    pub fn measure<L: KvRead>(generator: &Generator, load: impl FnOnce() -> Result<L>) -> Result<Self> {
-        let options = || SessionOptions { capture: false, ..SessionOptions::default() };
+    pub fn measure<L: KvRead>(
+        generator: &Generator,
+        kv_numbers: Option<KvNumbers>,
+        load: impl FnOnce() -> Result<L>,
+    ) -> Result<Self> {
+        let options = || SessionOptions { capture: false, kv_numbers, ..SessionOptions::default() };
         let mut session = generator.session(options())?;
         let start = Instant::now();
         let log = load()?;

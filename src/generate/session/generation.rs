@@ -180,9 +180,12 @@ impl Session {
             time_to_first_token.get_or_insert_with(|| start.elapsed());
             on_token(token)
         });
-        // Who broke off at the last token stopped this response and not what comes after it.
-        let _ = self.cancellation.obeyed();
-        let (finish, stop) = chosen?;
+        // Who broke off at the last token stopped this response and not what comes after it: another part is not after it.
+        let was_cancelled = self.cancellation.obeyed();
+        let (mut finish, stop) = chosen?;
+        if was_cancelled && finish == FinishReason::MaxTokens && ending == Ending::Later {
+            finish = FinishReason::Cancelled;
+        }
         let tokens = first..self.ids.len();
         self.responses.push(vec![tokens.clone()]);
         let token_ids = self.ids[tokens.clone()].to_vec();
@@ -251,11 +254,11 @@ impl Session {
                 text.push_str(&speech.rest());
             }
             let flow = on_token(NewToken { id, text: &text });
+            if flow.is_break() && (finish.is_none() || goes_on) {
+                return Ok((FinishReason::Cancelled, None));
+            }
             if let Some(finish) = finish {
                 return Ok((finish, stop));
-            }
-            if flow.is_break() {
-                return Ok((FinishReason::Cancelled, None));
             }
         }
         Ok((FinishReason::MaxTokens, None))

@@ -43,6 +43,9 @@ pub struct Recalled {
     pub strides: Vec<Response>,
     /// What was attached, and after how many tokens.
     pub attached: Vec<(usize, Attachment)>,
+    /// How many logs were left out since they would have left no room for another token, the worst first, and after how many
+    /// tokens.
+    pub left_out: Vec<(usize, usize)>,
 }
 
 impl Session {
@@ -60,7 +63,8 @@ impl Session {
     ///
     /// # Errors
     /// As [`generate`](Self::generate) and [`attach_all`](Self::attach_all), and what `recall` says; tokens that were chosen
-    /// before stay. [`Error::Invalid`] when `every` is 0.
+    /// before stay. [`Error::Invalid`] when `every` is 0. Logs for which there is no room are left out, and it is said; a
+    /// cancellation once a token is chosen ends the response.
     pub fn generate_recalling<'p, L: KvRead>(
         &mut self,
         prompt: impl Into<Prompt<'p>>,
@@ -77,8 +81,13 @@ impl Session {
         // One speech, so that a character or a stop may begin before the store is asked and end after.
         let mut speech = Speech::new(&generator, sampling)?;
         let n_before = self.responses.len();
-        let mut recalled =
-            Recalled { text: String::new(), token_ids: Vec::new(), strides: Vec::new(), attached: Vec::new() };
+        let mut recalled = Recalled {
+            text: String::new(),
+            token_ids: Vec::new(),
+            strides: Vec::new(),
+            attached: Vec::new(),
+            left_out: Vec::new(),
+        };
         let mut prompt = prompt.into();
         loop {
             let left = sampling.max_new_tokens - recalled.token_ids.len();
@@ -88,8 +97,15 @@ impl Session {
                 ..sampling.clone()
             };
             let ending = if left <= policy.every { Ending::Here } else { Ending::Later };
-            let mut response =
-                self.or_as_it_was(|session| session.respond_in(&mut speech, prompt, &stride, ending, &mut on_token))?;
+            let responded =
+                self.or_as_it_was(|session| session.respond_in(&mut speech, prompt, &stride, ending, &mut on_token));
+            let mut response = match (responded, recalled.strides.last_mut()) {
+                (Err(Error::Cancelled), Some(last)) => {
+                    last.finish = FinishReason::Cancelled;
+                    break;
+                }
+                (responded, _) => responded?,
+            };
             prompt = Prompt::Tokens(&[]);
             recalled.token_ids.extend(&response.token_ids);
             if response.finish == FinishReason::MaxTokens && ending == Ending::Later && self.check_room(1).is_err() {
@@ -107,14 +123,37 @@ impl Session {
             }
             let hidden = self.hidden_state()?.unwrap_or_default();
             let logs = recall(Moment { token_ids: &recalled.token_ids, text: &recalled.text, hidden: &hidden })?;
-            let logs: Vec<&dyn KvRead> = logs.iter().map(|log| log as &dyn KvRead).collect();
-            let attached = self.attach_before_last(&logs, &policy.attach)?;
-            recalled.attached.extend(attached.into_iter().map(|log| (recalled.token_ids.len(), log)));
+            let mut logs: Vec<&dyn KvRead> = logs.iter().map(|log| log as &dyn KvRead).collect();
+            let n_left_out = logs.len() - self.n_that_fit(&logs);
+            if n_left_out > 0 {
+                logs.truncate(logs.len() - n_left_out);
+                recalled.left_out.push((recalled.token_ids.len(), n_left_out));
+            }
+            match (self.attach_before_last(&logs, &policy.attach), recalled.strides.last_mut()) {
+                (Err(Error::Cancelled), Some(last)) => {
+                    last.finish = FinishReason::Cancelled;
+                    break;
+                }
+                (attached, _) => {
+                    let n_tokens = recalled.token_ids.len();
+                    recalled.attached.extend(attached?.into_iter().map(|log| (n_tokens, log)));
+                }
+            }
         }
         // However often it was asked on the way, it is one response.
         let rows = self.responses.split_off(n_before).concat();
         self.responses.push(rows);
         Ok(recalled)
+    }
+
+    /// How many of `logs`, the first of them, leave room for another token.
+    fn n_that_fit(&self, logs: &[&dyn KvRead]) -> usize {
+        let mut n_tokens = 1;
+        let fits = |log: &&&dyn KvRead| {
+            n_tokens += log.n_tokens();
+            self.check_room(n_tokens).is_ok()
+        };
+        logs.iter().take_while(fits).count()
     }
 
     /// Attaches before the last token chosen, whose row moves behind the logs.

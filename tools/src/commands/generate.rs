@@ -92,6 +92,9 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     if options.serving.by_pages() && options.db.is_none() {
         return Err(Error::invalid("--attach", "KV logs are recalled from a database: give --db").into());
     }
+    if options.serving.by_pages() && options.measure {
+        return Err(Error::invalid("--measure", "it measures rows and says nothing of --attach pages").into());
+    }
     let generator = match &options.model {
         Some(path) => Generator::load_with(path, LoadOptions { precision: options.precision.into() })?,
         None => crate::demo::embedded_model()?,
@@ -111,7 +114,7 @@ pub fn run(options: &Options, output: Output) -> Outcome {
     for (id, field) in &recollection.foreign {
         output.say(format!("trajectory {id} was left out: its KV log was made by another model ({field} differs)"));
     }
-    let admission = if options.measure { measured(&generator, &scope, &recollection, output)? } else { None };
+    let admission = if options.measure { measured(&generator, options, &scope, &recollection, output)? } else { None };
     let kv_numbers = options.serving.kv_name(&generator);
     let agent = options.agent(generator, scope, admission.unwrap_or(Admission::ATTACH))?;
     let attempt = generate(&agent, &mut prompt, &recollection, output)?;
@@ -133,6 +136,7 @@ pub fn run(options: &Options, output: Output) -> Outcome {
 /// What attaching and computing cost here, by the nearest log; nothing where none was recalled.
 fn measured(
     generator: &Generator,
+    options: &Options,
     scope: &Scope,
     recollection: &Recollection,
     output: Output,
@@ -140,7 +144,7 @@ fn measured(
     let Some((id, _)) = recollection.hits.first() else { return Ok(None) };
     let gone = || Error::invalid("KV log", "it was removed while it was measured");
     let load = || scope.snapshot()?.kv_log(*id, generator.fingerprint())?.ok_or_else(gone);
-    match Admission::measure(generator, load) {
+    match Admission::measure(generator, options.serving.serving().kv_numbers, load) {
         Ok(admission) => Ok(Some(admission)),
         Err(error) => {
             output.say(format!("the KV log of trajectory {id} could not be measured with: {error}"));
