@@ -34,8 +34,9 @@
 //! [`KvRead`](lagdb_format::KvRead) and [`ModelFingerprint`](lagdb_format::ModelFingerprint).
 //!
 //! Large products, and attention over many rows, run on candle's thread pool. Set `RAYON_NUM_THREADS` before the program
-//! starts: 1 keeps everything on the calling thread, which is fastest for small models and for many sessions at once; unset,
-//! candle counts the processors anew for every product.
+//! starts: 1 keeps both on the calling thread, which is fastest for small models and for many sessions at once; unset, candle
+//! counts the processors anew for every product. Large logs that are read while a prompt is computed are read by a thread of
+//! their own in any case, where there is a second processor.
 
 mod attention;
 mod blocks;

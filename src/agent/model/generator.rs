@@ -257,9 +257,9 @@ impl From<Admitted> for LogUse {
     }
 }
 
-/// `text` up to the end of the first `stop` in it.
+/// `text` up to the end of the last `stop` in it: special tokens before the one that was found may have it in their names.
 fn up_to(mut text: String, stop: &str) -> String {
-    if let Some(at) = text.find(stop).filter(|_| !stop.is_empty()) {
+    if let Some(at) = text.rfind(stop).filter(|_| !stop.is_empty()) {
         text.truncate(at + stop.len());
     }
     text
