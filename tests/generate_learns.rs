@@ -4,7 +4,7 @@ use crate::generate_support::Files;
 use crate::kit;
 use crate::kit::town::Door;
 use lagdb::agent::{Agent, Capture, Decoding, Learner, Living, Policy, Recall, Recollection, Scripted, Verifier};
-use lagdb::agent::{Distiller, English, Learned, TrajectoryRecall};
+use lagdb::agent::{Distiller, English, Learned, LogUse, Task, TrajectoryRecall};
 use lagdb::format::ElementType;
 use lagdb::{Delivery, Offered};
 use std::sync::Arc;
@@ -42,6 +42,13 @@ fn kv_logs_and_lessons_come_together() {
     assert!(exposures.iter().all(|exposure| exposure.delivery == Delivery::Injected));
     let stats = scope.snapshot().unwrap().kv_log_stats(first.trajectories[0]).unwrap().unwrap();
     assert_eq!(stats.injected.success, 1);
+    // A world that failed before the first reply: every log that was recalled counted as read.
+    let recollection = agent.recall(&Task::new("w5 w6 w7 three"), Recall::KvLogs, 2, &[]).unwrap();
+    let refused = LogUse::Refused { why: "it is damaged".to_owned() };
+    let paged = vec![LogUse::Paged; recollection.hits.len()];
+    assert_eq!(recollection.exposures(&paged).len(), recollection.hits.len());
+    assert_eq!(recollection.exposures(&[refused, LogUse::Paged]).len(), recollection.hits.len() - 1);
+    assert!(!recollection.hits.is_empty() && recollection.exposures(&[]).is_empty());
     // Without a memory the same task is answered from nothing.
     let alone = agent.solve(&mut Door::new("w5 w6 w7 two", "w"), &Recollection::default()).unwrap();
     assert_eq!(alone.attached_tokens, 0);

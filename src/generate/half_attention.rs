@@ -77,7 +77,7 @@ fn attend_cut(query: &[f32], asked: HeadShape, rows: HalfRows<'_>, seeing: Seein
         )
     });
     let mut mix = Mix { numbers: vec![0.0; n_new * n_heads * head_dim], sums: Vec::with_capacity(n_new * n_heads) };
-    let mixed = parts.iter().flat_map(|part| part.mixed.chunks_exact(padded));
+    let mixed = parts.iter().flat_map(|part| part.numbers.chunks_exact(padded));
     for (i, mixed) in mixed.enumerate() {
         let (head, token) = (i / n_new, i % n_new);
         mix.numbers[(token * n_heads + head) * head_dim..][..head_dim].copy_from_slice(&mixed[..head_dim]);
@@ -106,15 +106,6 @@ struct Scratch {
     scores: Vec<f32>,
 }
 
-/// What some queries of one KV head get.
-#[derive(Default)]
-struct Part {
-    /// The mix of values, `[n_queries, padded]`.
-    mixed: Vec<f32>,
-    /// Of each query the logarithm of what softmax divided by.
-    sums: Vec<f32>,
-}
-
 /// One KV head; keys and values are `[capacity, width]`.
 struct Head<'a> {
     keys: &'a [Halves],
@@ -131,10 +122,10 @@ struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// What `queries` get, `[n_queries, padded]`, which have these numbers among those of the head.
-    fn attend(&self, queries: &[f32], numbers: Range<usize>, n_rows: usize, scratch: &mut Scratch) -> Part {
+    /// The mix for `queries`, `[n_queries, padded]`, which have these numbers among those of the head.
+    fn attend(&self, queries: &[f32], numbers: Range<usize>, n_rows: usize, scratch: &mut Scratch) -> Mix {
         let padded = self.width * LANES;
-        let mut part = Part { mixed: vec![0.0; queries.len()], sums: Vec::with_capacity(numbers.len()) };
+        let mut part = Mix { numbers: vec![0.0; queries.len()], sums: Vec::with_capacity(numbers.len()) };
         if self.few {
             self.few(queries, numbers, &mut scratch.scores, &mut part);
             return part;
@@ -148,18 +139,18 @@ impl Head<'_> {
     }
 
     /// The queries with these numbers, all of the part.
-    fn few(&self, queries: &[f32], numbers: Range<usize>, scores: &mut Vec<f32>, part: &mut Part) {
+    fn few(&self, queries: &[f32], numbers: Range<usize>, scores: &mut Vec<f32>, part: &mut Mix) {
         let all = self.union(numbers.clone());
         scores.clear();
         scores.resize(numbers.len() * all.len(), 0.0);
         let keys = &self.keys[all.start * self.width..all.end * self.width];
         dots(self.target, queries.as_chunks().0, keys, self.width, scores);
         self.weigh(scores, numbers, &all, &mut part.sums);
-        self.mix(scores, all.len(), all.clone(), &mut part.mixed);
+        self.mix(scores, all.len(), all.clone(), &mut part.numbers);
     }
 
     /// The next block of queries of the part, those with these numbers.
-    fn many(&self, queries: &[f32], numbers: Range<usize>, scratch: &mut Scratch, part: &mut Part) {
+    fn many(&self, queries: &[f32], numbers: Range<usize>, scratch: &mut Scratch, part: &mut Mix) {
         let padded = self.width * LANES;
         let seen = self.union(numbers.clone());
         let panels = seen.start / LANES..seen.end.div_ceil(LANES);
@@ -176,7 +167,7 @@ impl Head<'_> {
         add_products(self.target, queries, padded, columns, &mut scratch.scores, all.len());
         let first = part.sums.len();
         self.weigh(&mut scratch.scores, numbers, &all, &mut part.sums);
-        let mixed = &mut part.mixed[first * padded..][..queries.len()];
+        let mixed = &mut part.numbers[first * padded..][..queries.len()];
         // Panels are whole, rows are not: those behind the last one may hold anything, and zero times infinity is no number.
         self.mix(&scratch.scores[seen.start - all.start..], all.len(), seen, mixed);
     }

@@ -181,7 +181,8 @@ pub struct Decoding {
     /// The most tokens of a reply.
     pub max_tokens: usize,
     /// Texts that end a reply, wherever tokens begin and end. Whether the reply includes the one that ended it is the model's: a
-    /// generator's does, and ends with it.
+    /// generator's does, and ends with it, but for a special token, which is in a reply only where these are kept. A text in which a
+    /// special token stands beside others is never found.
     pub stop: Vec<String>,
     /// Keep special tokens, such as the one that ends a text, in the reply.
     pub special: bool,

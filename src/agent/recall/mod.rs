@@ -44,9 +44,10 @@ impl Recollection {
         self.offers.iter().filter(|offer| offer.exposure.delivery == Delivery::Injected)
     }
 
-    /// All that was offered before the first step; `logs` is what became of its KV logs, of which a refused one was not.
+    /// All that was offered before the first step; `logs` is what became of its KV logs: a refused one was not, nor is any where
+    /// no reply was asked for.
     pub fn exposures(&self, logs: &[LogUse]) -> Vec<Exposure> {
-        let is_used = |rank: &usize| !matches!(logs.get(*rank), Some(LogUse::Refused { .. }));
+        let is_used = |rank: &usize| logs.get(*rank).is_some_and(|log| !matches!(log, LogUse::Refused { .. }));
         let hits = self.hits.iter().take(self.kv_logs.len()).enumerate().filter(|(rank, _)| is_used(rank));
         let attached = hits.map(|(rank, (id, score))| Exposure {
             rank: rank as u32,
