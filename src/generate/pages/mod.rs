@@ -8,11 +8,11 @@
 //! A [`PagePolicy`] says how loud the logs are, and which of their pages each KV head of each layer reads at each token: those
 //! that key summaries show to matter.
 //!
-//! What it costs, measured with a log of 2,048 tokens at the geometry of Qwen3-0.6B (`cargo bench --bench pages`, three runs on a
-//! busy machine with AVX-512): attaching takes a fifth of what rows of f16 take, and half of the bytes. A step that reads all pages
-//! takes as long as with such rows (0.98 to 1.03), one that reads eight of sixteen 0.9 times, one that reads one page 0.7 to 0.8
-//! times. A prompt of 16 tokens after it takes 0.9 to 1.0 times as long; one of 128 longer, 1.12 to 1.27 times: with so many
-//! queries arithmetic decides and not bytes, and softmax is corrected at every page.
+//! What it costs, measured with a log of 2,048 tokens at the geometry of Qwen3-0.6B (`cargo bench --bench pages`, a quiet machine
+//! with AVX-512): attaching takes a quarter of what rows of f16 take, and half of the bytes. A step that reads all pages takes
+//! 1.02 times as long as with such rows, one that reads eight of sixteen 0.9 times, one that reads one page 0.7 times. A prompt of 16
+//! tokens after it takes 0.97 times as long; one of 128 longer, 1.14 times (why was not found). With 8,192 tokens (a busy machine) a
+//! step takes 0.88 times as long, prompts 0.84 and 1.12 times.
 //!
 //! | question | file |
 //! |---|---|
