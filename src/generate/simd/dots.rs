@@ -102,11 +102,11 @@ fn put<const Q: usize, const K: usize>(sums: [f32; SUMS], n: usize, out: &mut [f
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::super::registers::{array, code_bits, floats, halves};
+    use super::super::registers::{array, floats, halves, wide};
     use super::{Codes, Halves, LANES, SCALED, SUMS, each_few, put};
     use std::arch::x86_64::{
-        __m512, _mm512_add_ps, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_fmadd_ps,
-        _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_shuffle_ps,
+        __m512, _mm512_add_ps, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
+        _mm512_shuffle_f32x4, _mm512_shuffle_ps,
     };
     use std::ops::Range;
 
@@ -119,10 +119,8 @@ mod avx512 {
     #[target_feature(enable = "avx512f")]
     pub(super) fn byte_dots(queries: &[[f32; LANES]], keys: &[Codes], scales: &[f32], width: usize, out: &mut [f32]) {
         let n_scales = width.div_ceil(SCALED);
-        let key = |row, i| {
-            let wide = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(code_bits(keys[row * width + i])));
-            _mm512_mul_ps(wide, _mm512_set1_ps(scales[row * n_scales + i / SCALED]))
-        };
+        let key =
+            |row, i| _mm512_mul_ps(wide(keys[row * width + i]), _mm512_set1_ps(scales[row * n_scales + i / SCALED]));
         all(queries, width, keys.len() / width.max(1), out, key);
     }
 
@@ -197,11 +195,11 @@ mod avx512 {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::super::registers::{code_bits, eight, float_pairs, half_pairs};
+    use super::super::registers::{eight, float_pairs, half_pairs, wide_pairs};
     use super::{Codes, Halves, LANES, SCALED, SUMS, each_few, put};
     use std::arch::x86_64::{
-        __m256, _mm_unpackhi_epi64, _mm256_add_ps, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps,
-        _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_mul_ps, _mm256_permute2f128_ps, _mm256_set1_ps, _mm256_setzero_ps,
+        __m256, _mm256_add_ps, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_hadd_ps, _mm256_mul_ps, _mm256_permute2f128_ps,
+        _mm256_set1_ps, _mm256_setzero_ps,
     };
     use std::ops::Range;
 
@@ -215,10 +213,8 @@ mod avx2 {
     pub(super) fn byte_dots(queries: &[[f32; LANES]], keys: &[Codes], scales: &[f32], width: usize, out: &mut [f32]) {
         let n_scales = width.div_ceil(SCALED);
         let key = |row, i| {
-            let (codes, scale) =
-                (code_bits(keys[row * width + i]), _mm256_set1_ps(scales[row * n_scales + i / SCALED]));
-            [codes, _mm_unpackhi_epi64(codes, codes)]
-                .map(|codes| _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)), scale))
+            let scale = _mm256_set1_ps(scales[row * n_scales + i / SCALED]);
+            wide_pairs(keys[row * width + i]).map(|wide| _mm256_mul_ps(wide, scale))
         };
         all(queries, width, keys.len() / width.max(1), out, key);
     }

@@ -63,11 +63,10 @@ fn plain<T: Copy>(
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::super::registers::{array, code_bits, floats, halves};
+    use super::super::registers::{array, floats, halves, wide};
     use super::{Codes, Columns, LANES};
     use std::arch::x86_64::{
-        __m512, _mm512_add_ps, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps, _mm512_fmadd_ps,
-        _mm512_set1_ps, _mm512_setzero_ps,
+        __m512, _mm512_add_ps, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_set1_ps, _mm512_setzero_ps,
     };
 
     #[target_feature(enable = "avx512f")]
@@ -83,7 +82,7 @@ mod avx512 {
         out: &mut [f32],
         out_stride: usize,
     ) {
-        all(a, a_stride, b, out, out_stride, |codes| _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(code_bits(codes))));
+        all(a, a_stride, b, out, out_stride, |codes| wide(codes));
     }
 
     /// Of 32 registers 24 hold sums: tall blocks for many rows, wide ones for few.
@@ -201,12 +200,9 @@ mod avx512 {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::super::registers::{array_of_pairs, code_bits, float_pairs, half_pairs};
+    use super::super::registers::{array_of_pairs, float_pairs, half_pairs, wide_pairs};
     use super::{Codes, Columns, LANES};
-    use std::arch::x86_64::{
-        __m256, _mm_unpackhi_epi64, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_fmadd_ps,
-        _mm256_set1_ps,
-    };
+    use std::arch::x86_64::{__m256, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_set1_ps};
 
     /// Rows of sums: of 16 registers they take eight.
     const ROWS: usize = 4;
@@ -224,10 +220,7 @@ mod avx2 {
         out: &mut [f32],
         out_stride: usize,
     ) {
-        all(a, a_stride, b, out, out_stride, |codes| {
-            let codes = code_bits(codes);
-            [codes, _mm_unpackhi_epi64(codes, codes)].map(|codes| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)))
-        });
+        all(a, a_stride, b, out, out_stride, |codes| wide_pairs(codes));
     }
 
     #[target_feature(enable = "avx2,fma,f16c")]

@@ -14,7 +14,6 @@ macro_rules! same_bits {
     )*};
 }
 same_bits! {
-    codes: [u8; LANES] => x86::__m128i;
     halves: Halves => x86::__m256i;
     floats: [f32; LANES] => x86::__m512;
     array: x86::__m512 => [f32; LANES];
@@ -25,4 +24,20 @@ same_bits! {
     float_pairs: [f32; LANES] => [x86::__m256; 2];
     array_of_pairs: [x86::__m256; 2] => [f32; LANES];
     narrowed_pairs: [x86::__m128i; 2] => Halves;
+}
+
+/// Codes as numbers.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn wide(codes: Codes) -> x86::__m512 {
+    x86::_mm512_cvtepi32_ps(x86::_mm512_cvtepi8_epi32(code_bits(codes)))
+}
+
+/// Codes as numbers, the lower eight first.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn wide_pairs(codes: Codes) -> [x86::__m256; 2] {
+    let codes = code_bits(codes);
+    [codes, x86::_mm_unpackhi_epi64(codes, codes)]
+        .map(|codes| x86::_mm256_cvtepi32_ps(x86::_mm256_cvtepi8_epi32(codes)))
 }

@@ -3,6 +3,8 @@
 //! For an output projection that is the embedding table as well: laid out otherwise for its products, the largest matrix of a
 //! small model would be held twice. Its bytes come from memory at every token, so those that follow are asked for in time.
 
+#[cfg(target_arch = "x86_64")]
+use super::Codes;
 use super::{LANES, compiled};
 use half::f16;
 
@@ -59,6 +61,13 @@ fn by_blocks(x: &[[f32; BLOCK]], row: &[Block], mut each: impl FnMut(usize, &[f3
     x_rest.iter().zip(rest).for_each(|(x, block)| each(0, x, block));
 }
 
+/// The lower or the higher codes of a block.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn codes(block: &Block, half: usize) -> Codes {
+    std::array::from_fn(|lane| block[2 + half * LANES + lane] as i8)
+}
+
 /// Has the processor fetch what lies [`AHEAD`] of `blocks`, as many bytes.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
@@ -73,11 +82,11 @@ fn ask_for(blocks: &[u8]) {
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
-    use super::super::registers::{codes, floats};
-    use super::{Block, LANES, TOGETHER, by_blocks, by_rows};
+    use super::super::registers::{floats, wide};
+    use super::{LANES, TOGETHER, by_blocks, by_rows, codes};
     use std::arch::x86_64::{
-        __m512, _mm256_set1_epi16, _mm512_add_ps, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_cvtph_ps,
-        _mm512_fmadd_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_setzero_ps,
+        _mm256_set1_epi16, _mm512_add_ps, _mm512_cvtph_ps, _mm512_fmadd_ps, _mm512_mul_ps, _mm512_reduce_add_ps,
+        _mm512_setzero_ps,
     };
 
     #[target_feature(enable = "avx512f")]
@@ -87,29 +96,21 @@ mod avx512 {
             by_blocks(x, row, |i, x, block| {
                 let scale = _mm512_cvtph_ps(_mm256_set1_epi16(i16::from_le_bytes([block[0], block[1]])));
                 let half = |number: usize| floats(std::array::from_fn(|lane| x[number * LANES + lane]));
-                let of_codes = _mm512_fmadd_ps(wide(block, 1), half(1), _mm512_mul_ps(wide(block, 0), half(0)));
+                let of_codes =
+                    _mm512_fmadd_ps(wide(codes(block, 1)), half(1), _mm512_mul_ps(wide(codes(block, 0)), half(0)));
                 sums[i] = _mm512_fmadd_ps(of_codes, scale, sums[i]);
             });
             let [a, b, c, d] = sums;
             _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(a, b), _mm512_add_ps(c, d)))
         });
     }
-
-    #[target_feature(enable = "avx512f")]
-    fn wide(block: &Block, number: usize) -> __m512 {
-        let first = 2 + number * LANES;
-        _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes(std::array::from_fn(|lane| block[first + lane]))))
-    }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::super::registers::{array_of_pairs, codes, float_pairs};
-    use super::{Block, LANES, TOGETHER, by_blocks, by_rows};
-    use std::arch::x86_64::{
-        __m256, _mm_set1_epi16, _mm_srli_si128, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtph_ps,
-        _mm256_fmadd_ps, _mm256_mul_ps, _mm256_setzero_ps,
-    };
+    use super::super::registers::{array_of_pairs, float_pairs, wide_pairs};
+    use super::{LANES, TOGETHER, by_blocks, by_rows, codes};
+    use std::arch::x86_64::{_mm_set1_epi16, _mm256_cvtph_ps, _mm256_fmadd_ps, _mm256_mul_ps, _mm256_setzero_ps};
 
     #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) fn dot_blocks(x: &[f32], blocks: &[u8], out: &mut [f32]) {
@@ -118,7 +119,8 @@ mod avx2 {
             by_blocks(x, row, |i, x, block| {
                 let scale = _mm256_cvtph_ps(_mm_set1_epi16(i16::from_le_bytes([block[0], block[1]])));
                 let half = |number: usize| float_pairs(std::array::from_fn(|lane| x[number * LANES + lane]));
-                let (x_low, x_high, low, high) = (half(0), half(1), wide(block, 0), wide(block, 1));
+                let (x_low, x_high) = (half(0), half(1));
+                let (low, high) = (wide_pairs(codes(block, 0)), wide_pairs(codes(block, 1)));
                 for pair in 0..2 {
                     let of_codes = _mm256_fmadd_ps(high[pair], x_high[pair], _mm256_mul_ps(low[pair], x_low[pair]));
                     sums[i][pair] = _mm256_fmadd_ps(of_codes, scale, sums[i][pair]);
@@ -126,12 +128,5 @@ mod avx2 {
             });
             sums.iter().flat_map(|pair| array_of_pairs(*pair)).sum()
         });
-    }
-
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn wide(block: &Block, number: usize) -> [__m256; 2] {
-        let first = 2 + number * LANES;
-        let codes = codes(std::array::from_fn(|lane| block[first + lane]));
-        [codes, _mm_srli_si128::<8>(codes)].map(|codes| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)))
     }
 }
