@@ -5,7 +5,7 @@
 //! what for. A product that asked where they lie, and had them multiply nothing, packed them; then they are dropped.
 //!
 //! A table whose rows are read has to keep its blocks. One of `Q8_0` is multiplied as they lie, so it is held once too: our
-//! kernel takes 1.15 times as long for one row as candle's tiles, 2 ms at 152,000 rows of 1,024, and `x` is not rounded first.
+//! kernel takes little longer for one row than candle's tiles, and `x` is not rounded first.
 //!
 //! `Q6_K` on x86-64 has tiles for two rows and more, and one row is multiplied from the blocks: a prompt left both. Such a matrix is
 //! held as tiles alone, 1.5 of the bytes of its blocks where both took 2.5, and one row is multiplied beside a row of zeros, which
@@ -16,9 +16,7 @@
 //! tensor borrowed exclusively, so no such address is in use; whoever asks later gets as many zeros, which live as long as the
 //! tensor, and the product that asked is an error.
 
-use super::parallel;
-use super::simd::{Target, dot_blocks};
-use super::tensor;
+use super::table;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor, QuantizedType};
 use candle_core::{CpuStorage, DType, Device, Error, Result, Tensor};
 use half::f16;
@@ -26,22 +24,23 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
-/// Rows of a table that a thread multiplies at once.
-const PART_ROWS: usize = 4096;
-/// Rows of a table that stay near while all rows of `x` pass.
-const NEAR_ROWS: usize = 16;
-
 /// A matrix of quantized numbers, `[n_out, n_in]`.
 #[derive(Debug)]
 pub(super) struct Quantized {
     tensor: QTensor,
     blocks: Arc<Blocks>,
-    /// Whether candle has tiles of it.
-    is_packed: bool,
-    /// The fewest rows that those multiply.
-    least_rows: usize,
-    /// Whether it is multiplied as its blocks lie.
-    is_table: bool,
+    held: HeldAs,
+}
+
+/// What products are made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HeldAs {
+    /// Blocks, and what candle makes of them.
+    Blocks,
+    /// candle's tiles, which multiply so many rows or more.
+    Tiles { least_rows: usize },
+    /// Blocks of a table, as they lie.
+    Table,
 }
 
 impl Quantized {
@@ -49,7 +48,7 @@ impl Quantized {
     pub(super) fn new(blocks: Box<dyn QuantizedType>, shape: [usize; 2]) -> Result<Self> {
         let blocks = Arc::new(Blocks::new(blocks));
         let tensor = QTensor::new(QStorage::Cpu(Box::new(Reader(blocks.clone()))), (shape[0], shape[1]))?;
-        Ok(Self { tensor, blocks, is_packed: false, least_rows: 1, is_table: false })
+        Ok(Self { tensor, blocks, held: HeldAs::Blocks })
     }
 
     /// Has candle pack it, if candle does that for products of up to `most_rows` rows, and drops the blocks unless rows or bytes
@@ -58,16 +57,18 @@ impl Quantized {
     /// It stays as it is where candle packs nothing, or packs anew for many rows: then products need the blocks again.
     pub(super) fn pack(&mut self, keeps_blocks: bool, most_rows: usize) -> Result<()> {
         let n_in = self.tensor.shape().dims2()?.1;
-        self.is_table = keeps_blocks && self.dtype() == GgmlDType::Q8_0;
-        if self.is_table {
+        if self.held != HeldAs::Blocks {
             return Ok(());
         }
-        let least_rows = least_packed(self.blocks.dtype)?.filter(|least| *least <= most_rows);
-        let Some(least_rows) = least_rows.filter(|_| !self.is_packed) else { return Ok(()) };
-        self.is_packed = self.packs_at(least_rows, n_in)?;
-        self.least_rows = least_rows;
-        if self.is_packed && !keeps_blocks {
-            self.blocks.release();
+        if keeps_blocks && self.dtype() == GgmlDType::Q8_0 {
+            self.held = HeldAs::Table;
+        } else if let Some(least_rows) = least_packed(self.dtype())?.filter(|least| *least <= most_rows)
+            && self.packs_at(least_rows, n_in)?
+        {
+            self.held = HeldAs::Tiles { least_rows };
+            if !keeps_blocks {
+                self.blocks.release();
+            }
         }
         Ok(())
     }
@@ -82,54 +83,22 @@ impl Quantized {
 
     /// `x · Wᵀ`: `[n_tokens, n_in]` to `[n_tokens, n_out]`.
     pub(super) fn times(&self, x: &Tensor) -> Result<Tensor> {
-        if self.is_table {
-            return self.times_as_it_lies(x);
-        }
         let n_rows = x.dim(0)?;
-        let product = match self.least_rows.checked_sub(n_rows) {
-            Some(n_more @ 1..) if self.is_packed => {
-                let x = x.pad_with_zeros(0, 0, n_more)?;
+        let product = match self.held {
+            HeldAs::Table => table::times(&self.tensor.data()?, self.tensor.shape().dims2()?.into(), x)?,
+            HeldAs::Tiles { least_rows } if n_rows < least_rows => {
+                let x = x.pad_with_zeros(0, 0, least_rows - n_rows)?;
                 x.apply_op1_no_bwd(&self.tensor)?.narrow(0, 0, n_rows)?
             }
-            _ => x.apply_op1_no_bwd(&self.tensor)?,
+            HeldAs::Blocks | HeldAs::Tiles { .. } => x.apply_op1_no_bwd(&self.tensor)?,
         };
         self.blocks.check()?;
         Ok(product)
     }
 
-    /// The same from the blocks, a few rows of the matrix with every row of `x` before the next few.
-    fn times_as_it_lies(&self, x: &Tensor) -> Result<Tensor> {
-        let ([n_out, n_in], n_tokens) = (self.tensor.shape().dims2()?.into(), x.dim(0)?);
-        let blocks = self.tensor.data()?;
-        let row_bytes = blocks.len() / n_out.max(1);
-        let products = tensor::read(x, |x| {
-            let parts = parallel::each(n_out.div_ceil(PART_ROWS), n_tokens * n_out * n_in, |_: &mut (), part| {
-                let rows = part * PART_ROWS..n_out.min((part + 1) * PART_ROWS);
-                let blocks = &blocks[rows.start * row_bytes..rows.end * row_bytes];
-                let mut products = vec![0.0; n_tokens * rows.len()];
-                for (i, blocks) in blocks.chunks(NEAR_ROWS * row_bytes).enumerate() {
-                    for (token, x) in x.chunks_exact(n_in).enumerate() {
-                        let first = token * rows.len() + i * NEAR_ROWS;
-                        dot_blocks(Target::best(), x, blocks, &mut products[first..first + blocks.len() / row_bytes]);
-                    }
-                }
-                products
-            });
-            let mut products = Vec::with_capacity(n_tokens * n_out);
-            for token in 0..n_tokens {
-                let of_token = |part: &Vec<f32>| (part.len() / n_tokens * token, part.len() / n_tokens);
-                for (part, (first, n)) in parts.iter().map(|part| (part, of_token(part))) {
-                    products.extend_from_slice(&part[first..first + n]);
-                }
-            }
-            products
-        })?;
-        tensor::own(products, (n_tokens, n_out))
-    }
-
     /// The products with the same `x`, which candle quantizes once for all of them; `None` where it cannot.
     pub(super) fn times_each(matrices: &[&Self], x: &Tensor) -> Result<Option<Vec<Tensor>>> {
-        if matrices.iter().any(|matrix| matrix.is_table) {
+        if matrices.iter().any(|matrix| matrix.held == HeldAs::Table) {
             return Ok(None);
         }
         let tensors: Vec<&QTensor> = matrices.iter().map(|matrix| &matrix.tensor).collect();
@@ -159,7 +128,8 @@ impl Quantized {
     /// Bytes that hold it: those of its blocks, of its tiles, or of both.
     pub(super) fn n_bytes(&self) -> usize {
         let blocks = if self.blocks.are_gone() { 0 } else { self.blocks.n_bytes };
-        blocks + if self.is_packed { tile_bytes(self.blocks.dtype, self.blocks.n_bytes) } else { 0 }
+        let has_tiles = matches!(self.held, HeldAs::Tiles { .. });
+        blocks + if has_tiles { tile_bytes(self.blocks.dtype, self.blocks.n_bytes) } else { 0 }
     }
 }
 
@@ -309,7 +279,7 @@ impl QuantizedType for Reader {
 
 #[cfg(test)]
 mod tests {
-    use super::{GgmlDType, Quantized, least_packed};
+    use super::{GgmlDType, HeldAs, Quantized, least_packed};
     use crate::generate::tensor;
     use candle_core::Tensor;
 
@@ -352,7 +322,8 @@ mod tests {
             // One row from tiles for two is the first of two.
             let row =
                 |m: usize| tensor::own(numbers(shape[1]), (1, shape[1])).unwrap().pad_with_zeros(0, 0, m - 1).unwrap();
-            let expected = before.times(&row(packed.least_rows)).unwrap().narrow(0, 0, 1).unwrap();
+            let least_rows = if let HeldAs::Tiles { least_rows } = packed.held { least_rows } else { 1 };
+            let expected = before.times(&row(least_rows)).unwrap().narrow(0, 0, 1).unwrap();
             assert_eq!(bits(&packed.times(&row(1)).unwrap()), bits(&expected), "{dtype:?} {shape:?}");
             assert_eq!(products(&packed, shape[1]), products(&before, shape[1]), "{dtype:?} {shape:?}");
             let of_blocks = shape[0] * shape[1] / dtype.block_size() * dtype.type_size();
@@ -377,13 +348,13 @@ mod tests {
             assert!(!table.blocks.are_gone());
             let last = shape[0] as u32 - 1;
             assert_eq!(bits(&table.rows(&[last, 3]).unwrap()), bits(&before.rows(&[last, 3]).unwrap()));
-            let held = if table.is_packed { 2 } else { 1 };
+            let held = if matches!(table.held, HeldAs::Tiles { .. }) { 2 } else { 1 };
             assert!(table.n_bytes() >= held * before.n_bytes(), "tiles and blocks are counted");
             if dtype == GgmlDType::Q4K {
                 assert_eq!(products(&table, shape[1]), products(&before, shape[1]));
                 continue;
             }
-            assert!(!table.is_packed && table.n_bytes() == before.n_bytes(), "held once");
+            assert!(table.held == HeldAs::Table && table.n_bytes() == before.n_bytes(), "held once");
             let all: Vec<u32> = (0..=last).collect();
             let exact = before.rows(&all).unwrap();
             for m in [1, 3] {
@@ -405,7 +376,7 @@ mod tests {
             let (before, mut packed) = (matrix(GgmlDType::Q6K, [48, 512]), matrix(GgmlDType::Q6K, [48, 512]));
             packed.pack(keeps_blocks, most_rows).unwrap();
             let has_tiles = least_packed(GgmlDType::Q6K).unwrap().is_some_and(|least| least <= most_rows);
-            assert_eq!(packed.is_packed, has_tiles);
+            assert_eq!(matches!(packed.held, HeldAs::Tiles { .. }), has_tiles);
             assert_eq!(packed.blocks.are_gone(), has_tiles && !keeps_blocks);
             for m in [1, 3] {
                 let x = tensor::own(numbers(m * 512), (m, 512)).unwrap();
@@ -423,7 +394,7 @@ mod tests {
         assert_eq!(least_packed(GgmlDType::Q5_0).unwrap(), None);
         let mut matrix = matrix(GgmlDType::Q5_0, [48, 512]);
         matrix.pack(false, usize::MAX).unwrap();
-        assert!(!matrix.blocks.are_gone() && !matrix.is_packed);
+        assert!(!matrix.blocks.are_gone() && matrix.held == HeldAs::Blocks);
     }
 
     /// What a later version of candle might do: ask for blocks that are gone. That is an error, not a product of zeros.

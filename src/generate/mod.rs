@@ -21,7 +21,7 @@
 //! |---|---|
 //! | what can the model be? | [`config`], `config/json.rs` and `config/gguf.rs` for the spellings |
 //! | where do its weights come from? | `model_files`, `weights`, `gguf`, `decoder/load.rs` |
-//! | as what are they held? | [`precision`], `matrix`, `blocks` (once, where kernels want them packed) |
+//! | as what are they held? | [`precision`], `matrix`, `blocks` (once, where kernels want them packed), `table` |
 //! | which KV logs fit it? | `fingerprint` |
 //! | how does it want to be spoken to? | [`chat_template`], `tokenizer` |
 //! | what does it compute? | `decoder`, `attention`, `mlp`, `rms_norm`, `linear`, `matrix`, `product`, `vector`, [`rope`], `visibility` (the mask), [`sources`] (what is attached, and how loud) |
@@ -69,6 +69,7 @@ pub mod sampling;
 pub mod session;
 mod simd;
 pub mod sources;
+mod table;
 mod tensor;
 mod tokenizer;
 mod vector;
